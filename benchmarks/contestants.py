@@ -1,0 +1,147 @@
+"""The contestants, each asked for the same thing: so many iterations from a given start, and what came out.
+
+Every contestant is used as its own user would, with all cores. A fit of many iterations differs from a fit of one
+(see ``timing.py``) by iterations and nothing else: validation, copies and the last assignment of rows cancel.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+
+from benchmarks.workloads import Start
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What a fit of a Gaussian mixture came to; covariances shaped as scikit-learn shapes them."""
+
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+    iterations: int
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """What a fit of K-means came to."""
+
+    centres: np.ndarray
+    iterations: int
+
+
+Result = Mixture | Clustering
+# Rows and the number of iterations in, the result out.
+Fit = Callable[[np.ndarray, int], Result]
+
+
+def _estimator_arguments(start: Start, covariance_type: str, iterations: int) -> dict[str, Any]:
+    # No regularisation: oneDAL has none of scikit-learn's kind, and equal problems have equal answers.
+    return {
+        "n_components": len(start.weights),
+        "covariance_type": covariance_type,
+        "weights_init": start.weights,
+        "means_init": start.means.copy(),  # scikit-learn may write to it
+        "precisions_init": start.identity(covariance_type),
+        "max_iter": iterations,
+        "tol": 0.0,
+        "reg_covar": 0.0,
+    }
+
+
+def _fit_estimator(estimator: Any, X: np.ndarray) -> Any:
+    with warnings.catch_warnings():
+        # Every timed fit is stopped short of convergence on purpose; both libraries say so.
+        warnings.filterwarnings("ignore", message=".*converge")
+        return estimator.fit(X)
+
+
+def _mixture_of(model: Any) -> Mixture:
+    return Mixture(model.weights_, model.means_, np.asarray(model.covariances_), model.n_iter_)
+
+
+def fastmix_mixture(X: np.ndarray, iterations: int, start: Start, covariance_type: str) -> Mixture:
+    """``fastmix.GaussianMixture``, all parameters given."""
+    from fastmix import GaussianMixture
+
+    return _mixture_of(_fit_estimator(GaussianMixture(**_estimator_arguments(start, covariance_type, iterations)), X))
+
+
+def sklearn_mixture(X: np.ndarray, iterations: int, start: Start, covariance_type: str) -> Mixture:
+    """``sklearn.mixture.GaussianMixture``, all parameters given."""
+    from sklearn.mixture import GaussianMixture
+
+    return _mixture_of(_fit_estimator(GaussianMixture(**_estimator_arguments(start, covariance_type, iterations)), X))
+
+
+def onedal_mixture(X: np.ndarray, iterations: int, start: Start, covariance_type: str) -> Mixture:
+    """``daal4py.em_gmm``; it knows full and diagonal covariances."""
+    import daal4py
+
+    storage = {"full": "full", "diag": "diagonal"}[covariance_type]
+    algorithm = daal4py.em_gmm(
+        len(start.weights), maxIterations=iterations, accuracyThreshold=0.0, covarianceStorage=storage
+    )
+    # A list of tables, one a component: D x D, or 1 x D when diagonal.
+    covariances = [np.atleast_2d(table) for table in start.identity(covariance_type)]
+    result = algorithm.compute(X, start.weights[None, :], start.means, covariances)
+    found = np.array([np.asarray(table) for table in result.covariances])
+    if covariance_type == "diag":
+        found = found[:, 0, :]
+    return Mixture(np.asarray(result.weights).ravel(), result.means, found, int(result.nIterations[0, 0]))
+
+
+def _clustering_of(model: Any) -> Clustering:
+    return Clustering(model.cluster_centers_, model.n_iter_)
+
+
+def fastmix_kmeans(X: np.ndarray, iterations: int, centres: np.ndarray) -> Clustering:
+    """``fastmix.KMeans`` from given centres."""
+    from fastmix import KMeans
+
+    model = KMeans(len(centres), init=centres.copy(), n_init=1, max_iter=iterations, tol=0.0)
+    return _clustering_of(_fit_estimator(model, X))
+
+
+def sklearn_kmeans(X: np.ndarray, iterations: int, centres: np.ndarray) -> Clustering:
+    """``sklearn.cluster.KMeans`` from given centres, Lloyd's algorithm."""
+    from sklearn.cluster import KMeans
+
+    model = KMeans(len(centres), init=centres.copy(), n_init=1, max_iter=iterations, tol=0.0, algorithm="lloyd")
+    return _clustering_of(_fit_estimator(model, X))
+
+
+_MODULES = {"fastmix": "fastmix", "scikit-learn": "sklearn", "oneDAL": "daal4py"}
+_MIXTURES = {"fastmix": fastmix_mixture, "scikit-learn": sklearn_mixture, "oneDAL": onedal_mixture}
+_CLUSTERINGS = {"fastmix": fastmix_kmeans, "scikit-learn": sklearn_kmeans}
+
+
+@cache
+def installed(name: str) -> bool:
+    """Whether a contestant can be imported; says so on stderr, once, where it cannot."""
+    try:
+        importlib.import_module(_MODULES[name])
+    except ImportError as error:
+        print(f"{name} is left out: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+def mixtures(covariance_type: str, start: Start) -> dict[str, Fit]:
+    """The installed contestants that fit mixtures with this covariance type, from this start."""
+    fits = {name: fit for name, fit in _MIXTURES.items() if installed(name)}
+    if covariance_type not in ("full", "diag"):
+        fits.pop("oneDAL", None)
+    return {name: partial(fit, start=start, covariance_type=covariance_type) for name, fit in fits.items()}
+
+
+def clusterings(start: Start) -> dict[str, Fit]:
+    """The installed contestants that run K-means, from the means of this start."""
+    return {name: partial(fit, centres=start.means) for name, fit in _CLUSTERINGS.items() if installed(name)}

@@ -1,0 +1,165 @@
+"""Markdown tables from measurements, and their places in the documents.
+
+A table lives between ``<!-- benchmark:NAME -->`` and ``<!-- /benchmark:NAME -->``; what is outside is kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.fits import WholeFit
+from benchmarks.processes import PeakMemory
+from benchmarks.timing import Measurement
+from benchmarks.workloads import MEMORY_TARGET_MEGABYTES, STARTUP_TARGETS_SECONDS
+
+CONTESTANTS = ("fastmix", "scikit-learn", "oneDAL")
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    """A value to so many significant digits, without an exponent; a dash for None."""
+    if value is None:
+        return "-"
+    if value >= 10 ** (digits - 1):
+        return f"{value:.0f}"
+    text = f"{value:#.{digits}g}"
+    return f"{value:.6f}" if "e" in text else text.rstrip(".")
+
+
+def _against(value: float | None, target: float | None, *, at_most: bool = False, digits: int = 3) -> str:
+    """A value with the target it was promised to meet."""
+    if value is None or target is None:
+        return _number(value, digits)
+    met = value <= target if at_most else value >= target
+    return f"{_number(value, digits)} ({'<=' if at_most else '>='} {target:g}{'' if met else ': missed'})"
+
+
+def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, rule, *lines])
+
+
+def _shape(shape: tuple[int, int, int]) -> str:
+    return ", ".join(f"{number:,}".replace(",", " ") for number in shape)
+
+
+def provenance(machine: Mapping[str, Any]) -> str:
+    """One line below a table: tables of one document may come from different runs."""
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return f"*{machine['measured_on']}; {versions}; FMA peak {machine['fma_peak_gflops']:.0f} GFLOP/s in the same run.*"
+
+
+def machine_table(machine: Mapping[str, Any]) -> str:
+    """The machine, a line a property."""
+    cache, memory = machine["third_level_cache_megabytes"], machine["memory_gigabytes"]
+    bandwidth = machine["bandwidth_gigabytes"]
+    lines = [
+        ("processor", machine["processor"]),
+        ("cores used", str(machine["cores"])),
+        ("third-level cache", "-" if cache is None else f"{cache:.0f} MB"),
+        ("memory", "-" if memory is None else f"{memory:.0f} GB"),
+        ("system", f"{machine['system']}, Python {machine['python']}, threading layer {machine['threading_layer']}"),
+        *machine["versions"].items(),
+        ("FMA peak, float64, all cores", f"{machine['fma_peak_gflops']:.0f} GFLOP/s"),
+        ("memory bandwidth, reading", f"{bandwidth['read']:.1f} GB/s"),
+        ("memory bandwidth, triad", f"{bandwidth['triad']:.1f} GB/s"),
+        ("measured on", machine["measured_on"]),
+    ]
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in lines)])
+
+
+def iteration_table(measurements: Sequence[Measurement], peak: float) -> str:
+    """Seconds an iteration, ratios with their targets, and fastmix's share of the machine's peak (GFLOP/s)."""
+    names = [name for name in CONTESTANTS if any(name in each.seconds for each in measurements)]
+    peers = [name for name in names if name != "fastmix"]
+    header = ["N, D, K", *(f"{name}, s" for name in names), *(f"{peer} / fastmix" for peer in peers)]
+    lines = []
+    for each in measurements:
+        share = None if each.gflops is None else 100 * each.gflops / peak
+        lines.append(
+            [
+                _shape(each.size.shape),
+                *(_number(each.seconds.get(name)) for name in names),
+                *(_against(each.ratio(peer), each.targets.get(peer)) for peer in peers),
+                _number(each.gflops),
+                _number(share, 2),
+            ]
+        )
+    return _table([*header, "GFLOP/s", "% of FMA peak"], lines)
+
+
+def fit_table(fits: Sequence[WholeFit]) -> str:
+    """Whole default fits at equal likelihood."""
+    names = [name for name in CONTESTANTS if any(name in each.fitted for each in fits)]
+    header = ["N, D, K", "seed (skipped)"]
+    for name in names:
+        header += [f"{name}, s", "iterations", "mean log-likelihood"]
+    lines = []
+    for each in fits:
+        skipped = ", ".join(map(str, each.skipped_seeds)) or "none"
+        line = [_shape(each.shape), f"{each.seed} ({skipped})"]
+        for name in names:
+            fitted = each.fitted[name]
+            line += [_number(fitted.seconds), str(fitted.iterations), f"{fitted.log_likelihood:.5f}"]
+        if len(names) == 2:
+            line.append(_number(each.fitted[names[1]].seconds / each.fitted[names[0]].seconds))
+        lines.append(line)
+    return _table([*header, *([f"{names[1]} / {names[0]}"] if len(names) == 2 else [])], lines)
+
+
+def memory_table(memory: PeakMemory) -> str:
+    """Peak memory above the data."""
+    cells = [
+        _against(value, MEMORY_TARGET_MEGABYTES if name == "fastmix" else None, at_most=True)
+        for name, value in memory.above_data.items()
+    ]
+    header = ["N, D, K", "data, MB", *(f"{name}, MB above the data" for name in memory.above_data)]
+    return _table(header, [[_shape(memory.shape), _number(memory.data), *cells]])
+
+
+def startup_table(seconds: Mapping[str, float]) -> str:
+    """Imports and first fits; an import's cost is what it adds to that of numba."""
+    targets = STARTUP_TARGETS_SECONDS
+    lines = [(name, _number(value)) for name, value in seconds.items() if name.startswith("import")]
+    if "import fastmix" in seconds:
+        added = max(0.0, seconds["import fastmix"] - seconds["import numba"])
+        lines.append(("fastmix above numba", _against(added, targets["import"], at_most=True)))
+    for name in ("first fit cold", "first fit cached", "first fit scikit-learn"):
+        if name in seconds:
+            target = targets.get(name.removeprefix("first fit "))
+            lines.append((name, _against(seconds[name], target, at_most=True)))
+    return _table(["whole process", "s"], lines)
+
+
+def readme_table(measurements: Sequence[Measurement]) -> str:
+    """The short table: one line a model and size."""
+    header = ["one iteration", "N, D, K", *(f"{name}, s" for name in CONTESTANTS)]
+    lines = []
+    for each in measurements:
+        what = "K-means" if each.model == "kmeans" else f"EM, {each.model}"
+        cells = [_number(each.seconds.get("fastmix"))]
+        for peer in CONTESTANTS[1:]:
+            ratio = each.ratio(peer)
+            times = "" if ratio is None else f" ({_number(ratio, 2)}x)"
+            cells.append(_number(each.seconds.get(peer)) + times)
+        lines.append([what, _shape(each.size.shape), *cells])
+    return _table(header, lines)
+
+
+def markers(name: str) -> tuple[str, str]:
+    """What stands before and after the table of this name."""
+    return f"<!-- benchmark:{name} -->", f"<!-- /benchmark:{name} -->"
+
+
+def put(document: Path, name: str, text: str) -> bool:
+    """Replace what stands between the markers of ``name``; False where the document or its markers are missing."""
+    if not document.exists():
+        return False
+    opening, closing = markers(name)
+    pattern = re.compile(f"{re.escape(opening)}.*?{re.escape(closing)}", re.DOTALL)
+    changed, count = pattern.subn(lambda _: f"{opening}\n{text}\n{closing}", document.read_text(encoding="utf-8"))
+    if count:
+        document.write_text(changed, encoding="utf-8")
+    return count > 0

@@ -1,0 +1,26 @@
+"""fastmix: mixture models fitted by expectation-maximisation, on all cores, in one pass over the rows an iteration."""
+
+from fastmix import backend, datasets
+from fastmix._version import __version__
+from fastmix.engines.loop import FitState, StopReason
+from fastmix.estimators.gaussian_mixture import GaussianMixture
+from fastmix.estimators.kmeans import KMeans
+from fastmix.exceptions import CollapsedError, ConvergenceWarning, NotFittedError
+from fastmix.modelfile import ModelFileError, load
+from fastmix.warm import warmup
+
+__all__ = [
+    "CollapsedError",
+    "ConvergenceWarning",
+    "FitState",
+    "GaussianMixture",
+    "KMeans",
+    "ModelFileError",
+    "NotFittedError",
+    "StopReason",
+    "__version__",
+    "backend",
+    "datasets",
+    "load",
+    "warmup",
+]

@@ -1,0 +1,102 @@
+"""The functional face of fastmix: arrays in, arrays out, for use inside other code.
+
+Parameters come from ``gaussian`` (or are those of a family of your own), ``em_pass`` turns parameters and rows into
+statistics, ``maximize`` statistics into parameters. Statistics add up with ``+``, so data may come in blocks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastmix.engines.passes import make_rows, run_em_pass, run_evaluation
+from fastmix.families.base import Statistics
+from fastmix.families.gaussian import GaussianParameters
+from fastmix.parameters import gaussian
+from fastmix.validation import as_rows, as_weights
+
+__all__ = [
+    "GaussianParameters",
+    "Statistics",
+    "em_pass",
+    "gaussian",
+    "log_prob",
+    "maximize",
+    "recentre",
+    "responsibilities",
+]
+
+
+def em_pass(parameters: Any, X: Any, sample_weight: Any = None, n_threads: int | None = None) -> Statistics:
+    """One E-step, fused with the accumulation of the statistics that an M-step needs; no N x K array is made.
+
+    Parameters
+    ----------
+    parameters : GaussianParameters, or the parameters of another family
+        K components, D features.
+    X : (N, D) array-like
+        float64 and float32 arrays in C order are read as they are.
+    sample_weight : (N,) array-like, optional
+        At least 0.
+    n_threads : int, optional
+        None for all; the result does not depend on it.
+
+    Returns
+    -------
+    Statistics
+        With ``counts`` (K,), ``log_likelihood`` (total, nats), ``entropy`` and ``total_weight``.
+
+    Raises
+    ------
+    ValueError : bad input.
+    """
+    rows = _rows(parameters, X)
+    weights = as_weights(sample_weight, rows.shape[0])
+    return run_em_pass(parameters.family, parameters, make_rows(rows, weights), n_threads=n_threads)
+
+
+def maximize(statistics: Statistics, reg_covar: float = 0.0) -> Any:
+    """The M-step: the parameters that maximise the expected log-likelihood.
+
+    Parameters
+    ----------
+    statistics : Statistics
+    reg_covar : float, default 0
+        Added to every variance, squared units of the data.
+
+    Raises
+    ------
+    ValueError : if a component's covariance is not positive definite.
+    """
+    return statistics.family.maximize(statistics, reg_covar)
+
+
+def log_prob(parameters: Any, X: Any, n_threads: int | None = None) -> np.ndarray:
+    """Log-density of each row under the mixture, (N,), in nats."""
+    rows = _rows(parameters, X)
+    return run_evaluation(parameters.family, parameters, rows, log_density=True, n_threads=n_threads).log_density
+
+
+def responsibilities(parameters: Any, X: Any, n_threads: int | None = None) -> np.ndarray:
+    """Probability of each component given each row, (N, K)."""
+    rows = _rows(parameters, X)
+    return run_evaluation(
+        parameters.family, parameters, rows, responsibilities=True, n_threads=n_threads
+    ).responsibilities
+
+
+def recentre(statistics: Statistics, parameters: Any) -> Statistics:
+    """The same statistics with moments about the means of ``parameters``: exact up to rounding.
+
+    Statistics about different means are added by re-centring the second to the first; ``+`` does it.
+    """
+    return statistics.family.recentre(statistics, parameters)
+
+
+def _rows(parameters: Any, X: Any) -> np.ndarray:
+    rows = as_rows(X, owner="fastmix.backend")
+    means = getattr(parameters, "means", None)
+    if means is not None and rows.shape[1] != means.shape[1]:
+        raise ValueError(f"X has {rows.shape[1]} features, but the parameters have {means.shape[1]}")
+    return rows

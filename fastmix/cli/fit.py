@@ -1,0 +1,93 @@
+"""``fastmix fit``: a Gaussian mixture."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastmix.cli import arguments as shared
+from fastmix.cli import output
+
+_COVARIANCES = ("full", "tied", "diag", "spherical", "tied_diag", "tied_spherical")
+_STARTS = ("kmeans", "k-means++", "random", "random_from_data")
+
+
+def add_parser(subparsers: shared.Subparsers) -> None:
+    parser = subparsers.add_parser("fit", help="fit a Gaussian mixture", description="Fit a Gaussian mixture to DATA.")
+    shared.add_data(parser)
+    parser.add_argument("-k", "--components", type=shared.positive_int, required=True, metavar="K", help="how many")
+    parser.add_argument("--covariance", choices=_COVARIANCES, default="full", help="(default: %(default)s)")
+    parser.add_argument("--init", choices=_STARTS, default="kmeans", help="how to start (default: %(default)s)")
+    parser.add_argument(
+        "--n-init", type=shared.positive_int, default=1, metavar="N", help="starts; the best is kept (default: 1)"
+    )
+    parser.add_argument(
+        "--reg-covar", type=shared.nonnegative_float, default=1e-6, help="added to variances (default: %(default)s)"
+    )
+    shared.add_fitting(parser, tol=1e-3, max_iter=100)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from fastmix import GaussianMixture
+    from fastmix.cli.data import read_data
+    from fastmix.cli.progress import fit_with_progress
+
+    data = read_data(arguments.data)
+    model = GaussianMixture(
+        arguments.components,
+        covariance_type=arguments.covariance,
+        tol=arguments.tol,
+        reg_covar=arguments.reg_covar,
+        max_iter=arguments.max_iter,
+        n_init=arguments.n_init,
+        init_params=arguments.init,
+        random_state=arguments.seed,
+        n_threads=arguments.threads,
+    )
+    seconds = fit_with_progress(
+        model, data, objective="mean log-likelihood", quiet=arguments.quiet, path=arguments.output
+    )
+    results = {
+        **likelihoods(model, data),
+        "n_iter": model.n_iter_,
+        "converged": model.converged_,
+        "stop_reason": model.stop_reason_.name,
+        "seconds": seconds,
+        "weights": model.weights_,
+        "means": model.means_,
+        "covariances": model.covariances_,
+    }
+    if arguments.json:
+        output.print_json(results)
+    else:
+        _print_summary(results, model.stop_reason_.value)
+
+
+def likelihoods(model: Any, data: NDArray[Any]) -> dict[str, float]:
+    """Total log-likelihood, BIC and AIC of `data`."""
+    return {
+        "log_likelihood": model.score(data) * len(data),
+        "bic": model.bic(data),
+        "aic": model.aic(data),
+    }
+
+
+def _print_summary(results: dict[str, Any], why: str) -> None:
+    print(f"log-likelihood  {results['log_likelihood']:.6f}")
+    print(f"BIC             {results['bic']:.6f}")
+    print(f"AIC             {results['aic']:.6f}")
+    print(f"iterations      {results['n_iter']} in {results['seconds']:.3g} s")
+    print(f"stopped         {why}")
+    output.print_matrix("weights", results["weights"])
+    output.print_matrix("means, one component a line", results["means"])
+    covariances = np.asarray(results["covariances"])
+    if covariances.ndim < 3:
+        label = "variances" if covariances.ndim < 2 or len(covariances) == len(results["weights"]) else "covariances"
+        output.print_matrix(label, covariances)
+        return
+    for index, covariance in enumerate(covariances):
+        output.print_matrix(f"covariance of component {index}", covariance)

@@ -1,0 +1,82 @@
+"""Parse the arguments, run the command, turn every failure into one line on stderr and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import NoReturn
+
+from fastmix.cli import demo, fit, info, kmeans, output, predict, sample, score
+
+__all__ = ["main"]
+
+_OK, _CLOSED_PIPE, _BAD_INPUT, _INTERRUPTED = 0, 1, 2, 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints look like every other error of the command line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}; see '{self.prog} --help'")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments after the program's name; by default the process's own.
+
+    Returns
+    -------
+    int
+        The exit status: 0 done, 1 stdout was closed by its reader, 2 bad input or usage, 130 interrupted by Ctrl-C.
+    """
+    output.open_missing_streams()
+    with warnings.catch_warnings():
+        # Whatever the interpreter's filters are, a warning is one line here and never an error half-way.
+        warnings.simplefilter("default")
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.showwarning = output.show_warning
+        try:
+            arguments = _build_parser().parse_args(argv)
+            arguments.run(arguments)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            status = _CLOSED_PIPE
+        except KeyboardInterrupt:
+            output.note("interrupted")
+            status = _INTERRUPTED
+        except (ValueError, OSError, MemoryError) as error:
+            output.note(f"error: {output.one_line(error)}")
+            status = _BAD_INPUT
+        except SystemExit as finished:  # argparse's way out of --help and --version
+            status = int(finished.code or 0)
+        else:
+            return _OK
+    output.abandon_unwritten()
+    return status
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="fastmix",
+        description="Fit mixture models by expectation-maximisation on millions of rows.",
+        epilog="DATA is a .npy file (memory-mapped), a .csv file, or dataset:NAME for a bundled data set.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (fit, kmeans, predict, score, sample, info, demo):
+        command.add_parser(commands)
+    return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from fastmix import __version__
+
+        print(f"fastmix {__version__}")
+        parser.exit()

@@ -1,0 +1,60 @@
+"""Batch EM: every row, every component, new statistics replace the old."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastmix.engines.loop import EngineState
+from fastmix.engines.passes import run_em_pass
+from fastmix.families.base import Family
+from fastmix.kernels.em_pass import LOG_ZERO
+from fastmix.kernels.tiles import Rows
+
+
+@dataclass(frozen=True)
+class BatchEM:
+    """EM of Dempster, Laird and Rubin (1977), one pass over all rows an iteration.
+
+    Attributes
+    ----------
+    family : what the components are.
+    rows : the data.
+    tol : converged when the mean log-likelihood a row changes by less.
+    reg_covar : added to variances in the M-step.
+    n_threads : None for all.
+    """
+
+    family: Family
+    rows: Rows
+    tol: float = 1e-3
+    reg_covar: float = 0.0
+    n_threads: int | None = None
+    sign: int = 1
+
+    @property
+    def is_monotone(self) -> bool:
+        """With a floor under the variances the M-step does not quite maximise the likelihood."""
+        return self.reg_covar == 0
+
+    @property
+    def n_rows(self) -> int:
+        return self.rows.X.shape[0]
+
+    def init(self, parameters: Any) -> EngineState:
+        return EngineState(parameters, evaluated=parameters, objective=-np.inf)
+
+    def step(self, state: EngineState) -> EngineState:
+        statistics = run_em_pass(self.family, state.parameters, self.rows, n_threads=self.n_threads)
+        if statistics.log_likelihood <= LOG_ZERO / 2:  # a row out of reach of every component
+            return EngineState(state.parameters, evaluated=state.parameters, objective=-np.inf)
+        return EngineState(
+            parameters=self.family.maximize(statistics, self.reg_covar),
+            evaluated=state.parameters,
+            objective=statistics.log_likelihood / statistics.total_weight,
+        )
+
+    def converged(self, previous: EngineState, state: EngineState) -> bool:
+        return abs(state.objective - previous.objective) < self.tol

@@ -1,0 +1,153 @@
+"""The one loop that runs every engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
+
+import numpy as np
+
+from fastmix.exceptions import CollapsedError
+
+
+class StopReason(Enum):
+    """Why a fit stopped."""
+
+    CONVERGED = "The objective changed by less than the tolerance: converged."
+    ITERATION_LIMIT = "max_iter iterations were run without converging; raise max_iter, or tol."
+    CALLBACK = "The callback returned True and asked the fit to stop."
+    INTERRUPTED = "The fit was interrupted from the keyboard; the best parameters so far were kept."
+    OBJECTIVE_WORSENED = "The objective got worse by more than rounding explains; the best parameters were kept."
+    NOT_FINITE = "The objective was not finite; the last good parameters were kept."
+    COLLAPSED = "A component collapsed; the parameters before the collapse were kept."
+
+
+@dataclass(frozen=True)
+class EngineState:
+    """Where an engine stands after a step.
+
+    Attributes
+    ----------
+    parameters : the parameters that the step arrived at.
+    evaluated : the parameters that ``objective`` belongs to: those that the step began with.
+    objective : mean log-likelihood a row, or inertia.
+    settled : the engine can tell that nothing will change any more.
+    """
+
+    parameters: Any
+    evaluated: Any
+    objective: float
+    settled: bool = False
+
+
+class Engine(Protocol):
+    """A schedule of passes and an update rule."""
+
+    @property
+    def n_rows(self) -> int: ...
+
+    @property
+    def sign(self) -> int:
+        """1: the objective rises; -1: it falls."""
+        ...
+
+    @property
+    def is_monotone(self) -> bool:
+        """Whether no step may worsen the objective."""
+        ...
+
+    def init(self, parameters: Any) -> EngineState: ...
+
+    def step(self, state: EngineState) -> EngineState: ...
+
+    def converged(self, previous: EngineState, state: EngineState) -> bool: ...
+
+
+@dataclass(frozen=True)
+class FitState:
+    """What a callback is told after each iteration.
+
+    Attributes
+    ----------
+    iteration : from 1.
+    run : which of the ``n_init`` starts, from 0.
+    objective : mean log-likelihood a row (nats) or inertia, before this iteration's update.
+    change : difference from the previous iteration's objective; infinite in the first.
+    n_rows : rows of the data.
+    seconds : since the run began.
+    parameters : the current parameters.
+    """
+
+    iteration: int
+    run: int
+    objective: float
+    change: float
+    n_rows: int
+    seconds: float
+    parameters: Any
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What one run came to."""
+
+    parameters: Any
+    objective: float
+    objectives: tuple[float, ...]
+    reason: StopReason
+    error: CollapsedError | None = None
+
+    @property
+    def n_iter(self) -> int:
+        return len(self.objectives)
+
+
+Callback = Callable[[FitState], Any]
+
+# Rounding of a sum of log-likelihoods over rows, relative to its size, with room to spare.
+_ROUNDING = 1e-12
+
+
+def run(engine: Engine, parameters: Any, *, max_iter: int, run: int = 0, callback: Callback | None = None) -> RunResult:
+    """Iterate until the engine has converged, or something else stops it; the reason says what.
+
+    A KeyboardInterrupt between passes ends the run with the best parameters; the caller raises it again.
+    """
+    began = time.perf_counter()
+    state = engine.init(parameters)
+    objectives: list[float] = []
+    reason, error = StopReason.ITERATION_LIMIT, None
+    kept = state.parameters
+    tolerance = _ROUNDING if engine.is_monotone else np.inf
+    try:
+        while len(objectives) < max_iter:
+            previous = state
+            state = engine.step(previous)
+            change = engine.sign * (state.objective - previous.objective)
+            settled = engine.converged(previous, state)
+            finite = np.isfinite(state.objective)
+            if not finite or (change < -tolerance * (1.0 + abs(state.objective)) and not settled):
+                # ``kept`` led to the worse objective; what came before it is the best seen
+                kept = previous.evaluated
+                reason = StopReason.OBJECTIVE_WORSENED if finite else StopReason.NOT_FINITE
+                break
+            objectives.append(state.objective)
+            kept = state.parameters
+            told = FitState(
+                len(objectives), run, state.objective, change, engine.n_rows, time.perf_counter() - began, kept
+            )
+            if callback is not None and callback(told) is True:
+                reason = StopReason.CALLBACK
+                break
+            if settled:
+                reason = StopReason.CONVERGED
+                break
+    except CollapsedError as collapse:
+        reason, error = StopReason.COLLAPSED, collapse
+    except KeyboardInterrupt:
+        reason = StopReason.INTERRUPTED
+    objective = objectives[-1] if objectives else -engine.sign * np.inf
+    return RunResult(kept, objective, tuple(objectives), reason, error)

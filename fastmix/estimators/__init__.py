@@ -1,0 +1,1 @@
+"""Estimators: validation, scikit-learn's protocol, results."""

@@ -1,0 +1,115 @@
+"""What every estimator does: parameters by name, checks of new data, scikit-learn's protocol without scikit-learn."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from fastmix.exceptions import not_fitted
+from fastmix.modelfile import write_model
+from fastmix.validation import as_rows, feature_names, warn_about_names
+
+
+class Estimator:
+    """Base of the estimators. ``__init__`` of a subclass only stores its arguments under their own names."""
+
+    _estimator_type: str
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+
+    @classmethod
+    def _parameter_names(cls) -> list[str]:
+        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's parameters by name (``deep`` is for compatibility: there are no nested estimators)."""
+        return {name: getattr(self, name) for name in self._parameter_names()}
+
+    def set_params(self, **params: Any) -> Any:
+        """Set constructor parameters by name; returns the estimator.
+
+        Raises
+        ------
+        ValueError : for a name that the constructor does not have.
+        """
+        names = self._parameter_names()
+        for name in params:
+            if name not in names:
+                raise ValueError(f"Invalid parameter {name!r} for estimator {self}. Valid parameters are: {names!r}.")
+        for name, value in params.items():
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        signature = inspect.signature(type(self).__init__)
+        changed = []
+        for name, value in self.get_params().items():
+            default = signature.parameters[name].default
+            same = value is default or (np.isscalar(value) and value == default)
+            if not same:
+                shown = f"<array of shape {value.shape}>" if isinstance(value, np.ndarray) else repr(value)
+                changed.append(f"{name}={shown}")
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "n_features_in_")
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type=self._estimator_type,
+            target_tags=TargetTags(required=False),
+            input_tags=InputTags(),
+        )
+
+    def _check_fitted(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            raise not_fitted(
+                f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments before using "
+                "this estimator."
+            )
+
+    def _rows_to_fit(self, X: Any) -> np.ndarray:
+        """Checked rows of the data to fit. ``_remember_features`` is for after the fit: a failed one leaves no trace."""
+        return as_rows(X, owner=type(self).__name__)
+
+    def _remember_features(self, X: Any, n_features: int) -> None:
+        self.n_features_in_ = n_features
+        names = feature_names(X)
+        if names is not None:
+            self.feature_names_in_ = names
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def _rows_to_evaluate(self, X: Any) -> np.ndarray:
+        """Checked rows of data for a fitted model."""
+        self._check_fitted()
+        warn_about_names(getattr(self, "feature_names_in_", None), feature_names(X), type(self).__name__)
+        rows = as_rows(X, owner=type(self).__name__)
+        if rows.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {rows.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} features as input"
+            )
+        return rows
+
+    def save(self, path: Any) -> None:
+        """Write the fitted model to one file, whole or not at all; ``fastmix.load`` reads it.
+
+        Parameters
+        ----------
+        path : where to; a file that is there is replaced once the new one is complete.
+
+        Raises
+        ------
+        NotFittedError : before ``fit``.
+        OSError : if the file cannot be written.
+        """
+        self._check_fitted()
+        header, arrays = self._to_model_file()
+        write_model(path, header, arrays)
+
+    def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        raise TypeError(f"{type(self).__name__} defines no model file")

@@ -1,0 +1,445 @@
+"""Gaussian mixtures by expectation-maximisation."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fastmix.engines.batch import BatchEM
+from fastmix.engines.loop import Callback, RunResult, StopReason, run
+from fastmix.engines.passes import Evaluation, make_rows, run_evaluation
+from fastmix.estimators.base import Estimator
+from fastmix.estimators.stored import ModelFields
+from fastmix.exceptions import CollapsedError, ConvergenceWarning
+from fastmix.families import GaussianFamily, GaussianParameters, gaussian_family
+from fastmix.initialize import INIT_METHODS, Start, generators
+from fastmix.kernels.tiles import Rows
+from fastmix.parameters import covariances_from_precisions, gaussian
+from fastmix.progress import with_progress
+from fastmix.validation import (
+    as_parameter_array,
+    as_weights,
+    check_choice,
+    check_integer,
+    check_real,
+    check_weights,
+)
+
+
+class GaussianMixture(Estimator):
+    """Gaussian mixture model fitted by expectation-maximisation (Dempster, Laird and Rubin 1977; Bishop 2006, ch. 9).
+
+    Parameters
+    ----------
+    n_components : int, default 1
+        K, the number of components.
+    covariance_type : {"full", "tied", "diag", "spherical", "tied_diag", "tied_spherical"}, default "full"
+        What a covariance looks like: a matrix for each component; one matrix for all; a variance for each component and
+        feature; one variance for each component; a variance for each feature, the same in all components; one variance.
+    tol : float, default 1e-3
+        Converged when the mean log-likelihood a row (nats) changes by less.
+    reg_covar : float, default 1e-6
+        Added to every variance in the M-step, in squared units of the data: the floor under a collapsing component.
+    max_iter : int, default 100
+        Most iterations of a run; 0 returns the start.
+    n_init : int, default 1
+        Number of starts; the one with the best likelihood is kept. They share nothing but the seed, and those in which a
+        component collapses are left out (``n_collapsed_runs_``).
+    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, callable or (N, K) array, default "kmeans"
+        How a run starts. "kmeans": a short run of K-means on a subsample, seeded by greedy k-means++, features in units of
+        their standard deviations; "k-means++": its seeds; "random_from_data": random rows as means; "random": random
+        responsibilities; a callable ``f(X, n_components, generator)`` that returns means (K, D) or responsibilities (N, K);
+        an array of responsibilities. Means become a full start by one hard assignment of all rows: weights, means and
+        covariances by cluster, shrunk towards the pooled covariance where a cluster has few rows.
+    weights_init : (K,) array, optional
+        Weights of the start.
+    means_init : (K, D) array, optional
+        Means of the start; weights and covariances follow from a hard assignment unless they are given.
+    precisions_init : array of the shape of ``covariances_``, optional
+        Inverse covariances of the start. With all three given nothing is computed: the start is exactly that.
+    random_state : None, int, SeedSequence, Generator or RandomState, default None
+        Seed; an int makes fits repeat to the last bit, whatever the number of threads.
+    warm_start : bool, default False
+        Start from the parameters of the previous fit, if there was one.
+    verbose : int, default 0
+        1 prints every ``verbose_interval``-th iteration to standard error.
+    verbose_interval : int, default 10
+        See ``verbose``.
+    algorithm : {"batch"}, default "batch"
+        The engine.
+    n_threads : int, optional
+        Threads to use, at most what Numba was started with; None for all. Results do not depend on it.
+    callback : callable, optional
+        Called after each iteration with a ``FitState``; returning True stops the run.
+
+    Attributes
+    ----------
+    weights_ : (K,) array
+    means_ : (K, D) array
+    covariances_ : (K, D, D), (D, D), (K, D), (K,), (D,) or () array, in the order of covariance types above
+    precisions_, precisions_cholesky_ : arrays of the same shape
+        Inverse covariances P and upper triangular U with P = U U^T (diagonal types: 1 / variance, 1 / standard deviation).
+    converged_ : bool
+    stop_reason_ : StopReason
+        Why the best run stopped; its ``value`` says it in prose.
+    n_iter_ : int
+        Iterations of the best run.
+    lower_bound_ : float
+        Mean log-likelihood a row of the best run, as of its last E-step.
+    lower_bounds_ : list of float
+        The same after each of its iterations.
+    n_collapsed_runs_ : int
+        Runs given up because a component's covariance stopped being positive definite.
+    n_collapsed_components_ : int
+        Components of the fitted model without any weight.
+    n_features_in_ : int
+    feature_names_in_ : array of str
+        Where X had column names.
+
+    Examples
+    --------
+    >>> import fastmix
+    >>> X = fastmix.datasets.load_dataset("faithful").data
+    >>> model = fastmix.GaussianMixture(2, random_state=0).fit(X)
+    >>> model.means_.shape
+    (2, 2)
+    """
+
+    _estimator_type = "density_estimator"
+
+    weights_: np.ndarray
+    means_: np.ndarray
+    covariances_: np.ndarray
+    lower_bounds_: list[float]
+    stop_reason_: StopReason
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: str = "full",
+        tol: float = 1e-3,
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: Any = "kmeans",
+        weights_init: Any = None,
+        means_init: Any = None,
+        precisions_init: Any = None,
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        algorithm: str = "batch",
+        n_threads: int | None = None,
+        callback: Callback | None = None,
+    ):
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.algorithm = algorithm
+        self.n_threads = n_threads
+        self.callback = callback
+
+    @classmethod
+    def from_parameters(
+        cls, weights: Any, means: Any, covariances: Any, covariance_type: str | None = None, **params: Any
+    ) -> GaussianMixture:
+        """A model with given parameters, that scores and samples at once.
+
+        Parameters
+        ----------
+        weights : (K,), non-negative, sum 1.
+        means : (K, D).
+        covariances : of the shape that ``covariance_type`` wants.
+        covariance_type : may be left out where the shape of ``covariances`` tells.
+        **params : further constructor parameters.
+
+        Raises
+        ------
+        ValueError : shapes that do not fit, weights that do not sum to 1, covariances that are not positive definite, or a
+            shape that fits several covariance types.
+        """
+        parameters = gaussian(weights, means, covariances, covariance_type)
+        n_components, n_features = parameters.means.shape
+        model = cls(n_components, covariance_type=parameters.family.name, **params)
+        model._check_parameters()
+        model._take(RunResult(parameters, -np.inf, (), StopReason.ITERATION_LIMIT))
+        model._remember_features(None, n_features)
+        model._sampling = generators(model.random_state, 1)[0]
+        return model
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixture:
+        """Estimate the parameters.
+
+        Parameters
+        ----------
+        X : (N, D) array-like of finite real numbers; float32 and memory maps are read as they are.
+        y : ignored.
+        sample_weight : (N,) array-like, optional
+            Weight of each row, at least 0; weight k counts as k copies. Only ratios matter.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError : bad input, or a collapse in every run.
+        KeyboardInterrupt : on Ctrl-C; the best parameters so far are on the object.
+        """
+        self._check_parameters()
+        rows_of_X = self._rows_to_fit(X)
+        n_rows, n_features = rows_of_X.shape
+        if n_rows < self.n_components:
+            raise ValueError(
+                f"Expected n_samples >= n_components but got n_components = {self.n_components}, n_samples = {n_rows} "
+                f"({n_rows} sample): use at most {n_rows} components"
+            )
+        weights = as_weights(sample_weight, n_rows)
+        if weights is not None:
+            weights = weights / weights.max()
+        rows = make_rows(rows_of_X, weights)
+        family = gaussian_family(self.covariance_type)
+        engine = BatchEM(family, rows, self.tol, self.reg_covar, self.n_threads)
+        continued = self._continued(n_features)
+        n_runs = self.n_init if continued is None else 1
+        streams = generators(self.random_state, 2 + n_runs)
+        start = self._start(family, rows, streams[1]) if continued is None else None
+        callback = with_progress(self.verbose, self.verbose_interval, "mean log-likelihood", self.callback)
+        best: RunResult | None = None
+        collapses: list[CollapsedError] = []
+        for index in range(n_runs):
+            try:
+                first = continued if start is None else self._first_parameters(start, streams[2 + index])
+            except CollapsedError as error:
+                collapses.append(error)
+                continue
+            result = run(engine, first, max_iter=self.max_iter, run=index, callback=callback)
+            if result.error is not None:
+                collapses.append(result.error)
+                continue
+            if best is None or result.objective > best.objective:
+                best = result
+            if result.reason in (StopReason.INTERRUPTED, StopReason.CALLBACK):
+                break
+        if best is None:
+            raise collapses[0]
+        self._take(best)
+        self.n_collapsed_runs_ = len(collapses)
+        self._sampling = streams[0]
+        self._remember_features(X, n_features)
+        if result.reason is StopReason.INTERRUPTED:
+            raise KeyboardInterrupt
+        self._warn_about(best, n_runs)
+        return self
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
+        """``fit(X)``, then ``predict(X)``; returns labels (N,) int64."""
+        return self.fit(X, sample_weight=sample_weight).predict(X)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable component of each row, (N,) int64."""
+        return self._evaluate(X, labels=True).labels
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Responsibilities (N, K): the probability of each component given the row."""
+        return self._evaluate(X, responsibilities=True).responsibilities
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Log-density of each row, (N,), in nats."""
+        return self._evaluate(X, log_density=True).log_density
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Mean log-density a row in nats, weighted if ``sample_weight`` (N,) is given."""
+        return self._mean_and_weight(X, sample_weight)[0]
+
+    def bic(self, X: Any, sample_weight: Any = None) -> float:
+        """Bayesian information criterion -2 LL + p ln n, n the sum of weights; lower is better (Schwarz 1978)."""
+        mean, n = self._mean_and_weight(X, sample_weight)
+        return float(-2.0 * mean * n + self._n_parameters() * np.log(n))
+
+    def aic(self, X: Any, sample_weight: Any = None) -> float:
+        """Akaike information criterion -2 LL + 2 p; lower is better (Akaike 1974)."""
+        mean, n = self._mean_and_weight(X, sample_weight)
+        return float(-2.0 * mean * n + 2.0 * self._n_parameters())
+
+    def sample(self, n_samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Draw rows from the model, in random order.
+
+        Successive calls go on with one stream of random numbers: an int ``random_state`` makes the sequence of calls
+        repeat, not each call.
+
+        Returns
+        -------
+        X : (n_samples, D), y : (n_samples,) int64, the component of each row.
+        """
+        parameters = self._parameters()
+        check_integer(n_samples, "n_samples", 1)
+        generator = self._sampling
+        y = generator.choice(len(parameters.weights), n_samples, p=parameters.weights / parameters.weights.sum())
+        X = generator.standard_normal((n_samples, self.n_features_in_))
+        for k in range(len(parameters.weights)):
+            mine = y == k
+            X[mine] = parameters.means[k] + parameters.family.colour(parameters, k, X[mine])
+        return X, y
+
+    def _check_parameters(self) -> None:
+        check_integer(self.n_components, "n_components", 1)
+        gaussian_family(self.covariance_type)
+        check_real(self.tol, "tol")
+        check_real(self.reg_covar, "reg_covar")
+        check_integer(self.max_iter, "max_iter", 0)
+        check_integer(self.n_init, "n_init", 1)
+        check_choice(self.algorithm, "algorithm", ["batch"])
+        if isinstance(self.init_params, str):
+            check_choice(self.init_params, "init_params", INIT_METHODS)
+        if self.n_threads is not None:
+            check_integer(self.n_threads, "n_threads", 1)
+        check_integer(self.verbose_interval, "verbose_interval", 1)
+        if self.callback is not None and not callable(self.callback):
+            raise ValueError(f"callback must be callable or None; got {self.callback!r}")
+
+    def _continued(self, n_features: int) -> GaussianParameters | None:
+        """The parameters that a warm start goes on from."""
+        if not self.warm_start or not self.__sklearn_is_fitted__():
+            return None
+        found = self._parameters()
+        wanted = gaussian_family(self.covariance_type), (self.n_components, n_features)
+        if (found.family, found.means.shape) != wanted:
+            raise ValueError(
+                f"warm_start goes on from a fit with {found.means.shape[0]} components of {found.means.shape[1]} features and "
+                f"covariance_type {found.family.name!r}, which does not match this one; set warm_start=False"
+            )
+        return found
+
+    def _start(self, family: GaussianFamily, rows: Rows, generator: np.random.Generator) -> Start:
+        start = Start(family, rows, self.n_components, self.reg_covar, self.n_threads, generator)
+        constant = start.constant_features()
+        if constant.size and len(rows.X) > 1 and self.precisions_init is None:
+            value = f"feature {constant[0]} of X is constant ({start.mean[constant[0]]:.6g})"
+            if self.reg_covar == 0 and (not family.pools_features or constant.size == rows.X.shape[1]):
+                raise CollapsedError(0, value)
+            warnings.warn(
+                f"{value}: its variance is held up by reg_covar={self.reg_covar:g} alone; leave such features out",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        return start
+
+    def _first_parameters(self, start: Start, generator: np.random.Generator) -> GaussianParameters:
+        family, n_components, n_features = start.family, self.n_components, start.mean.size
+        given: dict[str, Any] = {}
+        if self.weights_init is not None:
+            weights = as_parameter_array(self.weights_init, "weights_init", (n_components,))
+            given["weights"] = check_weights(weights, "weights_init")
+        if self.means_init is not None:
+            given["means"] = as_parameter_array(self.means_init, "means_init", (n_components, n_features))
+        if self.precisions_init is not None:
+            shape = family.covariance_shape(n_features, n_components)
+            precisions = as_parameter_array(self.precisions_init, "precisions_init", shape)
+            given["covariances"] = covariances_from_precisions(family, precisions)
+        if len(given) == 3:
+            return GaussianParameters(family, **given)
+        full = start.from_means(given["means"]) if "means" in given else start(self.init_params, generator)
+        return replace(full, **given)
+
+    def _parameters(self) -> GaussianParameters:
+        self._check_fitted()
+        return GaussianParameters(gaussian_family(self.covariance_type), self.weights_, self.means_, self.covariances_)
+
+    def _take(self, result: RunResult) -> None:
+        parameters = result.parameters
+        family = parameters.family
+        self.weights_, self.means_, self.covariances_ = parameters.weights, parameters.means, parameters.covariances
+        self.precisions_cholesky_ = family.precisions_cholesky(parameters)
+        self.precisions_ = family.precisions(parameters)
+        self.stop_reason_ = result.reason
+        self.converged_ = result.reason is StopReason.CONVERGED
+        self.n_iter_ = result.n_iter
+        self.lower_bound_ = result.objective
+        self.lower_bounds_ = list(result.objectives)
+        self.n_collapsed_runs_ = 0
+        self.n_collapsed_components_ = int((parameters.weights == 0).sum())
+
+    def _warn_about(self, result: RunResult, n_runs: int) -> None:
+        messages = []
+        if result.reason in (StopReason.OBJECTIVE_WORSENED, StopReason.NOT_FINITE):
+            messages.append(f"iteration {result.n_iter + 1}: {result.reason.value}")
+        elif result.reason is StopReason.ITERATION_LIMIT and self.max_iter > 0:
+            messages.append(f"the best run did not converge in {self.max_iter} iterations: raise max_iter, or tol")
+        if self.n_collapsed_runs_:
+            messages.append(
+                f"{self.n_collapsed_runs_} of {n_runs} runs were given up because a component collapsed; reg_covar holds "
+                "variances up"
+            )
+        if self.n_collapsed_components_:
+            messages.append(f"{self.n_collapsed_components_} components have no weight left; use fewer components")
+        for message in messages:
+            warnings.warn(message, ConvergenceWarning, stacklevel=3)
+
+    def _evaluate(self, X: Any, **wanted: bool) -> Evaluation:
+        rows = self._rows_to_evaluate(X)
+        parameters = self._parameters()
+        return run_evaluation(parameters.family, parameters, rows, n_threads=self.n_threads, **wanted)
+
+    def _mean_and_weight(self, X: Any, sample_weight: Any) -> tuple[float, float]:
+        """(mean log-density a row, sum of weights)."""
+        log_density = self.score_samples(X)
+        weights = as_weights(sample_weight, len(log_density))
+        total = float(len(log_density)) if weights is None else float(weights.sum())
+        return float(np.average(log_density, weights=weights)), total
+
+    def _n_parameters(self) -> int:
+        """The number of free parameters (scikit-learn's name for it)."""
+        n_components, n_features = self.means_.shape
+        return gaussian_family(self.covariance_type).n_free_parameters(n_features, n_components)
+
+    def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        header = {
+            "class": "GaussianMixture",
+            "parameters": self.get_params(),
+            "fit": {
+                "stop_reason": self.stop_reason_.name,
+                "lower_bound": self.lower_bound_ if np.isfinite(self.lower_bound_) else None,
+                "n_collapsed_runs": self.n_collapsed_runs_,
+            },
+            "feature_names": list(getattr(self, "feature_names_in_", [])),
+        }
+        arrays = {
+            "weights": self.weights_,
+            "means": self.means_,
+            "covariances": self.covariances_,
+            "lower_bounds": np.asarray(self.lower_bounds_, dtype=np.float64),
+        }
+        return header, arrays
+
+    @classmethod
+    def _from_model_file(cls, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> GaussianMixture:
+        fields = ModelFields(cls, header, arrays, ("weights", "means", "covariances", "lower_bounds"))
+        model = cls(**fields.parameters)
+        model._check_parameters()
+        parameters = gaussian(arrays["weights"], arrays["means"], arrays["covariances"], model.covariance_type)
+        if parameters.means.shape[0] != model.n_components:
+            raise ValueError(f"n_components is {model.n_components}, but there are {parameters.means.shape[0]} means")
+        bounds = fields.history("lower_bounds")
+        model._take(RunResult(parameters, fields.objective("lower_bound", -np.inf), bounds, fields.stop_reason()))
+        model.n_collapsed_runs_ = fields.count("n_collapsed_runs")
+        model._remember_features(None, parameters.means.shape[1])
+        fields.restore_feature_names(model)
+        model._sampling = generators(model.random_state, 1)[0]
+        return model

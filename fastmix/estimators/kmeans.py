@@ -1,0 +1,278 @@
+"""K-means clustering."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from fastmix.engines.lloyd import Lloyd
+from fastmix.engines.loop import Callback, RunResult, StopReason, run
+from fastmix.engines.passes import make_rows, run_assign_pass
+from fastmix.estimators.base import Estimator
+from fastmix.estimators.stored import ModelFields
+from fastmix.exceptions import ConvergenceWarning
+from fastmix.initialize import generators, k_means_plus_plus, subsample
+from fastmix.kernels.tiles import Rows
+from fastmix.progress import with_progress
+from fastmix.validation import as_parameter_array, as_weights, check_choice, check_integer, check_real
+
+# Seeding looks at this many rows a cluster; below _LEAST_SEEDED rows it looks at all.
+_SEEDED_PER_CLUSTER = 100
+_LEAST_SEEDED = 20_000
+_CHUNK_ENTRIES = 1 << 22
+
+
+class KMeans(Estimator):
+    """K-means by Lloyd's algorithm (Lloyd 1982), assignment and sums in one pass.
+
+    Parameters
+    ----------
+    n_clusters : int, default 8
+        K.
+    init : {"k-means++", "random"}, callable or (K, D) array, default "k-means++"
+        Greedy k-means++ (Arthur and Vassilvitskii 2007; on a subsample where there are many rows), random rows, a callable
+        ``f(X, n_clusters, generator)`` that returns centres, or the centres.
+    n_init : "auto" or int, default "auto"
+        Number of starts, the best is kept; "auto" is 1 for "k-means++" and an array, 10 otherwise.
+    max_iter : int, default 300
+        Most iterations of a run.
+    tol : float, default 1e-4
+        Converged when the squared distances that the centres moved sum to no more than ``tol`` times the mean variance of
+        the features. 0 waits until no label changes.
+    verbose : int, default 0
+        1 prints each iteration to standard error.
+    random_state : None, int, SeedSequence, Generator or RandomState, default None
+        Seed; an int makes fits repeat to the last bit, whatever the number of threads.
+    copy_x : bool, default True
+        For compatibility: X is never changed.
+    algorithm : {"lloyd"}, default "lloyd"
+    n_threads : int, optional
+        Threads to use; None for all. Results do not depend on it.
+    callback : callable, optional
+        Called after each iteration with a ``FitState``; returning True stops the run.
+
+    Attributes
+    ----------
+    cluster_centers_ : (K, D) array
+    labels_ : (N,) int32 array
+        The nearest centre of each row.
+    inertia_ : float
+        Sum of squared distances to the nearest centre, weighted; squared units of the data.
+    n_iter_ : int
+        Iterations of the best run.
+    stop_reason_ : StopReason
+    n_features_in_ : int
+    feature_names_in_ : array of str, where X had column names.
+    """
+
+    _estimator_type = "clusterer"
+
+    cluster_centers_: np.ndarray
+    labels_: np.ndarray
+    inertia_: float
+    n_iter_: int
+    stop_reason_: StopReason
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        init: Any = "k-means++",
+        n_init: Any = "auto",
+        max_iter: int = 300,
+        tol: float = 1e-4,
+        verbose: int = 0,
+        random_state: Any = None,
+        copy_x: bool = True,
+        algorithm: str = "lloyd",
+        n_threads: int | None = None,
+        callback: Callback | None = None,
+    ):
+        self.n_clusters = n_clusters
+        self.init = init
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.verbose = verbose
+        self.random_state = random_state
+        self.copy_x = copy_x
+        self.algorithm = algorithm
+        self.n_threads = n_threads
+        self.callback = callback
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> KMeans:
+        """Find the centres.
+
+        Parameters
+        ----------
+        X : (N, D) array-like of finite real numbers; float32 and memory maps are read as they are.
+        y : ignored.
+        sample_weight : (N,) array-like, optional
+            Weight of each row, at least 0; weight k counts as k copies.
+
+        Raises
+        ------
+        ValueError : bad input.
+        KeyboardInterrupt : on Ctrl-C; the best centres so far are on the object.
+        """
+        self._check_parameters()
+        data = self._rows_to_fit(X)
+        n_rows, n_features = data.shape
+        if n_rows < self.n_clusters:
+            raise ValueError(
+                f"n_samples={n_rows} should be >= n_clusters={self.n_clusters} ({n_rows} sample): use at most {n_rows} clusters"
+            )
+        rows = make_rows(data, as_weights(sample_weight, n_rows))
+        n_runs = self._n_runs()
+        streams = generators(self.random_state, 1 + n_runs)
+        tol = self.tol * self._mean_variance(rows, streams[0]) if self.tol else 0.0
+        callback = with_progress(self.verbose, 1, "inertia", self.callback)
+        best: RunResult | None = None
+        for index in range(n_runs):
+            engine = Lloyd(rows, tol, self.n_threads)
+            result = run(
+                engine, self._seeds(rows, streams[1 + index]), max_iter=self.max_iter, run=index, callback=callback
+            )
+            if best is None or result.objective < best.objective:
+                best = result
+            if result.reason in (StopReason.INTERRUPTED, StopReason.CALLBACK):
+                break
+        assert best is not None
+        self.cluster_centers_ = best.parameters
+        self.n_iter_ = best.n_iter
+        self.stop_reason_ = best.reason
+        labels = np.full(n_rows, -1, dtype=np.int64)
+        self.inertia_ = run_assign_pass(best.parameters, rows, labels, n_threads=self.n_threads).inertia
+        self.labels_ = labels.astype(np.int32)
+        self._remember_features(X, n_features)
+        if result.reason is StopReason.INTERRUPTED:
+            raise KeyboardInterrupt
+        self._warn_about(best, rows)
+        return self
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
+        """``fit(X).labels_``."""
+        return self.fit(X, sample_weight=sample_weight).labels_
+
+    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
+        """``fit(X)``, then ``transform(X)``."""
+        return self.fit(X, sample_weight=sample_weight).transform(X)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The nearest centre of each row, (N,) int32."""
+        return self._assign(X, None)[0].astype(np.int32)
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Distances to the centres, (N, K), in the units of the data."""
+        rows = self._rows_to_evaluate(X)
+        n_clusters, n_features = self.cluster_centers_.shape
+        distances = np.empty((rows.shape[0], n_clusters))
+        step = max(1, _CHUNK_ENTRIES // n_features)
+        for first in range(0, rows.shape[0], step):
+            chunk = np.asarray(rows[first : first + step], dtype=np.float64)
+            for k, centre in enumerate(self.cluster_centers_):
+                distances[first : first + step, k] = np.sqrt(((chunk - centre) ** 2).sum(axis=1))
+        return distances
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Minus the inertia of X."""
+        return -self._assign(X, sample_weight)[1]
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the columns of ``transform``: "kmeans0", "kmeans1", ..."""
+        self._check_fitted()
+        return np.asarray([f"kmeans{k}" for k in range(len(self.cluster_centers_))], dtype=object)
+
+    def _assign(self, X: Any, sample_weight: Any) -> tuple[np.ndarray, float]:
+        data = self._rows_to_evaluate(X)
+        rows = make_rows(data, as_weights(sample_weight, data.shape[0]))
+        labels = np.full(data.shape[0], -1, dtype=np.int64)
+        return labels, run_assign_pass(self.cluster_centers_, rows, labels, n_threads=self.n_threads).inertia
+
+    def _check_parameters(self) -> None:
+        check_integer(self.n_clusters, "n_clusters", 1)
+        check_integer(self.max_iter, "max_iter", 1)
+        check_real(self.tol, "tol")
+        check_choice(self.algorithm, "algorithm", ["lloyd"])
+        if isinstance(self.init, str):
+            check_choice(self.init, "init", ["k-means++", "random"])
+        if self.n_init != "auto":
+            check_integer(self.n_init, "n_init", 1)
+        if self.n_threads is not None:
+            check_integer(self.n_threads, "n_threads", 1)
+        if self.callback is not None and not callable(self.callback):
+            raise ValueError(f"callback must be callable or None; got {self.callback!r}")
+
+    def _n_runs(self) -> int:
+        if not isinstance(self.init, str) and not callable(self.init):
+            return 1
+        if self.n_init == "auto":
+            return 1 if isinstance(self.init, str) and self.init == "k-means++" else 10
+        return self.n_init
+
+    def _seeds(self, rows: Rows, generator: np.random.Generator) -> np.ndarray:
+        shape = (self.n_clusters, rows.X.shape[1])
+        if callable(self.init):
+            return as_parameter_array(self.init(rows.X, self.n_clusters, generator), "the centres from init", shape)
+        if not isinstance(self.init, str):
+            return as_parameter_array(self.init, "init", shape)
+        if self.init == "random":
+            X, _ = subsample(rows, self.n_clusters, generator)
+            return X[np.arange(self.n_clusters) % len(X)]
+        X, weights = subsample(rows, max(_LEAST_SEEDED, _SEEDED_PER_CLUSTER * self.n_clusters), generator)
+        return X[k_means_plus_plus(X, weights, self.n_clusters, generator)[0]]
+
+    @staticmethod
+    def _mean_variance(rows: Rows, generator: np.random.Generator) -> float:
+        X, weights = subsample(rows, _LEAST_SEEDED, generator)
+        mean = np.average(X, axis=0, weights=weights)
+        return float(np.average((X - mean) ** 2, axis=0, weights=weights).mean())
+
+    def _warn_about(self, result: RunResult, rows: Rows) -> None:
+        n_used = len(np.unique(self.labels_[rows.weights > 0] if rows.weights.size else self.labels_))
+        if n_used < self.n_clusters:
+            warnings.warn(
+                f"Number of distinct clusters ({n_used}) found smaller than n_clusters ({self.n_clusters}). Possibly due to "
+                "duplicate points in X.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        if result.reason is StopReason.ITERATION_LIMIT:
+            warnings.warn(
+                f"the best run did not converge in {self.max_iter} iterations: raise max_iter, or tol",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        header = {
+            "class": "KMeans",
+            "parameters": self.get_params(),
+            "fit": {"stop_reason": self.stop_reason_.name, "inertia": self.inertia_, "n_iter": self.n_iter_},
+            "feature_names": list(getattr(self, "feature_names_in_", [])),
+        }
+        return header, {"cluster_centers": self.cluster_centers_, "labels": self.labels_}
+
+    @classmethod
+    def _from_model_file(cls, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> KMeans:
+        fields = ModelFields(cls, header, arrays, ("cluster_centers", "labels"))
+        if "init" not in fields.parameters:
+            fields.parameters["init"] = "k-means++"
+        model = cls(**fields.parameters)
+        model._check_parameters()
+        centres, labels = arrays["cluster_centers"], arrays["labels"]
+        shape = (model.n_clusters, centres.shape[1] if centres.ndim == 2 else 0)
+        model.cluster_centers_ = as_parameter_array(centres, "cluster_centers", shape)
+        if labels.ndim != 1 or labels.dtype != np.int32 or labels.size == 0:
+            raise ValueError(f"labels must be int32 (N,); got {labels.dtype} {labels.shape}")
+        if labels.min() < 0 or labels.max() >= model.n_clusters:
+            raise ValueError(f"labels must lie in 0..{model.n_clusters - 1}")
+        model.labels_ = labels
+        model.inertia_ = check_real(fields.objective("inertia", np.nan), "inertia")
+        model.n_iter_ = fields.count("n_iter")
+        model.stop_reason_ = fields.stop_reason()
+        model._remember_features(None, shape[1])
+        fields.restore_feature_names(model)
+        return model

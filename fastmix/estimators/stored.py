@@ -1,0 +1,67 @@
+"""Reading estimators back from model files: what the numbers of a header may be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastmix.engines.loop import StopReason
+
+
+class ModelFields:
+    """Checked access to a model file's header and arrays.
+
+    Raises
+    ------
+    ValueError : wherever something is missing, of the wrong kind or out of bounds.
+    """
+
+    def __init__(self, cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray], names: tuple[str, ...]):
+        if set(arrays) != set(names):
+            raise ValueError(f"the arrays should be {sorted(names)}; found {sorted(arrays)}")
+        fit = header.get("fit")
+        self._names = header.get("feature_names")
+        self.arrays = arrays
+        parameters = header.get("parameters")
+        known = set(cls._parameter_names())  # type: ignore[attr-defined]
+        if not isinstance(fit, dict) or not isinstance(parameters, dict) or not set(parameters) <= known:
+            raise ValueError("the header's parameters or fit results are missing or unknown")
+        self._fit: dict[str, Any] = fit
+        not_stored = header.get("not_stored") or []
+        self.parameters = {name: value for name, value in parameters.items() if name not in not_stored}
+
+    def stop_reason(self) -> StopReason:
+        name = self._fit.get("stop_reason")
+        if not isinstance(name, str) or name not in StopReason.__members__:
+            raise ValueError(f"unknown stop_reason {name!r}")
+        return StopReason[name]
+
+    def objective(self, name: str, otherwise: float) -> float:
+        value = self._fit.get(name)
+        if value is None:
+            return otherwise
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
+            raise ValueError(f"{name} is not a finite number")
+        return float(value)
+
+    def count(self, name: str) -> int:
+        value = self._fit.get(name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise ValueError(f"{name} is not a count")
+        return value
+
+    def history(self, name: str) -> tuple[float, ...]:
+        values = self.arrays[name]
+        if values.ndim != 1 or not np.isfinite(values).all():
+            raise ValueError(f"{name} must be a list of finite numbers")
+        return tuple(map(float, values))
+
+    def restore_feature_names(self, model: Any) -> None:
+        names = self._names
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("feature_names is not a list of names")
+        if names:
+            if len(names) != model.n_features_in_:
+                raise ValueError(f"{len(names)} feature names for {model.n_features_in_} features")
+            model.feature_names_in_ = np.asarray(names, dtype=object)

@@ -1,0 +1,34 @@
+"""What fastmix raises and warns with."""
+
+from __future__ import annotations
+
+import sys
+
+
+class NotFittedError(ValueError, AttributeError):
+    """A method that needs a fitted model was called before ``fit``."""
+
+
+class ConvergenceWarning(UserWarning):
+    """A fit ended without converging, or what it converged to deserves a look."""
+
+
+class CollapsedError(ValueError):
+    """A component's covariance stopped being positive definite."""
+
+    def __init__(self, component: int, description: str):
+        self.component = component
+        self.description = description
+        super().__init__(
+            f"component {component} collapsed: {description}. Give reg_covar a positive value, use fewer components, or a "
+            "covariance_type with fewer parameters"
+        )
+
+
+def not_fitted(message: str) -> NotFittedError:
+    """A NotFittedError that is also scikit-learn's own where scikit-learn is in use."""
+    sklearn_exceptions = sys.modules.get("sklearn.exceptions")
+    if sklearn_exceptions is None:
+        return NotFittedError(message)
+    both = type("NotFittedError", (NotFittedError, sklearn_exceptions.NotFittedError), {})
+    return both(message)

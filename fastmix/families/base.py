@@ -1,0 +1,97 @@
+"""What an engine asks of a family, and the statistics that a pass returns."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a pass accumulates. Statistics add up: those of two halves of the data sum to those of the whole.
+
+    Attributes
+    ----------
+    family : the family whose pass accumulated them; it alone knows the layout of ``components`` and ``shared``.
+    centre : the parameters that the pass ran with; moments are about its means.
+    components : (K, S) float64; column 0 holds the counts.
+    shared : (S',) float64, what belongs to no single component.
+    log_likelihood : total over rows, weighted, in nats.
+    entropy : total entropy of the responsibilities, weighted, in nats; free energy = E[log joint] + entropy.
+    total_weight : sum of the rows' weights (their number where there are none).
+    """
+
+    family: Family
+    centre: Any
+    components: np.ndarray
+    shared: np.ndarray
+    log_likelihood: float
+    entropy: float
+    total_weight: float
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(K,) sum of the responsibilities of each component."""
+        return self.components[:, 0]
+
+    def __add__(self, other: Statistics) -> Statistics:
+        if not isinstance(other, Statistics):
+            return NotImplemented
+        if other.centre is not self.centre:
+            other = self.family.recentre(other, self.centre)
+        return replace(
+            self,
+            components=self.components + other.components,
+            shared=self.shared + other.shared,
+            log_likelihood=self.log_likelihood + other.log_likelihood,
+            entropy=self.entropy + other.entropy,
+            total_weight=self.total_weight + other.total_weight,
+        )
+
+
+class Family(ABC):
+    """What a component is.
+
+    A family has two tile functions, registered for its class of kernel parameters with
+    ``fastmix.kernels.tiles.register_tile_functions``, and the methods below. Parameters are any frozen object of arrays
+    with attributes ``weights`` (K,) and ``family``. docs/architecture.md builds one from nothing.
+    """
+
+    name: str
+    kernel_class: type
+
+    @abstractmethod
+    def n_statistics(self, n_features: int) -> int:
+        """S: how many numbers a pass keeps for a component, the count included."""
+
+    @abstractmethod
+    def kernel_parameters(self, parameters: Any) -> Any:
+        """The constants that the kernels read, an instance of ``kernel_class``."""
+
+    @abstractmethod
+    def maximize(self, statistics: Statistics, reg_covar: float = 0.0) -> Any:
+        """The M-step: parameters that maximise the expected log-likelihood."""
+
+    def n_shared(self, n_features: int, n_components: int) -> int:
+        """S': how many numbers a pass keeps for all components together."""
+        return 0
+
+    def n_work_rows(self, n_features: int) -> int:
+        """How many rows of B float64 the tile functions want as scratch."""
+        return 0
+
+    def recentre(self, statistics: Statistics, centre: Any) -> Statistics:
+        """The same statistics, with moments about the means of ``centre``.
+
+        The default is right for a family whose statistics have no centre.
+        """
+        return replace(statistics, centre=centre)
+
+
+def log_weights(weights: np.ndarray) -> np.ndarray:
+    """log w_k, with a huge negative number for a dead component's log 0 (kernels want finite constants)."""
+    with np.errstate(divide="ignore"):
+        return np.maximum(np.log(weights), -1e290)

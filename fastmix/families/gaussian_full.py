@@ -1,0 +1,82 @@
+"""Gaussians with a covariance matrix each."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastmix.families.gaussian import GaussianFamily, over_counts
+from fastmix.families.triangular import (
+    cholesky,
+    from_blocks,
+    inverse_lower,
+    log_determinant,
+    n_block_entries,
+    padded_inverse_lower,
+    padded_size,
+    to_blocks,
+)
+from fastmix.kernels.gaussian_full import FullKernel
+
+
+class FullGaussian(GaussianFamily):
+    """covariance_type="full"; statistics of a component: count, first moments (D,), second moments in blocks."""
+
+    name = "full"
+    kernel_class = FullKernel
+
+    def n_statistics(self, n_features):
+        return 1 + n_features + n_block_entries(n_features)
+
+    def n_work_rows(self, n_features):
+        return 2 * padded_size(n_features)
+
+    def covariance_shape(self, n_features, n_components):
+        return (n_components, n_features, n_features)
+
+    def n_covariance_parameters(self, n_features, n_components):
+        return n_components * n_features * (n_features + 1) // 2
+
+    def kernel_parameters(self, parameters):
+        return FullKernel(parameters.means, padded_inverse_lower(parameters.cholesky), self.log_constants(parameters))
+
+    def maximize_covariances(self, statistics, shifts, reg_covar):
+        n_features = shifts.shape[1]
+        second = from_blocks(statistics.components[:, 1 + n_features :], n_features)
+        covariances = over_counts(second, statistics.counts, otherwise=statistics.centre.covariances)
+        covariances -= shifts[:, :, None] * shifts[:, None, :]
+        covariances[:, range(n_features), range(n_features)] += reg_covar
+        return covariances
+
+    def recentre(self, statistics, centre):
+        recentred, shifts, first = self._recentred(statistics, centre)
+        n_features = shifts.shape[1]
+        cross = first[:, :, None] * shifts[:, None, :]
+        outer = statistics.counts[:, None, None] * shifts[:, :, None] * shifts[:, None, :]
+        recentred.components[:, 1 + n_features :] += to_blocks(outer - cross - np.swapaxes(cross, 1, 2))
+        return recentred
+
+    def cholesky(self, covariances):
+        return cholesky(covariances)
+
+    def marginal_variances(self, covariances):
+        return np.diagonal(covariances, axis1=1, axis2=2)
+
+    def log_determinants(self, parameters):
+        return log_determinant(parameters.cholesky)
+
+    def from_matrix(self, matrix, n_components):
+        return np.repeat(matrix[None], n_components, axis=0)
+
+    def precisions_cholesky(self, parameters):
+        return np.swapaxes(inverse_lower(parameters.cholesky), 1, 2).copy()
+
+    def precisions(self, parameters):
+        upper = self.precisions_cholesky(parameters)
+        return upper @ np.swapaxes(upper, 1, 2)
+
+    def covariances_from_precisions(self, precisions):
+        inverse = inverse_lower(cholesky(precisions))
+        return np.swapaxes(inverse, 1, 2) @ inverse
+
+    def colour(self, parameters, k, noise):
+        return noise @ parameters.cholesky[k].T

@@ -1,0 +1,117 @@
+"""Algebra over K small matrices, and the block layout of ``fastmix.kernels.blocks``. NumPy only: it runs once a pass."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastmix.exceptions import CollapsedError
+from fastmix.kernels.blocks import BLOCK
+
+_EPSILON = float(np.finfo(np.float64).eps)
+
+
+def padded_size(n: int) -> int:
+    """n rounded up to a multiple of BLOCK."""
+    return -(-n // BLOCK) * BLOCK
+
+
+def n_block_entries(n_features: int) -> int:
+    """Length of a lower triangle stored in blocks."""
+    n_blocks = padded_size(n_features) // BLOCK
+    return n_blocks * (n_blocks + 1) // 2 * BLOCK**2
+
+
+def from_blocks(blocks: np.ndarray, n_features: int) -> np.ndarray:
+    """(..., n_block_entries) lower triangles in blocks -> (..., D, D) symmetric matrices."""
+    size = padded_size(n_features)
+    matrices = np.zeros((*blocks.shape[:-1], size, size))
+    n = 0
+    for i in range(0, size, BLOCK):
+        for j in range(0, i + BLOCK, BLOCK):
+            block = blocks[..., n : n + BLOCK**2].reshape(*blocks.shape[:-1], BLOCK, BLOCK)
+            matrices[..., i : i + BLOCK, j : j + BLOCK] = block
+            n += BLOCK**2
+    lower = np.tril(matrices[..., :n_features, :n_features])
+    return lower + np.swapaxes(np.tril(lower, -1), -1, -2)
+
+
+def to_blocks(matrices: np.ndarray) -> np.ndarray:
+    """(..., D, D) symmetric matrices -> their lower triangles in blocks, (..., n_block_entries)."""
+    n_features = matrices.shape[-1]
+    size = padded_size(n_features)
+    padded = np.zeros((*matrices.shape[:-2], size, size))
+    padded[..., :n_features, :n_features] = matrices
+    return np.concatenate(
+        [
+            padded[..., i : i + BLOCK, j : j + BLOCK].reshape(*matrices.shape[:-2], BLOCK**2)
+            for i in range(0, size, BLOCK)
+            for j in range(0, i + BLOCK, BLOCK)
+        ],
+        axis=-1,
+    )
+
+
+def check_variances(variances: np.ndarray) -> None:
+    """Raise CollapsedError where a variance, of (K, D), is not positive and finite."""
+    bad = ~(np.isfinite(variances) & (variances > 0))
+    if bad.any():
+        k, d = np.argwhere(bad)[0]
+        raise CollapsedError(int(k), f"its variance in feature {d} is {variances[k, d]:.3g}")
+
+
+def cholesky(covariances: np.ndarray) -> np.ndarray:
+    """Lower Cholesky factors of (K, D, D).
+
+    Raises
+    ------
+    CollapsedError : if a matrix is not positive definite to working precision: a pivot below 16 D eps of its variance.
+    """
+    n_features = covariances.shape[-1]
+    check_variances(np.diagonal(covariances, axis1=-2, axis2=-1))
+    for k, covariance in enumerate(covariances):
+        if not np.isfinite(covariance).all():
+            raise CollapsedError(k, "its covariance is not finite")
+    # On the correlation scale, so that features in other units do not decide what is singular.
+    scales = np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))
+    correlations = covariances / scales[:, :, None] / scales[:, None, :]
+    try:
+        factors = np.linalg.cholesky(correlations)
+    except np.linalg.LinAlgError:
+        factors = np.stack([_cholesky_or_nan(correlation) for correlation in correlations])
+    pivots = np.diagonal(factors, axis1=-2, axis2=-1) ** 2
+    singular = ~(pivots.min(axis=-1) > 4 * n_features * _EPSILON)
+    if singular.any() and n_features > 1:
+        raise CollapsedError(int(np.argmax(singular)), "its covariance matrix is singular")
+    return factors * scales[:, :, None]
+
+
+def _cholesky_or_nan(matrix: np.ndarray) -> np.ndarray:
+    try:
+        return np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return np.full_like(matrix, np.nan)
+
+
+def inverse_lower(factors: np.ndarray) -> np.ndarray:
+    """Inverses of lower triangular matrices (K, D, D), by forward substitution: triangular to the last bit."""
+    n = factors.shape[-1]
+    inverses = np.zeros_like(factors)
+    for i in range(n):
+        row = -np.matmul(factors[:, i : i + 1, :i], inverses[:, :i, :])[:, 0]
+        row[:, i] += 1.0
+        inverses[:, i] = row / factors[:, i, i, None]
+    return inverses
+
+
+def padded_inverse_lower(factors: np.ndarray) -> np.ndarray:
+    """``inverse_lower`` with zero rows and columns up to a multiple of BLOCK: what kernels whiten with."""
+    n_components, n_features, _ = factors.shape
+    size = padded_size(n_features)
+    padded = np.zeros((n_components, size, size))
+    padded[:, :n_features, :n_features] = inverse_lower(factors)
+    return padded
+
+
+def log_determinant(factors: np.ndarray) -> np.ndarray:
+    """log |L L^T| of Cholesky factors (K, D, D)."""
+    return 2.0 * np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(axis=-1)

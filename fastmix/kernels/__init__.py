@@ -1,0 +1,1 @@
+"""Compiled code only: arrays in, arrays out. No options, no strings; nothing here compiles at import."""

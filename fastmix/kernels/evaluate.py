@@ -1,0 +1,75 @@
+"""The pass without accumulation: log-density, responsibilities and most probable component of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+from numba import prange
+
+from fastmix._jit import entry_point, helper
+from fastmix.kernels.em_pass import aligned, load_tile, log_rows, normalise
+from fastmix.kernels.tiles import Tile, log_joint, prepare, registered_sources
+
+
+@helper("elementwise")
+def _evaluate_lane(parameters, n_components, rows, schedule, n_work, first_tile, last_tile, tile_size, outputs):
+    log_density, responsibilities, labels = outputs
+    n_rows, n_features = rows.X.shape
+    tile = Tile(aligned(n_features, tile_size), aligned(n_work, tile_size))
+    joint = aligned(n_components, tile_size)
+    vectors = aligned(6, tile_size)
+    w, maximum, total = vectors[0], vectors[1], vectors[2]
+    spread, log_row, entropy_row = vectors[3], vectors[4], vectors[5]
+    row_of = np.empty(tile_size, np.int64)
+    for t in range(first_tile, last_tile):
+        first = t * tile_size
+        load_tile(rows, schedule, first, tile.x, w, row_of)
+        prepare(parameters, tile)
+        for k in range(n_components):
+            log_joint(parameters, tile, k, joint[k])
+        n_valid = min(tile_size, n_rows - first)
+        for b in range(n_valid if labels.size else 0):
+            best = 0
+            for k in range(1, n_components):
+                if joint[k, b] > joint[best, b]:
+                    best = k
+            labels[first + b] = best
+        normalise(joint, maximum, total, spread)
+        log_rows(maximum, total, spread, log_row, entropy_row)
+        for b in range(n_valid if log_density.size else 0):
+            log_density[first + b] = log_row[b]
+        for b in range(n_valid if responsibilities.size else 0):
+            for k in range(n_components):
+                responsibilities[first + b, k] = joint[k, b] / total[b]
+
+
+def _evaluate(parameters, n_components, rows, schedule, n_work, tile_size, lane_starts, first_lane, last_lane, outputs):
+    """Fill the outputs for the rows of some lanes.
+
+    Parameters
+    ----------
+    parameters, rows, schedule, n_work, tile_size, lane_starts, first_lane, last_lane : as for the EM pass; the schedule
+        is empty: rows in their order, every component.
+    n_components : K.
+    outputs : OUT (log_density (N,), responsibilities (N, K), labels (N,) int64); an empty array is not wanted.
+    """
+    for lane in prange(first_lane, last_lane):
+        _evaluate_lane(
+            parameters,
+            n_components,
+            rows,
+            schedule,
+            n_work,
+            lane_starts[lane],
+            lane_starts[lane + 1],
+            tile_size,
+            outputs,
+        )
+
+
+@cache
+def evaluate_for(kernel_parameters: type) -> Callable:
+    """The compiled evaluation for one class of kernel parameters (its signature is that of ``_evaluate``)."""
+    return entry_point(_evaluate, registered_sources(kernel_parameters))

@@ -1,0 +1,31 @@
+"""Tile functions of Gaussians with one variance for all features (each component's own, or shared)."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastmix.kernels.deviations import add_moments, scale_and_shift, squared_distance
+from fastmix.kernels.tiles import register_tile_functions
+
+
+class SphericalKernel(NamedTuple):
+    """Kernel parameters."""
+
+    means: np.ndarray  # (K, D)
+    precisions: np.ndarray  # (K,) 1 / variance
+    log_constants: np.ndarray  # (K,) log w_k - D/2 log(2 pi variance)
+
+
+def log_joint(parameters, tile, k, out):
+    """Eq. 2.43 of Bishop (2006) with Sigma = variance I."""
+    squared_distance(tile.x, parameters.means[k], out)
+    scale_and_shift(parameters.log_constants[k], -0.5 * parameters.precisions[k], out)
+
+
+def accumulate(parameters, tile, k, r, out):
+    """out: count, first moments (D,), second moments (D,): a sum for each feature keeps an outlying feature's digits."""
+    n_features = tile.x.shape[0]
+    add_moments(tile.x, parameters.means[k], r, out[1 : 1 + n_features], out[1 + n_features :])
+
+
+register_tile_functions(SphericalKernel, log_joint=log_joint, accumulate=accumulate)

@@ -1,0 +1,126 @@
+"""Tile functions of Gaussians that share one covariance matrix.
+
+Two things that the other families do for each (row, component) are done here once a row:
+
+* Whitening. Where the means lie near enough together in units of Sigma, x is whitened about a common centre once a tile,
+  and a component costs what a spherical one does. Far apart that difference would cancel, so then the deviation from each
+  mean is whitened by itself, as in the full family.
+* The scatter. With l(n) the leading component of row n, u = x - mu_l, v = sum_k r_k (mu_k - mu_l) and e = u - v,
+
+      sum_k r_k (x - mu_k)(x - mu_k)^T = w (e e^T - v v^T) + sum_k r_k (mu_k - mu_l)(mu_k - mu_l)^T,
+
+  where w = sum_k r_k, r_k in v is divided by w, and the last sum needs of the rows only R[l, k] = sum of r_nk over the rows
+  that l leads. No term is large unless its sum is: clusters 1e8 apart lose nothing.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastmix._jit import helper
+from fastmix.kernels.blocks import BLOCK, add_outer_products, add_squares_of_product
+from fastmix.kernels.deviations import add_first_moments, scale_and_shift, squared_distance, subtract_mean
+from fastmix.kernels.tiles import register_tile_functions
+
+
+class TiedKernel(NamedTuple):
+    """Kernel parameters; P is D rounded up to a multiple of BLOCK, and what is padded is zero."""
+
+    means: np.ndarray  # (K, D)
+    factor: np.ndarray  # (P, P) inverse A of the lower Cholesky factor of the covariance
+    centre: np.ndarray  # (D,) about which tiles are whitened
+    whitened_means: np.ndarray  # (K, P) A (mu_k - centre); empty where the means are too far apart
+    log_constants: np.ndarray  # (K,) log w_k - D/2 log 2 pi - 1/2 log det Sigma
+
+
+@helper("elementwise")
+def _multiply_lower(factor, x, out):
+    """out = factor @ x for a lower triangular factor."""
+    for i in range(factor.shape[0]):
+        for b in range(out.shape[1]):
+            out[i, b] = 0.0
+        for j in range(0, i + 1, BLOCK):  # what lies above the diagonal is zero
+            a0, a1, a2, a3 = factor[i, j], factor[i, j + 1], factor[i, j + 2], factor[i, j + 3]
+            for b in range(out.shape[1]):
+                out[i, b] += a0 * x[j, b] + a1 * x[j + 1, b] + a2 * x[j + 2, b] + a3 * x[j + 3, b]
+
+
+def prepare(parameters, tile):
+    """Whiten the tile into the second P rows of the scratch."""
+    padded = parameters.factor.shape[0]
+    if parameters.whitened_means.size:
+        subtract_mean(tile.x, parameters.centre, tile.work[:padded])
+        _multiply_lower(parameters.factor, tile.work[:padded], tile.work[padded : 2 * padded])
+
+
+def log_joint(parameters, tile, k, out):
+    """Eq. 2.43 of Bishop (2006) with a shared Sigma. Scratch: 2 P rows."""
+    padded = parameters.factor.shape[0]
+    if parameters.whitened_means.size:
+        squared_distance(tile.work[padded : 2 * padded], parameters.whitened_means[k], out)
+    else:
+        deviations = tile.work[:padded]
+        subtract_mean(tile.x, parameters.means[k], deviations)
+        for b in range(out.size):
+            out[b] = 0.0
+        add_squares_of_product(parameters.factor, deviations, out)
+    scale_and_shift(parameters.log_constants[k], -0.5, out)
+
+
+def accumulate(parameters, tile, k, r, out):
+    """out: count, first moments (D,). The second moments are shared."""
+    add_first_moments(tile.x, parameters.means[k], r, out[1:])
+
+
+@helper("elementwise")
+def _leading(components, r, leader, weight):
+    """leader[b] = the component of largest r[:, b], weight[b] = sum of r[:, b]."""
+    for b in range(leader.size):
+        best = r[0, b]
+        leader[b] = components[0]
+        weight[b] = best
+        for a in range(1, r.shape[0]):
+            weight[b] += r[a, b]
+            if r[a, b] > best:
+                best = r[a, b]
+                leader[b] = components[a]
+
+
+def accumulate_shared(parameters, tile, components, r, out):
+    """out: scatter (lower triangle, in blocks), then R (K, K). Scratch: 3 P + 1 rows."""
+    n_features, n_rows = tile.x.shape
+    n_components = parameters.means.shape[0]
+    padded = parameters.factor.shape[0]
+    leading_mean, v, weighted = tile.work[:padded], tile.work[padded : 2 * padded], tile.work[2 * padded : 3 * padded]
+    weight = tile.work[3 * padded]
+    leader = np.empty(n_rows, np.int64)
+    _leading(components, r, leader, weight)
+    n_scatter = out.size - n_components * n_components
+    for b in range(n_rows):
+        row = out[n_scatter + leader[b] * n_components : n_scatter + (leader[b] + 1) * n_components]
+        for a in range(components.size):
+            row[components[a]] += r[a, b]
+        for d in range(n_features):
+            leading_mean[d, b] = parameters.means[leader[b], d]
+    v[:] = 0.0
+    for a in range(components.size):
+        for d in range(n_features):
+            mean = parameters.means[components[a], d]
+            for b in range(n_rows):
+                v[d, b] += r[a, b] * (mean - leading_mean[d, b])
+    weighted[n_features:] = 0.0
+    for d in range(n_features):
+        for b in range(n_rows):
+            v[d, b] = v[d, b] / weight[b] if weight[b] > 0.0 else 0.0
+            weighted[d, b] = -weight[b] * v[d, b]
+    add_outer_products(weighted, v, out[:n_scatter])
+    for d in range(n_features):
+        for b in range(n_rows):
+            v[d, b] = (tile.x[d, b] - leading_mean[d, b]) - v[d, b]
+            weighted[d, b] = weight[b] * v[d, b]
+    add_outer_products(weighted, v, out[:n_scatter])
+
+
+register_tile_functions(
+    TiedKernel, log_joint=log_joint, accumulate=accumulate, prepare=prepare, accumulate_shared=accumulate_shared
+)

@@ -1,0 +1,72 @@
+"""Entering compiled parallel code safely, and with a chosen number of threads.
+
+Numba's ``workqueue`` layer aborts the process when two Python threads enter a parallel kernel at once, so entry is guarded
+by a process-wide lock until the layer in use is known to be thread-safe. GNU OpenMP kills a child that was forked after the
+parent ran a kernel, so such a child runs the serial version of each kernel (same lanes, same bits).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numba
+
+_THREAD_SAFE_LAYERS = ("tbb", "omp")
+
+_entry = threading.RLock()
+_state = {"entered": False, "forked": False}
+
+
+def _after_fork_in_child() -> None:
+    global _entry
+    _entry = threading.RLock()  # the parent's may have been held by a thread that does not exist here
+    _state["forked"] = _state["entered"] or _state["forked"]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def must_run_serially() -> bool:
+    """Whether this process was forked from one that had run a parallel kernel."""
+    return _state["forked"]
+
+
+def thread_count(n_threads: int | None) -> int:
+    """The number of threads to use: ``n_threads`` clamped to what Numba was launched with; None means Numba's current."""
+    if n_threads is None:
+        return numba.get_num_threads()
+    launched: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # set when numba.config is reloaded
+    return max(1, min(n_threads, launched))
+
+
+def _layer_is_thread_safe() -> bool:
+    if not _state["entered"]:
+        return False
+    try:
+        return numba.threading_layer() in _THREAD_SAFE_LAYERS
+    except ValueError:  # not initialised: entered, but the kernel has not started yet
+        return False
+
+
+@contextmanager
+def kernel_threads(n_threads: int | None) -> Iterator[None]:
+    """Hold what is needed to call a parallel kernel; restores the number of threads on leaving."""
+    lock = None if _layer_is_thread_safe() else _entry
+    if lock is not None:
+        lock.acquire()
+    previous = None
+    try:
+        if not must_run_serially():
+            previous = numba.get_num_threads()
+            numba.set_num_threads(thread_count(n_threads))
+            _state["entered"] = True
+        yield
+    finally:
+        if previous is not None:
+            numba.set_num_threads(previous)
+        if lock is not None:
+            lock.release()

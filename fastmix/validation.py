@@ -1,0 +1,216 @@
+"""Checking what users pass in. Messages name the argument, what was found and what to do."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+# How many numbers are looked at in one go, so that checking a memory map never holds much of it.
+_CHUNK = 1 << 20
+
+
+def is_sparse(X: Any) -> bool:
+    """Whether X is one of SciPy's sparse containers (asked without importing SciPy)."""
+    return hasattr(X, "tocsr") and hasattr(X, "nnz")
+
+
+def feature_names(X: Any) -> np.ndarray | None:
+    """Column names of a data frame, where all of them are strings; else None."""
+    columns = getattr(X, "columns", None)
+    if columns is None or not hasattr(X, "shape"):
+        return None
+    names = np.asarray(list(columns), dtype=object)
+    kinds = {isinstance(name, str) for name in names}
+    if kinds == {True, False}:
+        found = sorted({type(name).__name__ for name in names})
+        raise TypeError(
+            "Feature names are only supported if all input features have string names, but your input has "
+            f"{found} as feature name / column name types. Convert them all to strings, for example with "
+            "X.columns = X.columns.astype(str), or pass an array."
+        )
+    return names if kinds == {True} else None
+
+
+def as_rows(X: Any, name: str = "X", owner: str = "this estimator") -> np.ndarray:
+    """X as a C-contiguous float64 or float32 array (N, D) of finite numbers.
+
+    A memory map of real numbers is used as it is, in its own type: kernels convert what they load.
+
+    Raises
+    ------
+    TypeError : sparse or non-numeric input.
+    ValueError : wrong number of dimensions, no rows or features, complex numbers, NaN or infinity.
+    """
+    if is_sparse(X):
+        raise TypeError(
+            f"{name} is a sparse container, but {owner} needs dense data: pass {name}.toarray() if it fits in memory"
+        )
+    array = X if isinstance(X, np.ndarray) else np.asarray(X)
+    if np.ma.isMaskedArray(array):
+        if np.ma.getmaskarray(array).any():
+            raise ValueError(f"{name} has masked entries; fill them or drop their rows")
+        array = np.ma.getdata(array)
+    array = _as_real(array, name)
+    if array.ndim != 2:
+        raise ValueError(
+            f"Expected 2D array, got {array.ndim}D array instead: {name} has shape {array.shape}. Reshape your data using "
+            "array.reshape(-1, 1) if it has a single feature or array.reshape(1, -1) if it is a single sample."
+        )
+    n_rows, n_features = array.shape
+    if n_rows == 0:
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape={array.shape}) while a minimum of 1 is required by {owner}: {name} is empty"
+        )
+    if n_features == 0:
+        raise ValueError(
+            f"Found array with 0 feature(s) (shape={array.shape}) while a minimum of 1 is required by {owner}: "
+            f"{name} has no columns"
+        )
+    array = _contiguous(array)
+    check_finite(array, name)
+    return array
+
+
+def _as_real(array: np.ndarray, name: str) -> np.ndarray:
+    if array.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: {name} has dtype {array.dtype}. Pass its real part")
+    if array.dtype.kind in "OSUV":
+        try:
+            return array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise (TypeError if array.dtype.kind == "O" and isinstance(error, TypeError) else ValueError)(
+                f"{name} has dtype {array.dtype} with entries that are not numbers ({error}). Argument must be a string or "
+                "a number that float() takes; encode categories as numbers first"
+            ) from error
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} has dtype {array.dtype}; pass real numbers")
+    return array
+
+
+def _contiguous(array: np.ndarray) -> np.ndarray:
+    is_map = isinstance(array, np.memmap)
+    native = array.dtype.isnative and array.dtype.itemsize <= 8 and array.dtype != np.float16
+    if is_map and native and array.flags.c_contiguous:
+        return array
+    dtype = np.float32 if array.dtype == np.float32 else np.float64
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def check_finite(array: np.ndarray, name: str) -> None:
+    """ValueError with the first row (and column) that is NaN or infinite."""
+    if array.dtype.kind != "f":
+        return
+    n_columns = array.shape[1] if array.ndim == 2 else 1
+    step = max(1, _CHUNK // n_columns)
+    for first in range(0, array.shape[0], step):
+        chunk = array[first : first + step]
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(chunk.sum(dtype=np.float64)):
+                continue
+        bad = ~np.isfinite(chunk)
+        if bad.any():
+            where = np.argwhere(bad)[0]
+            value = chunk[tuple(where)]
+            place = f"row {first + where[0]}" + (f", column {where[1]}" if array.ndim == 2 else "")
+            found = "NaN" if np.isnan(value) else "infinity (inf)"
+            raise ValueError(
+                f"Input {name} contains {found}: the first is at {place} (counting from 0). Drop or fill such rows first"
+            )
+
+
+def as_weights(sample_weight: Any, n_rows: int) -> np.ndarray | None:
+    """sample_weight as float64 (N,) with largest value 1, or None for no weights; only their ratios matter to a fit.
+
+    Raises
+    ------
+    ValueError : wrong shape, negative, NaN or infinite weights, or all of them zero.
+    """
+    if sample_weight is None:
+        return None
+    if isinstance(sample_weight, Real):
+        weights = np.full(n_rows, float(sample_weight))
+    else:
+        weights = np.ascontiguousarray(_as_real(np.asarray(sample_weight), "sample_weight"), dtype=np.float64)
+    if weights.ndim != 1:
+        raise ValueError(f"Sample weights must be 1D array or scalar: sample_weight has shape {weights.shape}")
+    if weights.shape[0] != n_rows:
+        raise ValueError(
+            f"sample_weight.shape == {weights.shape}, expected {(n_rows,)}: give one weight for each row of X"
+        )
+    check_finite(weights, "sample_weight")
+    if (weights < 0).any():
+        row = int(np.argmax(weights < 0))
+        raise ValueError(f"sample_weight is negative ({weights[row]:g}) at row {row}; weights must be at least 0")
+    if not weights.any():
+        raise ValueError("sample_weight is zero for every row; at least one weight must be positive")
+    return weights
+
+
+def check_integer(value: Any, name: str, least: int) -> int:
+    """ValueError unless ``value`` is an integer of at least ``least``."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}; got {value!r}")
+    return int(value)
+
+
+def check_real(value: Any, name: str) -> float:
+    """ValueError unless ``value`` is a finite number of at least 0."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) < np.inf:
+        raise ValueError(f"{name} must be a finite number of at least 0; got {value!r}")
+    return float(value)
+
+
+def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
+    """ValueError unless ``value`` is one of ``choices``."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
+    return value
+
+
+def as_parameter_array(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """``value`` as a float64 copy of the given shape, finite; else ValueError."""
+    array = np.array(_as_real(np.asarray(value), name), dtype=np.float64, order="C")
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}; got {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(
+            f"{name} must be finite; the first bad entry is at {tuple(map(int, np.argwhere(~np.isfinite(array))[0]))}"
+        )
+    return array
+
+
+def check_weights(weights: np.ndarray, name: str) -> np.ndarray:
+    """ValueError unless mixture weights are non-negative and sum to 1 (within 1e-6; the result sums to 1 exactly)."""
+    if (weights < 0).any():
+        raise ValueError(f"{name} must be at least 0; got {weights.min():g} for component {int(weights.argmin())}")
+    if abs(weights.sum() - 1.0) > 1e-6:
+        raise ValueError(f"{name} must sum to 1; the sum is {weights.sum():g}. Divide by it")
+    return weights
+
+
+def warn_about_names(fitted: np.ndarray | None, given: np.ndarray | None, owner: str) -> None:
+    """Compare the feature names of a fit with those of later data, as scikit-learn does."""
+    if fitted is None and given is None:
+        return
+    if fitted is None:
+        warnings.warn(f"X has feature names, but {owner} was fitted without feature names", UserWarning, stacklevel=4)
+    elif given is None:
+        warnings.warn(
+            f"X does not have valid feature names, but {owner} was fitted with feature names", UserWarning, stacklevel=4
+        )
+    elif len(fitted) != len(given) or (fitted != given).any():
+        message = "The feature names should match those that were passed during fit.\n"
+        unexpected, missing = sorted(set(given) - set(fitted)), sorted(set(fitted) - set(given))
+        if unexpected:
+            message += "Feature names unseen at fit time:\n" + "".join(f"- {name}\n" for name in unexpected[:5])
+        if missing:
+            message += "Feature names seen at fit time, yet now missing:\n" + "".join(
+                f"- {name}\n" for name in missing[:5]
+            )
+        if not unexpected and not missing:
+            message += "Feature names must be in the same order as they were in fit.\n"
+        raise ValueError(message)

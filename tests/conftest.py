@@ -1,0 +1,29 @@
+"""Fixtures that several test files share."""
+
+import numpy as np
+import pytest
+
+from fastmix.datasets import load_dataset
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20240601)
+
+
+@pytest.fixture(scope="session")
+def faithful():
+    """Old Faithful, 272 x 2: eruption minutes and waiting minutes."""
+    return load_dataset("faithful").data
+
+
+@pytest.fixture(scope="session")
+def iris():
+    """Iris, 150 x 4, centimetres."""
+    return load_dataset("iris").data
+
+
+@pytest.fixture(scope="session")
+def galaxies():
+    """Velocities of 82 galaxies, 82 x 1, in 1000 km/s."""
+    return load_dataset("galaxies").data

@@ -1,0 +1,49 @@
+"""Running Python in a process of its own: for what an environment variable, a signal or a fork decides."""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import fastmix
+
+PACKAGE = Path(fastmix.__file__).parent
+
+
+def environment(site=PACKAGE.parent, **changes):
+    """This process's environment with fastmix importable from ``site``; a change to None removes a variable."""
+    variables = os.environ | {"PYTHONPATH": str(site)} | changes
+    return {name: value for name, value in variables.items() if value is not None}
+
+
+def run_python(code, folder, *options, site=PACKAGE.parent, **changes):
+    """The output of a piece of code, which must succeed; the message of a failure is its standard error."""
+    finished = subprocess.run(
+        [sys.executable, *options, "-c", textwrap.dedent(code)],
+        cwd=folder,
+        env=environment(site, **changes),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert finished.returncode == 0, f"exit status {finished.returncode}\n{finished.stdout}\n{finished.stderr}"
+    return finished.stdout
+
+
+def copy_package(folder):
+    """A copy of the package without its caches, as an installation of its own; returns what to put on the path."""
+    site = folder / "site"
+    shutil.copytree(PACKAGE, site / "fastmix", ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    return site
+
+
+def listing(folder):
+    """Every file below the folder with its size and time of change: equal listings mean that nothing was written."""
+    return {
+        str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }

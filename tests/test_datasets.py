@@ -1,0 +1,64 @@
+"""The bundled data are the published ones."""
+
+import numpy as np
+import pytest
+
+from fastmix.datasets import DATASET_NAMES, load_dataset
+
+SHAPES = {"faithful": (272, 2), "iris": (150, 4), "galaxies": (82, 1), "birthweight": (189, 10)}
+
+
+def test_every_name_is_tested_here():
+    assert set(SHAPES) == set(DATASET_NAMES)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_shape_and_kind(name):
+    dataset = load_dataset(name)
+    assert dataset.data.shape == SHAPES[name]
+    assert dataset.data.dtype == np.float64
+    assert dataset.data.flags.c_contiguous
+    assert np.isfinite(dataset.data).all()
+    assert len(dataset.feature_names) == SHAPES[name][1]
+    assert dataset.description
+
+
+def test_faithful_has_the_published_moments():
+    data = load_dataset("faithful").data
+    # R: colMeans(faithful), sapply(faithful, sd)
+    np.testing.assert_allclose(data.mean(axis=0), [3.487783, 70.897059], atol=1e-6)
+    np.testing.assert_allclose(data.std(axis=0, ddof=1), [1.141371, 13.594974], atol=1e-6)
+
+
+def test_iris_has_fifty_flowers_of_each_species_and_the_published_means():
+    iris = load_dataset("iris")
+    assert iris.feature_names == ("Sepal.Length", "Sepal.Width", "Petal.Length", "Petal.Width")
+    names, counts = np.unique(iris.target, return_counts=True)
+    assert names.tolist() == ["setosa", "versicolor", "virginica"]
+    assert counts.tolist() == [50, 50, 50]
+    np.testing.assert_allclose(iris.data.mean(axis=0), [5.843333, 3.057333, 3.758, 1.199333], atol=1e-6)
+
+
+def test_galaxies_are_in_thousands_with_the_corrected_78th_value():
+    data = load_dataset("galaxies").data
+    assert data[77, 0] == 26.690
+    assert (data[0, 0], data[-1, 0]) == (9.172, 34.279)
+
+
+def test_birthweight_agrees_with_its_own_indicator():
+    birthweight = load_dataset("birthweight")
+    column = dict(zip(birthweight.feature_names, birthweight.data.T, strict=True))
+    np.testing.assert_array_equal(column["low"], column["bwt"] < 2500)
+    assert column["low"].sum() == 59  # Hosmer and Lemeshow's count
+    assert birthweight.target is None
+
+
+def test_each_call_returns_arrays_of_its_own():
+    load_dataset("faithful").data[:] = 0
+    assert load_dataset("faithful").data[0, 0] == 3.6
+
+
+@pytest.mark.parametrize("name", ["", "Faithful", "../faithful", None, ["iris"]])
+def test_an_unknown_name_lists_the_known_ones(name):
+    with pytest.raises(ValueError, match="faithful, iris, galaxies, birthweight"):
+        load_dataset(name)

@@ -1,0 +1,53 @@
+"""The exponential and the logarithm of the kernels are as accurate as their docstrings say, inside a caller's fastmath."""
+
+import numba
+import numpy as np
+import pytest
+
+from fastmix._jit import options
+from fastmix.kernels.elementary import exp_nonpositive, log_positive
+
+
+@numba.njit(**options("reduction"))
+def apply_exp(x, out):
+    for i in range(x.size):
+        out[i] = exp_nonpositive(x[i])
+
+
+@numba.njit(**options("reduction"))
+def apply_log(x, out):
+    for i in range(x.size):
+        out[i] = log_positive(x[i])
+
+
+@pytest.mark.parametrize("low", [-708.0, -40.0, -1.0, -1e-3, -1e-12])
+def test_exp_has_a_relative_error_below_4e16(low, rng):
+    x = np.append(rng.uniform(low, 0.0, size=200_000), [low, 0.0])
+    found = np.empty_like(x)
+    apply_exp(x, found)
+    expected = np.exp(x.astype(np.longdouble))
+    assert np.max(np.abs(found - expected) / expected) < 4e-16
+
+
+def test_exp_at_its_ends():
+    x = np.array([0.0, -0.0, -708.0000001, -745.0, -1e5, -1e300, -np.inf])
+    found = np.empty_like(x)
+    apply_exp(x, found)
+    np.testing.assert_array_equal(found, [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+
+
+def test_log_has_an_error_below_2e16(rng):
+    x = np.concatenate([rng.uniform(0.5, 2.0, size=100_000), 10.0 ** rng.uniform(-307, 308, size=100_000)])
+    found = np.empty_like(x)
+    apply_log(x, found)
+    expected = np.log(x.astype(np.longdouble))
+    assert np.max(np.abs(found - expected) / np.maximum(np.abs(expected), 1.0)) < 2e-16
+
+
+def test_log_of_one_and_of_powers_of_two():
+    exponents = np.arange(-1022, 1024)
+    x = np.append(1.0, 2.0**exponents)
+    found = np.empty_like(x)
+    apply_log(x, found)
+    assert found[0] == 0.0
+    np.testing.assert_allclose(found[1:], exponents * np.log(2.0), rtol=3e-16)

@@ -1,0 +1,42 @@
+"""What README shows runs as it stands."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", re.MULTILINE | re.DOTALL)
+
+
+def fenced_blocks(text):
+    """(language, content) of each fenced block."""
+    return FENCE.findall(text)
+
+
+def python_blocks():
+    return [content for language, content in fenced_blocks(README.read_text()) if language == "python"]
+
+
+def test_readme_has_python_blocks():
+    assert python_blocks()
+
+
+@pytest.mark.parametrize("number", range(len(python_blocks())))
+def test_python_block_runs(number, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    # A block may go on from the ones before it, as a reader does.
+    names = {"__name__": "__main__"}
+    for content in python_blocks()[: number + 1]:
+        exec(compile(content, f"{README.name}, python block {number + 1}", "exec"), names)
+
+
+def test_two_commands_are_two_fenced_lines():
+    section = re.search(r"^## Two commands\n(.*?)(?=^## |\Z)", README.read_text(), re.MULTILINE | re.DOTALL)
+    assert section, "README has no section 'Two commands'"
+    blocks = fenced_blocks(section[1])
+    assert len(blocks) == 2
+    for language, content in blocks:
+        assert language in ("sh", "bash", "shell", "console")
+        assert len(content.splitlines()) == 1
+        assert not content.startswith("$")
