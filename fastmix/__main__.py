@@ -2,6 +2,6 @@
 
 import sys
 
-from fastmix.cli.main import main
+from fastmix.cli import main
 
 sys.exit(main())

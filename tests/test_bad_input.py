@@ -125,9 +125,9 @@ def test_too_few_rows_for_the_components(make, rows):
 
 
 def test_the_number_of_components_is_checked_against_the_rows(rows):
-    with pytest.raises(ValueError, match=r"n_components=61.*60"):
+    with pytest.raises(ValueError, match=r"n_components ?= ?61.*60"):
         GaussianMixture(61).fit(rows)
-    with pytest.raises(ValueError, match=r"n_clusters=61.*60|60.*n_clusters=61"):
+    with pytest.raises(ValueError, match=r"(?s)n_clusters ?= ?61.*60|60.*n_clusters ?= ?61"):
         KMeans(61).fit(rows)
 
 
@@ -184,7 +184,7 @@ def test_a_constant_column_without_regularisation_is_refused(rows):
 
 
 @every_covariance_type
-def test_a_collapse_is_counted_and_never_a_nan(covariance_type, rng):
+def test_a_lone_run_that_collapses_is_refused_with_a_remedy(covariance_type, rng):
     rows = rng.normal(size=(200, 2))
     rows[:20] = 3.0  # twenty equal rows, on which a component shrinks to a point
     covariances = {
@@ -197,24 +197,24 @@ def test_a_collapse_is_counted_and_never_a_nan(covariance_type, rng):
     }[covariance_type]
     means = np.array([[3.0, 3.0], [-1.0, 0.0], [1.0, 0.0]])
     start = Mixture(np.array([0.2, 0.4, 0.4]), means, covariances, covariance_type)
+    held_up = started_at(start, max_iter=200, reg_covar=1e-6, tol=1e-6).fit(rows)
+    assert all(np.all(np.isfinite(parameter)) for parameter in mixture_of(held_up)[:3])
+    assert np.all(np.isfinite(held_up.lower_bounds_))
+
     model = started_at(start, max_iter=100, reg_covar=0.0, tol=1e-6)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        model.fit(rows)
-    assert all(np.all(np.isfinite(parameter)) for parameter in mixture_of(model)[:3])
-    assert np.all(np.isfinite(model.lower_bounds_))
-    if not covariance_type.startswith("tied"):
-        assert model.n_collapsed_components_ > 0
-        assert any("collaps" in str(warning.message) for warning in caught)
+    if covariance_type.startswith("tied"):
+        model.fit(rows)  # the other components hold the shared covariance up
+    else:
+        with pytest.raises(ValueError, match=r"component 0 collapsed.*reg_covar"):
+            model.fit(rows)
 
 
 def test_other_restarts_survive_a_collapsed_run(rng):
     rows = np.concatenate([rng.normal(size=(100, 1)), rng.normal(size=(100, 1)) + 8.0, np.full((8, 1), 30.0)])
     model = GaussianMixture(3, reg_covar=0.0, n_init=20, random_state=0, init_params="random_from_data")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
+    with pytest.warns(ConvergenceWarning, match=r"\d+ of 20 runs .* collapsed"):
         model.fit(rows)
-    assert model.n_collapsed_runs_ + model.n_collapsed_components_ > 0
+    assert 0 < model.n_collapsed_runs_ < 20
     assert all(np.all(np.isfinite(parameter)) for parameter in mixture_of(model)[:3])
 
 
@@ -276,8 +276,8 @@ def test_k_means_predicts_huge_values(rows):
 
 def test_a_falling_likelihood_stops_the_fit_and_says_so():
     # reg_covar is no part of the likelihood: a large one makes EM leave a better start.
-    rows = np.linspace(-1, 1, 100)[:, None] + np.repeat([[-5.0], [5.0]], 50, axis=0)
-    start = Mixture(np.array([0.5, 0.5]), np.array([[-5.5], [5.5]]), np.full((2, 1, 1), 0.1), "full")
+    rows = np.concatenate([np.linspace(-6, -4, 50), np.linspace(4, 6, 50)])[:, None]
+    start = Mixture(np.array([0.5, 0.5]), np.array([[-5.0], [5.0]]), np.full((2, 1, 1), 0.34), "full")
     model = started_at(start, reg_covar=10.0, max_iter=20)
     with pytest.warns(UserWarning, match=r"iteration \d+"):
         model.fit(rows)
@@ -336,7 +336,6 @@ BAD_PARAMETERS = [
     ("precisions_init", -np.array([np.eye(3)] * 2)),
     ("precisions_init", np.array([np.eye(3)] * 3)),
     ("precisions_init", np.array([np.triu(np.ones((3, 3)))] * 2)),
-    ("verbose", -1),
     ("verbose_interval", 0),
 ]
 

@@ -11,8 +11,7 @@ import pytest
 
 import fastmix
 from fastmix import GaussianMixture
-from fastmix.cli import progress
-from fastmix.cli.main import main
+from fastmix.cli import main, progress
 
 # Progress
 
@@ -87,7 +86,7 @@ def start(*arguments):
     """A process of its own, which tells of every iteration on stderr."""
     program = (
         "import sys; from fastmix.cli import main, progress; progress._SECONDS_BETWEEN_LOG_LINES = 0.0; "
-        "sys.exit(main.main())"
+        "sys.exit(main())"
     )
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(str, arguments)],

@@ -46,6 +46,8 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> None:
     if arguments.rows < 100 * _N_COMPONENTS:
         raise ValueError(f"--rows {arguments.rows} is too small; give at least {100 * _N_COMPONENTS}")
+    if not arguments.quiet:
+        output.note("the first run on a machine compiles the kernels, which takes some seconds, and caches them")
     model, data = _fit_old_faithful(arguments.threads)
     _print_comparison(model, data)
     _save_picture(model, data, arguments.output)
@@ -57,7 +59,6 @@ def _fit_old_faithful(threads: int | None) -> tuple[Any, NDArray[np.float64]]:
     from fastmix import GaussianMixture
     from fastmix.datasets import load_dataset
 
-    output.note("compiling the kernels where this machine has not cached them yet (some seconds, once)")
     data = load_dataset("faithful").data
     model = GaussianMixture(2, tol=1e-12, reg_covar=0.0, max_iter=1000, random_state=0, n_threads=threads)
     return model.fit(data), data
@@ -128,8 +129,8 @@ def _true_mixture(threads: int | None) -> Any:
     generator = np.random.default_rng(2)
     factors = generator.normal(size=(_N_COMPONENTS, _N_FEATURES, _N_FEATURES)) / np.sqrt(_N_FEATURES)
     return GaussianMixture.from_parameters(
-        weights=generator.dirichlet(np.full(_N_COMPONENTS, 5.0)),
-        means=generator.normal(size=(_N_COMPONENTS, _N_FEATURES)),
+        weights=generator.dirichlet(np.full(_N_COMPONENTS, 20.0)),
+        means=generator.normal(scale=1.2, size=(_N_COMPONENTS, _N_FEATURES)),
         covariances=factors @ factors.transpose(0, 2, 1) + 0.2 * np.eye(_N_FEATURES),
         random_state=0,
         n_threads=threads,

@@ -5,13 +5,20 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fastmix.cli import arguments as shared
 from fastmix.cli import output
 
-_COVARIANCES = ("full", "tied", "diag", "spherical", "tied_diag", "tied_spherical")
+# What the numbers are that each type has, as the summary says it.
+_COVARIANCES = {
+    "full": "covariance of component",
+    "tied": "covariance, the same for all components",
+    "diag": "variance of each feature, one component a line",
+    "spherical": "variance of each component",
+    "tied_diag": "variance of each feature, the same for all components",
+    "tied_spherical": "variance, the same for all components and features",
+}
 _STARTS = ("kmeans", "k-means++", "random", "random_from_data")
 
 
@@ -19,7 +26,7 @@ def add_parser(subparsers: shared.Subparsers) -> None:
     parser = subparsers.add_parser("fit", help="fit a Gaussian mixture", description="Fit a Gaussian mixture to DATA.")
     shared.add_data(parser)
     parser.add_argument("-k", "--components", type=shared.positive_int, required=True, metavar="K", help="how many")
-    parser.add_argument("--covariance", choices=_COVARIANCES, default="full", help="(default: %(default)s)")
+    parser.add_argument("--covariance", choices=tuple(_COVARIANCES), default="full", help="(default: %(default)s)")
     parser.add_argument("--init", choices=_STARTS, default="kmeans", help="how to start (default: %(default)s)")
     parser.add_argument(
         "--n-init", type=shared.positive_int, default=1, metavar="N", help="starts; the best is kept (default: 1)"
@@ -64,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         output.print_json(results)
     else:
-        _print_summary(results, model.stop_reason_.value)
+        _print_summary(results, model.stop_reason_.value, model.covariance_type)
 
 
 def likelihoods(model: Any, data: NDArray[Any]) -> dict[str, float]:
@@ -76,7 +83,7 @@ def likelihoods(model: Any, data: NDArray[Any]) -> dict[str, float]:
     }
 
 
-def _print_summary(results: dict[str, Any], why: str) -> None:
+def _print_summary(results: dict[str, Any], why: str, covariance_type: str) -> None:
     print(f"log-likelihood  {results['log_likelihood']:.6f}")
     print(f"BIC             {results['bic']:.6f}")
     print(f"AIC             {results['aic']:.6f}")
@@ -84,10 +91,9 @@ def _print_summary(results: dict[str, Any], why: str) -> None:
     print(f"stopped         {why}")
     output.print_matrix("weights", results["weights"])
     output.print_matrix("means, one component a line", results["means"])
-    covariances = np.asarray(results["covariances"])
-    if covariances.ndim < 3:
-        label = "variances" if covariances.ndim < 2 or len(covariances) == len(results["weights"]) else "covariances"
-        output.print_matrix(label, covariances)
-        return
-    for index, covariance in enumerate(covariances):
-        output.print_matrix(f"covariance of component {index}", covariance)
+    label = _COVARIANCES[covariance_type]
+    if covariance_type == "full":
+        for component, covariance in enumerate(results["covariances"]):
+            output.print_matrix(f"{label} {component}", covariance)
+    else:
+        output.print_matrix(label, results["covariances"])

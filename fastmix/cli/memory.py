@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import sys
 from types import TracebackType
 
@@ -20,13 +22,11 @@ class PeakMemory:
     megabytes: float | None = None
 
     def __enter__(self) -> PeakMemory:
-        try:
-            # Linux forgets the peak so far on request. Elsewhere it cannot be forgotten, and the rise above it is a
-            # lower bound: exact where nothing before took more memory than the block's own peak.
-            with open("/proc/self/clear_refs", "w") as stream:
-                stream.write("5")
-        except OSError:
-            pass
+        _return_free_memory()
+        # Linux forgets the peak so far on request. Elsewhere it cannot be forgotten, and the rise above it is a lower
+        # bound: exact where nothing before took more memory than the block's own peak.
+        with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as stream:
+            stream.write("5")
         self._before = _peak_bytes()
         return self
 
@@ -36,6 +36,12 @@ class PeakMemory:
         after = _peak_bytes()
         if self._before is not None and after is not None:
             self.megabytes = (after - self._before) / 1e6
+
+
+def _return_free_memory() -> None:
+    """Give freed memory back to the system where the C library can: reusing it would not show as a rise."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # only glibc has it; Windows has no CDLL(None)
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _peak_bytes() -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 import time
@@ -31,26 +32,30 @@ def fit_with_progress(model: Any, data: NDArray[Any], *, objective: str, quiet: 
         check_writable(path)
     began = time.perf_counter()
     try:
-        with warnings.catch_warnings(record=True) as caught, _open_progress(objective, model.max_iter, quiet) as report:
-            model.set_params(callback=report).fit(data)
+        _fit(model, data, objective, quiet)
     except KeyboardInterrupt:
         if path is not None:
             _keep_best(model, path)
         raise
-    finally:
-        model.set_params(callback=None)  # it has no place in a model file
-        for message in dict.fromkeys(str(warning.message) for warning in caught):
-            output.show_warning(message)
     seconds = time.perf_counter() - began
     if path is not None:
         model.save(path)
     return seconds
 
 
+def _fit(model: Any, data: NDArray[Any], objective: str, quiet: bool) -> None:
+    try:
+        with warnings.catch_warnings(record=True) as caught, _open_progress(objective, model.max_iter, quiet) as report:
+            model.set_params(callback=report).fit(data)
+    finally:
+        model.set_params(callback=None)  # it has no place in a model file
+        for message in dict.fromkeys(str(warning.message) for warning in caught):
+            output.show_warning(message)
+
+
 def _keep_best(model: Any, path: str) -> None:
     from fastmix import NotFittedError
 
-    model.set_params(callback=None)
     try:
         model.save(path)
     except NotFittedError:
@@ -87,7 +92,8 @@ def _open_progress(objective: str, total: int, quiet: bool) -> _Silence:
 
 def _describe(state: Any, objective: str) -> str:
     rate = state.iteration * state.n_rows / max(state.seconds, 1e-9)
-    return f"{objective} {state.objective:.8g}, change {state.change:.2e}, {rate:.3g} rows/s"
+    change = f"change {state.change:.2e}, " if math.isfinite(state.change) else ""  # none in the first iteration
+    return f"{objective} {state.objective:.8g}, {change}{rate:.3g} rows/s"
 
 
 class _LogLines(_Silence):

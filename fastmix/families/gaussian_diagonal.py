@@ -58,7 +58,7 @@ class DiagonalGaussian(GaussianFamily):
         return DiagonalKernel(parameters.means, scales.copy(), constants)
 
     def maximize_covariances(self, statistics, shifts, reg_covar):
-        n_components, n_features = shifts.shape
+        n_features = shifts.shape[1]
         counts = statistics.counts
         previous = np.broadcast_to(self._by_component_and_feature(statistics.centre.covariances), shifts.shape)
         variances = over_counts(statistics.components[:, 1 + n_features :], counts, otherwise=previous) - shifts**2
