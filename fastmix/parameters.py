@@ -42,7 +42,7 @@ def gaussian(weights: Any, means: Any, covariances: Any, covariance_type: str | 
     shape = family.covariance_shape(n_features, n_components)
     covariances = as_parameter_array(covariances, "covariances", shape)
     check_symmetric(covariances, family, "covariances")
-    parameters = GaussianParameters(family, weights / weights.sum(), means, covariances)
+    parameters = GaussianParameters(family, weights, means, covariances)
     try:
         _ = parameters.cholesky
     except CollapsedError as error:

@@ -1,10 +1,18 @@
-"""Progress lines on standard error for ``verbose``."""
+"""Telling people how a fit goes."""
 
 from __future__ import annotations
 
+import math
 import sys
 
 from fastmix.engines.loop import Callback, FitState
+
+
+def describe(state: FitState, what: str) -> str:
+    """Objective, change and speed, in a few words."""
+    rate = state.n_rows * state.iteration / max(state.seconds, 1e-9)
+    change = f"change {state.change:.2e}, " if math.isfinite(state.change) else ""  # none in the first iteration
+    return f"{what} {state.objective:.8g}, {change}{rate:.3g} rows/s"
 
 
 def with_progress(verbose: int, interval: int, what: str, callback: Callback | None) -> Callback | None:
@@ -14,12 +22,7 @@ def with_progress(verbose: int, interval: int, what: str, callback: Callback | N
 
     def tell(state: FitState):
         if state.iteration == 1 or state.iteration % interval == 0:
-            rate = state.n_rows * state.iteration / max(state.seconds, 1e-9)
-            print(
-                f"run {state.run + 1}, iteration {state.iteration}: {what} {state.objective:.8g}, "
-                f"change {state.change:.2e}, {rate:.3g} rows/s",
-                file=sys.stderr,
-            )
+            print(f"run {state.run + 1}, iteration {state.iteration}: {describe(state, what)}", file=sys.stderr)
         return callback(state) if callback is not None else None
 
     return tell

@@ -184,12 +184,16 @@ def as_parameter_array(value: Any, name: str, shape: tuple[int, ...]) -> np.ndar
 
 
 def check_weights(weights: np.ndarray, name: str) -> np.ndarray:
-    """ValueError unless mixture weights are non-negative and sum to 1 (within 1e-6; the result sums to 1 exactly)."""
+    """The weights of a mixture, which must be non-negative and sum to 1 (within 1e-6); else ValueError.
+
+    A sum that is off by more than rounding is divided out; others are left to the bit, so that a saved model comes back.
+    """
     if (weights < 0).any():
         raise ValueError(f"{name} must be at least 0; got {weights.min():g} for component {int(weights.argmin())}")
     if abs(weights.sum() - 1.0) > 1e-6:
         raise ValueError(f"{name} must sum to 1; the sum is {weights.sum():g}. Divide by it")
-    return weights
+    rounding = 4 * weights.size * np.finfo(np.float64).eps
+    return weights if abs(weights.sum() - 1.0) <= rounding else weights / weights.sum()
 
 
 def warn_about_names(fitted: np.ndarray | None, given: np.ndarray | None, owner: str) -> None:

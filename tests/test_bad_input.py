@@ -1,6 +1,7 @@
 """Bad input and faults: refused with a message that names the argument, or survived with a warning, never a NaN."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from fits import fit_quietly, mixture_of, started_at
 from naive import COVARIANCE_TYPES, Mixture
 
 from fastmix import ConvergenceWarning, GaussianMixture, KMeans, NotFittedError, StopReason
+from fastmix.engines.batch import BatchEM
 
 ESTIMATORS = {
     "GaussianMixture": lambda: GaussianMixture(2, random_state=0),
@@ -197,7 +199,7 @@ def test_a_lone_run_that_collapses_is_refused_with_a_remedy(covariance_type, rng
     }[covariance_type]
     means = np.array([[3.0, 3.0], [-1.0, 0.0], [1.0, 0.0]])
     start = Mixture(np.array([0.2, 0.4, 0.4]), means, covariances, covariance_type)
-    held_up = started_at(start, max_iter=200, reg_covar=1e-6, tol=1e-6).fit(rows)
+    held_up = fit_quietly(started_at(start, max_iter=200, reg_covar=1e-6), rows)
     assert all(np.all(np.isfinite(parameter)) for parameter in mixture_of(held_up)[:3])
     assert np.all(np.isfinite(held_up.lower_bounds_))
 
@@ -274,15 +276,29 @@ def test_k_means_predicts_huge_values(rows):
     assert set(labels) <= {0, 1}
 
 
-def test_a_falling_likelihood_stops_the_fit_and_says_so():
-    # reg_covar is no part of the likelihood: a large one makes EM leave a better start.
-    rows = np.concatenate([np.linspace(-6, -4, 50), np.linspace(4, 6, 50)])[:, None]
-    start = Mixture(np.array([0.5, 0.5]), np.array([[-5.0], [5.0]]), np.full((2, 1, 1), 0.34), "full")
-    model = started_at(start, reg_covar=10.0, max_iter=20)
-    with pytest.warns(UserWarning, match=r"iteration \d+"):
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [(-1.0, StopReason.OBJECTIVE_WORSENED), (np.nan, StopReason.NOT_FINITE)],
+    ids=["falls", "is NaN"],
+)
+def test_a_likelihood_that_goes_wrong_stops_the_fit_and_says_so(fault, reason, rows, monkeypatch):
+    sound_step = BatchEM.step
+    steps = []
+
+    def faulty_step(engine, state):
+        steps.append(sound_step(engine, state))
+        return replace(steps[-1], objective=steps[-1].objective + fault) if len(steps) == 4 else steps[-1]
+
+    monkeypatch.setattr(BatchEM, "step", faulty_step)
+    model = GaussianMixture(2, reg_covar=0.0, tol=0.0, init_params="random", random_state=0)
+    with pytest.warns(ConvergenceWarning, match=r"iteration 4\b"):
         model.fit(rows)
-    assert model.stop_reason_.name in StopReason.__members__
-    assert model.score(rows) == pytest.approx(max(model.lower_bounds_), rel=1e-9)
+    assert model.stop_reason_ is reason
+    assert not model.converged_
+    assert model.n_iter_ == 3
+    # Kept are the best parameters whose likelihood is known: those that the third pass evaluated.
+    assert model.score(rows) == pytest.approx(model.lower_bounds_[-1], abs=1e-12)
+    assert model.lower_bounds_[-1] == max(model.lower_bounds_)
 
 
 @every_estimator

@@ -97,7 +97,13 @@ def test_every_row_is_seen_once_whatever_the_number(n_rows):
 
 
 def test_layouts_cover_the_rows_and_stay_within_their_budget():
-    for n_rows, n_features, n_components in [(1, 1, 1), (10**6, 8, 64), (10**5, 64, 64), (5000, 1000, 3), (10**6, 2, 5000)]:
+    for n_rows, n_features, n_components in [
+        (1, 1, 1),
+        (10**6, 8, 64),
+        (10**5, 64, 64),
+        (5000, 1000, 3),
+        (10**6, 2, 5000),
+    ]:
         n_statistics = n_components * (1 + n_features + n_features**2)
         tile_size, starts = layout(n_rows, n_features, n_components, n_statistics)
         assert tile_size % GROUP == 0
@@ -116,7 +122,9 @@ def test_separated_clusters_in_many_dimensions_are_packed_without_loss(name):
     labels = rng.integers(8, size=3000)
     X = means[labels] + rng.normal(size=(3000, 18))
     family = GAUSSIAN_FAMILIES[name]
-    parameters = GaussianParameters(family, np.full(8, 1 / 8), means + 0.1, np.asarray(family.from_matrix(np.eye(18), 8)))
+    parameters = GaussianParameters(
+        family, np.full(8, 1 / 8), means + 0.1, np.asarray(family.from_matrix(np.eye(18), 8))
+    )
     found = run_em_pass(family, parameters, make_rows(X))
     updated = family.maximize(found)
     for k in range(8):

@@ -89,7 +89,9 @@ def naive_step(X, weights, rates):
 
 
 def start():
-    return PoissonParameters(Poisson(), np.full(3, 1 / 3), np.array([[1.0, 8.0, 3.0], [8.0, 2.0, 3.0], [9.0, 9.0, 1.0]]))
+    return PoissonParameters(
+        Poisson(), np.full(3, 1 / 3), np.array([[1.0, 8.0, 3.0], [8.0, 2.0, 3.0], [9.0, 9.0, 1.0]])
+    )
 
 
 def test_an_iteration_agrees_with_the_naive_one(counts):

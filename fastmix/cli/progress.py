@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import sys
 import time
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from fastmix.atomicfile import check_writable
 from fastmix.cli import output
+from fastmix.progress import describe
 
 __all__ = ["fit_with_progress"]
 
@@ -90,12 +90,6 @@ def _open_progress(objective: str, total: int, quiet: bool) -> _Silence:
         return _LiveLine(objective, sys.stderr, _SECONDS_BETWEEN_UPDATES)
 
 
-def _describe(state: Any, objective: str) -> str:
-    rate = state.iteration * state.n_rows / max(state.seconds, 1e-9)
-    change = f"change {state.change:.2e}, " if math.isfinite(state.change) else ""  # none in the first iteration
-    return f"{objective} {state.objective:.8g}, {change}{rate:.3g} rows/s"
-
-
 class _LogLines(_Silence):
     """A whole line now and then."""
 
@@ -110,7 +104,7 @@ class _LogLines(_Silence):
         if now >= self._next:
             self._next = now + self._interval
             run = f"run {state.run + 1}, " if state.run else ""
-            self._show(f"{run}iteration {state.iteration}: {_describe(state, self._objective)}")
+            self._show(f"{run}iteration {state.iteration}: {describe(state, self._objective)}")
 
     def _show(self, text: str) -> None:
         print(f"fastmix: {text}", file=self._stream, flush=True)
@@ -146,7 +140,7 @@ class _Bar(_Silence):
             self._run = state.run
             self._bar.reset()
         # Without refresh: tqdm then draws at its own pace.
-        self._bar.set_postfix_str(_describe(state, self._objective), refresh=False)
+        self._bar.set_postfix_str(describe(state, self._objective), refresh=False)
         self._bar.update(state.iteration - self._bar.n)
 
     def __exit__(self, *_: object) -> None:
