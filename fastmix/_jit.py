@@ -106,7 +106,10 @@ class EntryPoint:
             try:
                 return njit(cache=True, **compile_options)(renamed)
             except RuntimeError as error:  # Numba's "no locator available": nowhere to write
-                _say_once(f"compiled kernels are not cached on disk, each process compiles its own: {error}")
+                _say_once(
+                    "compiled kernels are not cached on disk, because nowhere can be written; set NUMBA_CACHE_DIR"
+                )
+                logger.debug("%s", error)
         return njit(**compile_options)(renamed)
 
 

@@ -49,7 +49,12 @@ def as_rows(X: Any, name: str = "X", owner: str = "this estimator") -> np.ndarra
         raise TypeError(
             f"{name} is a sparse container, but {owner} needs dense data: pass {name}.toarray() if it fits in memory"
         )
-    array = X if isinstance(X, np.ndarray) else np.asarray(X)
+    try:
+        array = X if isinstance(X, np.ndarray) else np.asarray(X)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} is not a table: its rows differ in length ({error}). Pass rows of equal length"
+        ) from error
     if np.ma.isMaskedArray(array):
         if np.ma.getmaskarray(array).any():
             raise ValueError(f"{name} has masked entries; fill them or drop their rows")

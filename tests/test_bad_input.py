@@ -1,12 +1,13 @@
 """Bad input and faults: refused with a message that names the argument, or survived with a warning, never a NaN."""
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
+import pandas
 import pytest
 from fits import fit_quietly, mixture_of, started_at
 from naive import COVARIANCE_TYPES, Mixture
+from scipy import sparse
 
 from fastmix import ConvergenceWarning, GaussianMixture, KMeans, NotFittedError, StopReason
 from fastmix.engines.batch import BatchEM
@@ -62,14 +63,12 @@ def test_what_is_not_a_table_of_numbers_is_refused(make, bad, message):
 
 @every_estimator
 def test_a_sparse_matrix_is_refused(make, rows):
-    sparse = pytest.importorskip("scipy.sparse")
     with pytest.raises((ValueError, TypeError), match="sparse"):
         make().fit(sparse.csr_matrix(rows))
 
 
 def table_kinds(rows, folder):
     """The same numbers (small integers, exact in every type) in every container that people bring."""
-    pandas = pytest.importorskip("pandas")
     integers = np.round(rows * 4)
     np.save(folder / "rows.npy", integers)
     wide = np.zeros((len(rows) * 2, 6))

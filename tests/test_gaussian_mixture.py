@@ -5,10 +5,12 @@ import warnings
 
 import naive
 import numpy as np
+import pandas
 import pytest
 from draws import draw_rows, random_mixture, random_problem
 from fits import fit_quietly, mixture_of, precisions_of, started_at
 from naive import COVARIANCE_TYPES, relative_error
+from sklearn.mixture import GaussianMixture as Peer
 
 from fastmix import ConvergenceWarning, GaussianMixture, StopReason
 
@@ -340,8 +342,6 @@ def test_get_and_set_params(five):
 
 
 def test_the_defaults_are_scikit_learns(five):
-    from sklearn.mixture import GaussianMixture as Peer
-
     ours, theirs = GaussianMixture().get_params(), Peer().get_params()
     assert {name: ours[name] for name in theirs} == theirs
 
@@ -417,7 +417,6 @@ def test_bic_and_aic_count_weights(five, rng):
 
 
 def test_a_data_frame_leaves_its_column_names(five):
-    pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(five, columns=list("abcde"))
     model = GaussianMixture(2, random_state=0).fit(frame)
     assert model.feature_names_in_.tolist() == list("abcde")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from naive import relative_error
 from processes import run_python
+from sklearn.cluster import KMeans as Peer
 
 from fastmix import ConvergenceWarning, KMeans, StopReason
 
@@ -155,8 +156,6 @@ def test_a_model_pickles(rows):
 
 
 def test_get_and_set_params_and_the_defaults():
-    from sklearn.cluster import KMeans as Peer
-
     ours, theirs = KMeans().get_params(), Peer().get_params()
     assert {name: ours[name] for name in theirs} == theirs
     assert set(ours) - set(theirs) == {"n_threads", "callback"}

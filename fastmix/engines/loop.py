@@ -111,6 +111,11 @@ Callback = Callable[[FitState], Any]
 _ROUNDING = 1e-12
 
 
+def _is_true(answer: Any) -> bool:
+    """True or NumPy's True; a callback's other values (None above all) do not stop a fit."""
+    return isinstance(answer, (bool, np.bool_)) and bool(answer)
+
+
 def run(engine: Engine, parameters: Any, *, max_iter: int, run: int = 0, callback: Callback | None = None) -> RunResult:
     """Iterate until the engine has converged, or something else stops it; the reason says what.
 
@@ -139,7 +144,7 @@ def run(engine: Engine, parameters: Any, *, max_iter: int, run: int = 0, callbac
             told = FitState(
                 len(objectives), run, state.objective, change, engine.n_rows, time.perf_counter() - began, kept
             )
-            if callback is not None and callback(told) is True:
+            if callback is not None and _is_true(callback(told)):
                 reason = StopReason.CALLBACK
                 break
             if settled:

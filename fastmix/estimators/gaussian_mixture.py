@@ -221,7 +221,7 @@ class GaussianMixture(Estimator):
         streams = generators(self.random_state, 2 + n_runs)
         start = self._start(family, rows, streams[1]) if continued is None else None
         callback = with_progress(self.verbose, self.verbose_interval, "mean log-likelihood", self.callback)
-        best: RunResult | None = None
+        results: list[RunResult] = []
         collapses: list[CollapsedError] = []
         for index in range(n_runs):
             try:
@@ -233,17 +233,17 @@ class GaussianMixture(Estimator):
             if result.error is not None:
                 collapses.append(result.error)
                 continue
-            if best is None or result.objective > best.objective:
-                best = result
+            results.append(result)
             if result.reason in (StopReason.INTERRUPTED, StopReason.CALLBACK):
                 break
-        if best is None:
+        if not results:
             raise collapses[0]
+        best = max(results, key=lambda result: result.objective)
         self._take(best)
         self.n_collapsed_runs_ = len(collapses)
         self._sampling = streams[0]
         self._remember_features(X, n_features)
-        if result.reason is StopReason.INTERRUPTED:
+        if results[-1].reason is StopReason.INTERRUPTED:
             raise KeyboardInterrupt
         self._warn_about(best, n_runs)
         return self
@@ -330,9 +330,11 @@ class GaussianMixture(Estimator):
     def _start(self, family: GaussianFamily, rows: Rows, generator: np.random.Generator) -> Start:
         start = Start(family, rows, self.n_components, self.reg_covar, self.n_threads, generator)
         constant = start.constant_features()
+        if family.pools_features and constant.size < rows.X.shape[1]:
+            return start  # the other features hold the variance up
         if constant.size and len(rows.X) > 1 and self.precisions_init is None:
             value = f"feature {constant[0]} of X is constant ({start.mean[constant[0]]:.6g})"
-            if self.reg_covar == 0 and (not family.pools_features or constant.size == rows.X.shape[1]):
+            if self.reg_covar == 0:
                 raise CollapsedError(0, value)
             warnings.warn(
                 f"{value}: its variance is held up by reg_covar={self.reg_covar:g} alone; leave such features out",

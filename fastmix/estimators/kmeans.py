@@ -129,17 +129,14 @@ class KMeans(Estimator):
         streams = generators(self.random_state, 1 + n_runs)
         tol = self.tol * self._mean_variance(rows, streams[0]) if self.tol else 0.0
         callback = with_progress(self.verbose, 1, "inertia", self.callback)
-        best: RunResult | None = None
+        results: list[RunResult] = []
         for index in range(n_runs):
             engine = Lloyd(rows, tol, self.n_threads)
-            result = run(
-                engine, self._seeds(rows, streams[1 + index]), max_iter=self.max_iter, run=index, callback=callback
-            )
-            if best is None or result.objective < best.objective:
-                best = result
-            if result.reason in (StopReason.INTERRUPTED, StopReason.CALLBACK):
+            seeds = self._seeds(rows, streams[1 + index])
+            results.append(run(engine, seeds, max_iter=self.max_iter, run=index, callback=callback))
+            if results[-1].reason in (StopReason.INTERRUPTED, StopReason.CALLBACK):
                 break
-        assert best is not None
+        best = min(results, key=lambda result: result.objective)
         self.cluster_centers_ = best.parameters
         self.n_iter_ = best.n_iter
         self.stop_reason_ = best.reason
@@ -147,7 +144,7 @@ class KMeans(Estimator):
         self.inertia_ = run_assign_pass(best.parameters, rows, labels, n_threads=self.n_threads).inertia
         self.labels_ = labels.astype(np.int32)
         self._remember_features(X, n_features)
-        if result.reason is StopReason.INTERRUPTED:
+        if results[-1].reason is StopReason.INTERRUPTED:
             raise KeyboardInterrupt
         self._warn_about(best, rows)
         return self

@@ -9,11 +9,10 @@ from numba import prange
 
 from fastmix._jit import entry_point, helper
 from fastmix.kernels.deviations import squared_distance
-from fastmix.kernels.em_pass import N_TOTALS, add_lanes, aligned, load_tile
+from fastmix.kernels.em_pass import add_lanes, aligned, load_tile
 
 # Entries of ``totals``.
 INERTIA, TOTAL_WEIGHT, N_CHANGED = 0, 1, 2
-assert N_TOTALS >= 3
 
 
 @helper("elementwise")

@@ -9,7 +9,7 @@ import numpy as np
 from numba import prange
 
 from fastmix._jit import entry_point, helper
-from fastmix.kernels.em_pass import aligned, load_tile, log_rows, normalise
+from fastmix.kernels.em_pass import LOG_ZERO, aligned, load_tile, log_rows, normalise
 from fastmix.kernels.tiles import Tile, log_joint, prepare, registered_sources
 
 
@@ -33,7 +33,7 @@ def _evaluate_lane(parameters, n_components, rows, schedule, n_work, first_tile,
         for b in range(n_valid if labels.size else 0):
             best = 0
             for k in range(1, n_components):
-                if joint[k, b] > joint[best, b]:
+                if joint[k, b] > max(joint[best, b], LOG_ZERO):
                     best = k
             labels[first + b] = best
         normalise(joint, maximum, total, spread)
