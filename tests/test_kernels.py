@@ -5,8 +5,8 @@ import pytest
 
 from fastmix.engines.passes import layout, make_rows, run_assign_pass, run_em_pass
 from fastmix.families import GAUSSIAN_FAMILIES, GaussianParameters
-from fastmix.kernels.blocks import GROUP
 from fastmix.kernels.tiles import Schedule
+from fastmix.kernels.vectors import GROUP
 
 NONE = np.empty(0, np.int64)
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from fastmix.families.base import Family, Statistics
 from fastmix.kernels.assign_pass import INERTIA, N_CHANGED, assign_pass
-from fastmix.kernels.blocks import GROUP
 from fastmix.kernels.em_pass import ENTROPY, LOG_LIKELIHOOD, N_TOTALS, TOTAL_WEIGHT, em_pass_for
 from fastmix.kernels.evaluate import evaluate_for
 from fastmix.kernels.tiles import Rows, Schedule
+from fastmix.kernels.vectors import GROUP
 from fastmix.threads import kernel_threads, thread_count
 
 # A tile's working set should stay in a core's second-level cache; the longest tile was measured (D = 8: 224 to 352 alike).

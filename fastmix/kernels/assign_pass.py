@@ -36,7 +36,7 @@ def _assign_lane(centres, rows, schedule, first_tile, last_tile, tile_size, sums
         nearest[:] = np.inf
         label[:] = 0
         for k in range(centres.shape[0]):
-            squared_distance(x, centres[k], distance)
+            squared_distance(x, centres[k], 0.0, 1.0, distance)
             _keep_nearer(k, distance, nearest, label)
         for b in range(min(tile_size, n_rows - t * tile_size)):
             row, k = row_of[b], label[b]

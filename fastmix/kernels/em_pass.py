@@ -12,7 +12,6 @@ import numpy as np
 from numba import prange
 
 from fastmix._jit import entry_point, helper
-from fastmix.kernels.blocks import VECTOR
 from fastmix.kernels.elementary import exp_nonpositive, log_positive
 from fastmix.kernels.tiles import (
     Tile,
@@ -22,6 +21,7 @@ from fastmix.kernels.tiles import (
     prepare,
     registered_sources,
 )
+from fastmix.kernels.vectors import VECTOR
 
 # What stands for log 0. Finite, so that a difference of two is 0 and a row out of reach of every component
 # (|x| >= 1e154) still gets responsibilities that sum to 1, not NaN.

@@ -57,14 +57,15 @@ def log_joint(parameters, tile, k, out):
     """Eq. 2.43 of Bishop (2006) with a shared Sigma. Scratch: 2 P rows."""
     padded = parameters.factor.shape[0]
     if parameters.whitened_means.size:
-        squared_distance(tile.work[padded : 2 * padded], parameters.whitened_means[k], out)
+        whitened = tile.work[padded : 2 * padded]
+        squared_distance(whitened, parameters.whitened_means[k], parameters.log_constants[k], -0.5, out)
     else:
         deviations = tile.work[:padded]
         subtract_mean(tile.x, parameters.means[k], deviations)
         for b in range(out.size):
             out[b] = 0.0
         add_squares_of_product(parameters.factor, deviations, out)
-    scale_and_shift(parameters.log_constants[k], -0.5, out)
+        scale_and_shift(parameters.log_constants[k], -0.5, out)
 
 
 def accumulate(parameters, tile, k, r, out):
