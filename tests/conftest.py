@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from draws import draw_rows, random_mixture
 
 from fastmix.datasets import load_dataset
 
@@ -27,3 +28,9 @@ def iris():
 def galaxies():
     """Velocities of 82 galaxies, 82 x 1, in 1000 km/s."""
     return load_dataset("galaxies").data
+
+
+@pytest.fixture
+def five(rng):
+    """Two clear clusters of 200 rows each in five dimensions."""
+    return draw_rows(rng, random_mixture(rng, 2, 5, "full", separation=8.0), 400)

@@ -40,3 +40,8 @@ def fit_quietly(model, rows, sample_weight=None):
 def mixture_of(model):
     """The fitted parameters as the oracle's mixture."""
     return Mixture(model.weights_, model.means_, model.covariances_, model.covariance_type)
+
+
+def bits(model):
+    """The fitted parameters to the last bit."""
+    return [np.asarray(parameter).tobytes() for parameter in mixture_of(model)[:3]]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmix.families.base import Family, Statistics
+from fastmix.families.base import Family, Statistics, tile_in_first_cache
 from fastmix.kernels.assign_pass import INERTIA, N_CHANGED, assign_pass
 from fastmix.kernels.em_pass import ENTROPY, LOG_LIKELIHOOD, N_TOTALS, TOTAL_WEIGHT, em_pass_for
 from fastmix.kernels.evaluate import evaluate_for
@@ -19,7 +19,7 @@ from fastmix.kernels.tiles import Rows, Schedule
 from fastmix.kernels.vectors import GROUP
 from fastmix.threads import kernel_threads, thread_count
 
-# A tile's working set should stay in a core's second-level cache; the longest tile was measured (D = 8: 224 to 352 alike).
+# A tile's working set should stay in a core's second-level cache; longer tiles than this gain nothing (D = 8).
 _TILE_BYTES = 512 * 1024
 _LONGEST_TILE = 288
 # Lanes: several times more than threads, so that work divides evenly, within a budget for their statistics.
@@ -41,12 +41,13 @@ class Layout(NamedTuple):
     lane_starts: np.ndarray  # (L + 1,) int64
 
 
-def layout(n_rows: int, n_features: int, n_components: int, n_statistics: int) -> Layout:
+def layout(n_rows: int, n_features: int, n_components: int, n_statistics: int, longest_tile: int) -> Layout:
     """Tiles and lanes for one problem; ``n_statistics`` float64 are kept a lane."""
-    longest = min(_LONGEST_TILE, _TILE_BYTES // (8 * (3 * n_features + n_components)))
-    # An odd number of groups: rows of the scratch a power of two apart would share the sets of the first-level cache.
-    n_groups = max(1, longest // GROUP)
-    tile_size = GROUP * (n_groups - (n_groups + 1) % 2 if n_groups > 1 else 1)
+    in_cache = _TILE_BYTES // (8 * (3 * n_features + n_components))
+    n_groups = max(1, min(_LONGEST_TILE, longest_tile, in_cache) // GROUP)
+    if n_groups > 2 and n_groups % 2 == 0:
+        n_groups -= 1  # rows of the scratch a power of two apart would share the sets of the first-level cache
+    tile_size = GROUP * n_groups
     n_tiles = -(-n_rows // tile_size)
     affordable = max(_LEAST_LANES, _LANE_BYTES // (8 * n_statistics) // _LEAST_LANES * _LEAST_LANES)
     n_lanes = min(_MOST_LANES, affordable, n_tiles)
@@ -106,7 +107,9 @@ def run_em_pass(
     n_components = len(parameters.weights)
     n_statistics = family.n_statistics(n_features)
     n_shared = family.n_shared(n_features, n_components)
-    tile_size, lane_starts = layout(n_rows, n_features, n_components, n_components * n_statistics + n_shared)
+    tile_size, lane_starts = layout(
+        n_rows, n_features, n_components, n_components * n_statistics + n_shared, family.longest_tile(n_features)
+    )
     n_lanes = len(lane_starts) - 1
     statistics = np.zeros((n_lanes, n_components, n_statistics))
     shared = np.zeros((n_lanes, n_shared))
@@ -152,7 +155,7 @@ def run_evaluation(
     """Log-density, responsibilities or labels of each row of X."""
     n_rows, n_features = X.shape
     n_components = len(parameters.weights)
-    tile_size, lane_starts = layout(n_rows, n_features, n_components, 1)
+    tile_size, lane_starts = layout(n_rows, n_features, n_components, 1, family.longest_tile(n_features))
     n_lanes = len(lane_starts) - 1
     outputs = Evaluation(
         log_density=np.empty(n_rows if log_density else 0),
@@ -190,7 +193,9 @@ def run_assign_pass(
     """Assign each row to its nearest centre; labels (N,) and distances (N,) are filled in place."""
     n_rows, n_features = rows.X.shape
     n_centres = len(centres)
-    tile_size, lane_starts = layout(n_rows, n_features, n_centres, n_centres * (1 + n_features))
+    tile_size, lane_starts = layout(
+        n_rows, n_features, n_centres, n_centres * (1 + n_features), tile_in_first_cache(n_features)
+    )
     n_lanes = len(lane_starts) - 1
     sums = (np.zeros((n_lanes, n_centres, 1 + n_features)), np.zeros((n_lanes, N_TOTALS)))
     outputs = (labels, np.empty(0) if distances is None else distances)

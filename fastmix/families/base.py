@@ -83,12 +83,24 @@ class Family(ABC):
         """How many rows of B float64 the tile functions want as scratch."""
         return 0
 
+    def longest_tile(self, n_features: int) -> int:
+        """The most rows that a tile should have.
+
+        The default suits a family whose ``log_joint`` runs over all of ``tile.x`` for each component.
+        """
+        return tile_in_first_cache(n_features)
+
     def recentre(self, statistics: Statistics, centre: Any) -> Statistics:
         """The same statistics, with moments about the means of ``centre``.
 
         The default is right for a family whose statistics have no centre.
         """
         return replace(statistics, centre=centre)
+
+
+def tile_in_first_cache(n_features: int) -> int:
+    """How many rows of a tile a core's first-level cache holds (40 of 48 KiB): up to twice as fast as more (D = 64)."""
+    return 40 * 1024 // (8 * n_features)
 
 
 def log_weights(weights: np.ndarray) -> np.ndarray:

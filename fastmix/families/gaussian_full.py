@@ -30,6 +30,9 @@ class FullGaussian(GaussianFamily):
     def n_work_rows(self, n_features):
         return 2 * padded_size(n_features)
 
+    def longest_tile(self, n_features):
+        return 288  # its products run over 32 rows at a time, so that a tile need not be in the first-level cache whole
+
     def covariance_shape(self, n_features, n_components):
         return (n_components, n_features, n_features)
 

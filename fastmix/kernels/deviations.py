@@ -9,12 +9,12 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from fastmix._jit import helper
+from fastmix.kernels.sums import sum_over_rows
 from fastmix.kernels.vectors import (
     DOUBLE,
     GROUP,
     Matrix,
-    add_to,
-    horizontal_sums,
+    add_sums,
     index,
     is_matrix,
     is_vector,
@@ -24,6 +24,7 @@ from fastmix.kernels.vectors import (
     store,
     vector_data,
     vector_shape,
+    zeros,
 )
 
 # Sums over even and over odd features are kept apart: a chain of additions has to wait 4 cycles for each.
@@ -34,11 +35,10 @@ def _distance_of_group(context, builder, x, mean, scale, position, constant, fac
     """out = constant + factor * (sum over features of (scale (x - mean))^2) for GROUP rows."""
     lanes, n_vectors = vector_shape()
     vector = ir.VectorType(DOUBLE, lanes)
-    zero = ir.Constant(vector, [0.0] * lanes)
     constant, factor = splat(builder, constant, vector), splat(builder, factor, vector)
     for first in range(0, GROUP, lanes * n_vectors):
         columns = [builder.add(position, index(first + v * lanes)) for v in range(n_vectors)]
-        sums = [[cgutils.alloca_once_value(builder, zero) for _ in columns] for _ in range(_CHAINS)]
+        sums = [[cgutils.alloca_once_value(builder, zeros(vector)) for _ in columns] for _ in range(_CHAINS)]
 
         def add_feature(d, chain, columns=columns):
             m = splat(builder, builder.load(builder.gep(mean, [d])), vector)
@@ -101,42 +101,79 @@ def _scaled_squared_distance(typing_context, x, mean, scale, position, constant,
     return types.void(x, mean, scale, types.intp, types.float64, types.float64, out), generate
 
 
-_MOMENT_FEATURES = 4
+def _moments_of(n_features, with_second):
+    """An intrinsic that adds the moments of the features d..d + n_features - 1."""
+
+    @numba.extending.intrinsic
+    def add(typing_context, x, mean, r, d, first, second):
+        if not (is_matrix(x) and all(is_vector(a) for a in (mean, r, first, second))):
+            return None
+
+        def generate(context, builder, signature, arguments):
+            lanes, _ = vector_shape()
+            vector = ir.VectorType(DOUBLE, lanes)
+            matrix = Matrix(context, builder, x, arguments[0])
+            means, weights, sums_1, sums_2 = (
+                vector_data(context, builder, kind, arguments[n])
+                for kind, n in ((mean, 1), (r, 2), (first, 4), (second, 5))
+            )
+            features = [builder.add(arguments[3], index(i)) for i in range(n_features)]
+            m = [splat(builder, builder.load(builder.gep(means, [feature])), vector) for feature in features]
+            targets = [builder.gep(sums_1, [feature]) for feature in features]
+            if with_second:
+                targets += [builder.gep(sums_2, [feature]) for feature in features]
+            totals = [cgutils.alloca_once_value(builder, zeros(vector)) for _ in targets]
+            with cgutils.for_range_slice(builder, index(0), matrix.row_length, index(lanes)) as (b, _):
+                w = load(builder, builder.gep(weights, [b]), vector)
+                for i, feature in enumerate(features):
+                    z = builder.fsub(load(builder, matrix.address(feature, b), vector), m[i])
+                    if not with_second:
+                        builder.store(multiply_add(builder, w, z, builder.load(totals[i])), totals[i])
+                        continue
+                    u = builder.fmul(w, z)
+                    builder.store(builder.fadd(builder.load(totals[i]), u), totals[i])
+                    square = totals[n_features + i]
+                    builder.store(multiply_add(builder, u, z, builder.load(square)), square)
+            add_sums(builder, [builder.load(total) for total in totals], targets)
+            return context.get_dummy_value()
+
+        return types.void(x, mean, r, types.intp, first, second), generate
+
+    return add
+
+
+_AT_ONCE = 4
+_add_moments_of_4, _add_moments_of_1 = _moments_of(_AT_ONCE, True), _moments_of(1, True)
+_add_first_moments_of_4, _add_first_moments_of_1 = _moments_of(_AT_ONCE, False), _moments_of(1, False)
 
 
 @numba.extending.intrinsic
-def _add_moments(typing_context, x, mean, r, d, first, second):
-    """Moments of the features d..d + 3; see ``add_moments``."""
-    if not (is_matrix(x) and all(is_vector(a) for a in (mean, r, first, second))):
+def _weighted_deviation(typing_context, x, mean, r, d, deviations, weighted):
+    """deviations[d] = x[d] - mean[d], weighted[d] = r (x[d] - mean[d]); returns the sum of the latter."""
+    if not (is_matrix(x) and is_vector(mean) and is_vector(r) and is_matrix(deviations) and is_matrix(weighted)):
         return None
 
     def generate(context, builder, signature, arguments):
-        lanes, _ = vector_shape()
-        vector = ir.VectorType(DOUBLE, lanes)
-        zero = ir.Constant(vector, [0.0] * lanes)
-        matrix = Matrix(context, builder, x, arguments[0])
-        means, weights, sums_1, sums_2 = (
-            vector_data(context, builder, kind, arguments[n])
-            for kind, n in ((mean, 1), (r, 2), (first, 4), (second, 5))
-        )
-        features = [builder.add(arguments[3], index(i)) for i in range(_MOMENT_FEATURES)]
-        m = [splat(builder, builder.load(builder.gep(means, [feature])), vector) for feature in features]
-        totals = [cgutils.alloca_once_value(builder, zero) for _ in range(2 * _MOMENT_FEATURES)]
-        with cgutils.for_range_slice(builder, index(0), matrix.row_length, index(lanes)) as (b, _):
-            w = load(builder, builder.gep(weights, [b]), vector)
-            for i, feature in enumerate(features):
-                z = builder.fsub(load(builder, matrix.address(feature, b), vector), m[i])
-                u = builder.fmul(w, z)
-                builder.store(builder.fadd(builder.load(totals[i]), u), totals[i])
-                second_total = totals[_MOMENT_FEATURES + i]
-                builder.store(multiply_add(builder, u, z, builder.load(second_total)), second_total)
-        targets = [builder.gep(sums_1, [f]) for f in features] + [builder.gep(sums_2, [f]) for f in features]
-        loaded = [builder.load(total) for total in totals]
-        for n in range(0, len(loaded), lanes):
-            add_to(builder, horizontal_sums(builder, loaded[n : n + lanes]), targets[n : n + lanes])
-        return context.get_dummy_value()
+        vector = ir.VectorType(DOUBLE, vector_shape()[0])
+        matrices = [
+            Matrix(context, builder, kind, arguments[n]) for kind, n in ((x, 0), (deviations, 4), (weighted, 5))
+        ]
+        rows = [matrix.address(arguments[3], index(0)) for matrix in matrices]
+        weights = vector_data(context, builder, r, arguments[2])
+        m = builder.load(builder.gep(vector_data(context, builder, mean, arguments[1]), [arguments[3]]))
+        m = splat(builder, m, vector)
 
-    return types.void(x, mean, r, types.intp, first, second), generate
+        def term(b, total):
+            source, deviation, product = (builder.gep(row, [b]) for row in rows)
+            z = builder.fsub(load(builder, source, vector), m)
+            u = builder.fmul(load(builder, builder.gep(weights, [b]), vector), z)
+            store(builder, z, deviation)
+            store(builder, u, product)
+            return builder.fadd(total, u)
+
+        return sum_over_rows(builder, matrices[0].row_length, term)
+
+    return types.float64(x, mean, r, types.intp, deviations, weighted), generate
 
 
 @helper("elementwise")
@@ -153,27 +190,29 @@ def scaled_squared_distance(x, mean, scale, constant, factor, out):
         _scaled_squared_distance(x, mean, scale, position, constant, factor, out)
 
 
-@helper("reduction")
+@helper("elementwise")
 def add_moments(x, mean, r, first, second):
     """first[d] += sum over b of r[b] z, second[d] += sum over b of r[b] z^2, where z = x[d, b] - mean[d].
 
     x (D, B), B a multiple of VECTOR; mean, first, second (D,).
     """
     n_features = x.shape[0]
-    blocked = n_features - n_features % _MOMENT_FEATURES
-    for d in range(0, blocked, _MOMENT_FEATURES):
-        _add_moments(x, mean, r, d, first, second)
+    blocked = n_features - n_features % _AT_ONCE
+    for d in range(0, blocked, _AT_ONCE):
+        _add_moments_of_4(x, mean, r, d, first, second)
     for d in range(blocked, n_features):
-        m = mean[d]
-        sum_first = 0.0
-        sum_second = 0.0
-        for b in range(r.size):
-            z = x[d, b] - m
-            u = r[b] * z
-            sum_first += u
-            sum_second += u * z
-        first[d] += sum_first
-        second[d] += sum_second
+        _add_moments_of_1(x, mean, r, d, first, second)
+
+
+@helper("elementwise")
+def add_first_moments(x, mean, r, first):
+    """first[d] += sum over b of r[b] (x[d, b] - mean[d])."""
+    n_features = x.shape[0]
+    blocked = n_features - n_features % _AT_ONCE
+    for d in range(0, blocked, _AT_ONCE):
+        _add_first_moments_of_4(x, mean, r, d, first, first)
+    for d in range(blocked, n_features):
+        _add_first_moments_of_1(x, mean, r, d, first, first)
 
 
 @helper("elementwise")
@@ -186,32 +225,13 @@ def subtract_mean(x, mean, out):
             out[d, b] = x[d, b] - m
 
 
-@helper("reduction")
-def add_first_moments(x, mean, r, first):
-    """first[d] += sum over b of r[b] (x[d, b] - mean[d])."""
-    for d in range(x.shape[0]):
-        m = mean[d]
-        total = 0.0
-        for b in range(r.size):
-            total += r[b] * (x[d, b] - m)
-        first[d] += total
-
-
-@helper("reduction")
+@helper("elementwise")
 def weighted_deviations(x, mean, r, deviations, weighted, first):
     """deviations = x - mean and weighted = r (x - mean), both 0 where padded; first[d] += sum of the latter."""
     deviations[x.shape[0] :] = 0.0
     weighted[x.shape[0] :] = 0.0
     for d in range(x.shape[0]):
-        m = mean[d]
-        total = 0.0
-        for b in range(x.shape[1]):
-            z = x[d, b] - m
-            u = r[b] * z
-            deviations[d, b] = z
-            weighted[d, b] = u
-            total += u
-        first[d] += total
+        first[d] += _weighted_deviation(x, mean, r, d, deviations, weighted)
 
 
 @helper("elementwise")

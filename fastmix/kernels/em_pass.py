@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numba import prange
 
 from fastmix._jit import entry_point, helper
 from fastmix.kernels.elementary import exp_nonpositive, log_positive
+from fastmix.kernels.gather import gather
+from fastmix.kernels.sums import dot, multiply_and_total
+from fastmix.kernels.sums import total as sum_of
 from fastmix.kernels.tiles import (
     Tile,
     accumulate,
@@ -38,7 +42,7 @@ LOG_LIKELIHOOD, ENTROPY, TOTAL_WEIGHT = 0, 1, 2
 N_TOTALS = 8  # a cache line, so that lanes do not share one
 
 
-@helper("elementwise")
+@helper("elementwise", allocates=True)
 def aligned(n_rows, n_columns):
     """An empty matrix on a 64-byte boundary (vector loads that straddle cache lines cost double)."""
     buffer = np.empty(n_rows * n_columns + 8)
@@ -49,16 +53,21 @@ def aligned(n_rows, n_columns):
 @helper("elementwise")
 def load_tile(rows, schedule, first, x, w, row_of):
     """Gather the rows at positions first..first + B - 1 into x (D, B); beyond the last row, repeat it with weight 0."""
-    n_rows, n_features = rows.X.shape
-    for b in range(x.shape[1]):
-        position = min(first + b, n_rows - 1)
-        row = schedule.order[position] if schedule.order.size else position
-        row_of[b] = row
-        w[b] = rows.weights[row] if rows.weights.size else 1.0
-        if first + b >= n_rows:
-            w[b] = 0.0
-        for d in range(n_features):
-            x[d, b] = rows.X[row, d]
+    last = rows.X.shape[0] - 1
+    if schedule.order.size:
+        for b in range(w.size):
+            row_of[b] = schedule.order[min(first + b, last)]
+    else:
+        for b in range(w.size):
+            row_of[b] = min(first + b, last)
+    gather(rows.X, row_of, x)
+    if rows.weights.size:
+        for b in range(w.size):
+            w[b] = rows.weights[row_of[b]]
+    else:
+        w[:] = 1.0
+    for b in range(last + 1 - first, w.size):
+        w[b] = 0.0
 
 
 @helper("elementwise")
@@ -102,24 +111,6 @@ def log_rows(maximum, total, spread, log_row, entropy_row):
         entropy_row[b] = log_total - spread[b] / total[b]
 
 
-@helper("reduction")
-def _weighted_sum(w, values):
-    total = 0.0
-    for b in range(w.size):
-        total += w[b] * values[b]
-    return total
-
-
-@helper("reduction")
-def _weigh(r, scale):
-    """r[b] *= scale[b]; returns the sum."""
-    mass = 0.0
-    for b in range(r.size):
-        r[b] *= scale[b]
-        mass += r[b]
-    return mass
-
-
 @helper("elementwise")
 def _count_above(r, threshold):
     n = 0
@@ -147,75 +138,106 @@ def _pack(x, r, threshold, packed_x, packed_r):
 
 
 @helper("elementwise")
-def _as_matrix(buffer, n_columns):
-    """The beginning of a matrix's memory as a contiguous matrix with fewer columns."""
-    n_rows = buffer.shape[0]
-    return buffer.reshape(buffer.size)[: n_rows * n_columns].reshape((n_rows, n_columns))
-
-
-@helper("elementwise")
 def _take_given(responsibilities, row_of, r):
     for a in range(r.shape[0]):
         for b in range(row_of.size):
             r[a, b] = responsibilities[row_of[b], a]
 
 
-@helper("elementwise")
-def _em_lane(parameters, rows, schedule, n_work, first_tile, last_tile, tile_size, statistics, shared, totals):
-    """The tiles first_tile..last_tile - 1, one after the other, into this lane's own statistics."""
-    n_features = rows.X.shape[1]
-    n_components = statistics.shape[0]
+class Scratch(NamedTuple):
+    """A lane's buffers; B rows a tile, K components, W rows of the family's own scratch."""
+
+    tile: Tile
+    joint: np.ndarray  # (K, B) log-joints, then responsibilities
+    vectors: np.ndarray  # (6, B)
+    row_of: np.ndarray  # (B,) int64, the row at each position
+    every_component: np.ndarray  # (K,) int64, 0..K - 1
+    packed: Tile
+    packed_r: np.ndarray  # (B,)
+
+
+@helper("elementwise", allocates=True)
+def new_scratch(n_features, n_components, n_work, tile_size):
+    """Buffers for one lane; n_work = W."""
     tile = Tile(aligned(n_features, tile_size), aligned(n_work, tile_size))
     tile.work[:] = 0.0
-    joint = aligned(n_components, tile_size)
-    every_component = np.arange(n_components)
-    vectors = aligned(6, tile_size)
+    return Scratch(
+        tile,
+        aligned(n_components, tile_size),
+        aligned(6, tile_size),
+        np.empty(tile_size, np.int64),
+        np.arange(n_components),
+        Tile(aligned(n_features, tile_size), aligned(n_work, tile_size)),
+        np.empty(tile_size),
+    )
+
+
+@helper("elementwise")
+def _accumulate_component(parameters, scratch, k, r, mass, out):
+    """Add the tile's statistics of component k, given its responsibilities times weights r (B,) and their sum."""
+    tile, packed = scratch.tile, scratch.packed
+    n_features, tile_size = tile.x.shape
+    out[0] += mass
+    # Where a component holds few rows of the tile it pays to gather them: separated clusters take 0.65 (D = 32)
+    # and 0.54 (D = 64) of the time. What is dropped is beyond the promised accuracy even for a row 1e4 sigma away.
+    threshold = NEGLIGIBLE * mass
+    n_kept = _count_above(r, threshold) if n_features >= PACK_FEATURES else tile_size
+    if PACK_BELOW * n_kept >= tile_size:
+        accumulate(parameters, tile, k, r, out)
+        return
+    n_packed = -(-n_kept // VECTOR) * VECTOR
+    n_work = packed.work.shape[0]
+    few = Tile(
+        packed.x.reshape(packed.x.size)[: n_features * n_packed].reshape((n_features, n_packed)),
+        packed.work.reshape(packed.work.size)[: n_work * n_packed].reshape((n_work, n_packed)),
+    )
+    few_r = scratch.packed_r[:n_packed]
+    _pack(tile.x, r, threshold, few.x, few_r)
+    accumulate(parameters, few, k, few_r, out)
+
+
+@helper("elementwise")
+def _em_tile(parameters, rows, schedule, t, scratch, statistics, shared, totals):
+    """Tile t: load, log-joint, normalise, accumulate."""
+    tile, row_of, vectors = scratch.tile, scratch.row_of, scratch.vectors
     w, maximum, total = vectors[0], vectors[1], vectors[2]
     spread, log_row, entropy_row = vectors[3], vectors[4], vectors[5]
-    row_of = np.empty(tile_size, np.int64)
-    few = Tile(aligned(n_features, tile_size), aligned(n_work, tile_size))
-    few_r = np.empty(tile_size)
-    for t in range(first_tile, last_tile):
-        load_tile(rows, schedule, t * tile_size, tile.x, w, row_of)
-        components = every_component
-        if schedule.offsets.size:
-            components = schedule.active[schedule.offsets[t] : schedule.offsets[t + 1]]
-        q = joint[: components.size]
-        prepare(parameters, tile)
-        if rows.responsibilities.size:
-            _take_given(rows.responsibilities, row_of, q)
-            scale = w
-        else:
-            for a in range(components.size):
-                log_joint(parameters, tile, components[a], q[a])
-            if rows.labels.size:
-                keep_known_labels(rows.labels, row_of, components, q)
-            normalise(q, maximum, total, spread)
-            log_rows(maximum, total, spread, log_row, entropy_row)
-            totals[LOG_LIKELIHOOD] += _weighted_sum(w, log_row)
-            totals[ENTROPY] += _weighted_sum(w, entropy_row)
-            for b in range(tile_size):
-                maximum[b] = w[b] / total[b]
-            scale = maximum
+    load_tile(rows, schedule, t * w.size, tile.x, w, row_of)
+    components = scratch.every_component
+    if schedule.offsets.size:
+        components = schedule.active[schedule.offsets[t] : schedule.offsets[t + 1]]
+    q = scratch.joint[: components.size]
+    prepare(parameters, tile)
+    scale = w
+    if rows.responsibilities.size:
+        _take_given(rows.responsibilities, row_of, q)
+    else:
         for a in range(components.size):
-            mass = _weigh(q[a], scale)
-            if mass > 0.0:
-                out = statistics[components[a]]
-                out[0] += mass
-                # Where a component holds few rows of the tile it pays to gather them: separated clusters take 0.65 (D = 32)
-                # and 0.54 (D = 64) of the time. What is dropped is beyond the promised accuracy even for a row 1e4 sigma away.
-                threshold = NEGLIGIBLE * mass
-                n_kept = _count_above(q[a], threshold) if n_features >= PACK_FEATURES else tile_size
-                if PACK_BELOW * n_kept < tile_size:
-                    n_packed = -(-n_kept // VECTOR) * VECTOR
-                    packed = Tile(_as_matrix(few.x, n_packed), _as_matrix(few.work, n_packed))
-                    _pack(tile.x, q[a], threshold, packed.x, few_r[:n_packed])
-                    accumulate(parameters, packed, components[a], few_r[:n_packed], out)
-                else:
-                    accumulate(parameters, tile, components[a], q[a], out)
-        if shared.size:
-            accumulate_shared(parameters, tile, components, q, shared)
-        totals[TOTAL_WEIGHT] += w.sum()
+            log_joint(parameters, tile, components[a], q[a])
+        if rows.labels.size:
+            keep_known_labels(rows.labels, row_of, components, q)
+        normalise(q, maximum, total, spread)
+        log_rows(maximum, total, spread, log_row, entropy_row)
+        totals[LOG_LIKELIHOOD] += dot(w, log_row)
+        totals[ENTROPY] += dot(w, entropy_row)
+        for b in range(w.size):
+            maximum[b] = w[b] / total[b]
+        scale = maximum
+    for a in range(components.size):
+        mass = multiply_and_total(q[a], scale)
+        if mass > 0.0:
+            _accumulate_component(parameters, scratch, components[a], q[a], mass, statistics[components[a]])
+    if shared.size:
+        accumulate_shared(parameters, tile, components, q, shared)
+    totals[TOTAL_WEIGHT] += sum_of(w)
+
+
+@helper("elementwise", allocates=True)
+def _em_lane(parameters, rows, schedule, n_work, first_tile, last_tile, tile_size, statistics, shared, totals):
+    """The tiles first_tile..last_tile - 1, one after the other, into this lane's own statistics."""
+    scratch = new_scratch(rows.X.shape[1], statistics.shape[0], n_work, tile_size)
+    for t in range(first_tile, last_tile):
+        _em_tile(parameters, rows, schedule, t, scratch, statistics, shared, totals)
 
 
 @helper("elementwise")

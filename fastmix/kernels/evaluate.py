@@ -5,44 +5,46 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-import numpy as np
 from numba import prange
 
 from fastmix._jit import entry_point, helper
-from fastmix.kernels.em_pass import LOG_ZERO, aligned, load_tile, log_rows, normalise
-from fastmix.kernels.tiles import Tile, log_joint, prepare, registered_sources
+from fastmix.kernels.em_pass import LOG_ZERO, load_tile, log_rows, new_scratch, normalise
+from fastmix.kernels.tiles import log_joint, prepare, registered_sources
 
 
 @helper("elementwise")
-def _evaluate_lane(parameters, n_components, rows, schedule, n_work, first_tile, last_tile, tile_size, outputs):
+def _evaluate_tile(parameters, rows, schedule, t, scratch, outputs):
     log_density, responsibilities, labels = outputs
-    n_rows, n_features = rows.X.shape
-    tile = Tile(aligned(n_features, tile_size), aligned(n_work, tile_size))
-    joint = aligned(n_components, tile_size)
-    vectors = aligned(6, tile_size)
+    tile, joint, vectors = scratch.tile, scratch.joint, scratch.vectors
     w, maximum, total = vectors[0], vectors[1], vectors[2]
     spread, log_row, entropy_row = vectors[3], vectors[4], vectors[5]
-    row_of = np.empty(tile_size, np.int64)
-    for t in range(first_tile, last_tile):
-        first = t * tile_size
-        load_tile(rows, schedule, first, tile.x, w, row_of)
-        prepare(parameters, tile)
+    n_components, tile_size = joint.shape
+    first = t * tile_size
+    load_tile(rows, schedule, first, tile.x, w, scratch.row_of)
+    prepare(parameters, tile)
+    for k in range(n_components):
+        log_joint(parameters, tile, k, joint[k])
+    n_valid = min(tile_size, rows.X.shape[0] - first)
+    for b in range(n_valid if labels.size else 0):
+        best = 0
+        for k in range(1, n_components):
+            if joint[k, b] > max(joint[best, b], LOG_ZERO):
+                best = k
+        labels[first + b] = best
+    normalise(joint, maximum, total, spread)
+    log_rows(maximum, total, spread, log_row, entropy_row)
+    for b in range(n_valid if log_density.size else 0):
+        log_density[first + b] = log_row[b]
+    for b in range(n_valid if responsibilities.size else 0):
         for k in range(n_components):
-            log_joint(parameters, tile, k, joint[k])
-        n_valid = min(tile_size, n_rows - first)
-        for b in range(n_valid if labels.size else 0):
-            best = 0
-            for k in range(1, n_components):
-                if joint[k, b] > max(joint[best, b], LOG_ZERO):
-                    best = k
-            labels[first + b] = best
-        normalise(joint, maximum, total, spread)
-        log_rows(maximum, total, spread, log_row, entropy_row)
-        for b in range(n_valid if log_density.size else 0):
-            log_density[first + b] = log_row[b]
-        for b in range(n_valid if responsibilities.size else 0):
-            for k in range(n_components):
-                responsibilities[first + b, k] = joint[k, b] / total[b]
+            responsibilities[first + b, k] = joint[k, b] / total[b]
+
+
+@helper("elementwise", allocates=True)
+def _evaluate_lane(parameters, n_components, rows, schedule, n_work, first_tile, last_tile, tile_size, outputs):
+    scratch = new_scratch(rows.X.shape[1], n_components, n_work, tile_size)
+    for t in range(first_tile, last_tile):
+        _evaluate_tile(parameters, rows, schedule, t, scratch, outputs)
 
 
 def _evaluate(parameters, n_components, rows, schedule, n_work, tile_size, lane_starts, first_lane, last_lane, outputs):

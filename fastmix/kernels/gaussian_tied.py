@@ -88,21 +88,21 @@ def _leading(components, r, leader, weight):
 
 
 def accumulate_shared(parameters, tile, components, r, out):
-    """out: scatter (lower triangle, in blocks), then R (K, K). Scratch: 3 P + 1 rows."""
+    """out: scatter (lower triangle, in blocks), then R (K, K). Scratch: 3 P + 2 rows."""
     n_features, n_rows = tile.x.shape
     n_components = parameters.means.shape[0]
     padded = parameters.factor.shape[0]
     leading_mean, v, weighted = tile.work[:padded], tile.work[padded : 2 * padded], tile.work[2 * padded : 3 * padded]
-    weight = tile.work[3 * padded]
-    leader = np.empty(n_rows, np.int64)
+    weight, leader = tile.work[3 * padded], tile.work[3 * padded + 1]
     _leading(components, r, leader, weight)
     n_scatter = out.size - n_components * n_components
     for b in range(n_rows):
-        row = out[n_scatter + leader[b] * n_components : n_scatter + (leader[b] + 1) * n_components]
+        lead = int(leader[b])
+        row = out[n_scatter + lead * n_components : n_scatter + (lead + 1) * n_components]
         for a in range(components.size):
             row[components[a]] += r[a, b]
         for d in range(n_features):
-            leading_mean[d, b] = parameters.means[leader[b], d]
+            leading_mean[d, b] = parameters.means[lead, d]
     v[:] = 0.0
     for a in range(components.size):
         for d in range(n_features):

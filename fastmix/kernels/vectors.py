@@ -83,6 +83,10 @@ def multiply_add(builder, a, b, c):
     return builder.call(function, [a, b, c])
 
 
+def zeros(vector):
+    return ir.Constant(vector, [0.0] * vector.count)
+
+
 def index(value):
     return ir.Constant(INDEX, value)
 
@@ -108,8 +112,25 @@ def horizontal_sums(builder, vectors):
     return vectors[0]
 
 
-def add_to(builder, sums, addresses):
-    """Add lane n of ``sums`` to what is at address n."""
-    for n, address in enumerate(addresses):
-        lane = builder.extract_element(sums, ir.Constant(ir.IntType(32), n))
-        builder.store(builder.fadd(builder.load(address), lane), address)
+def add_sums(builder, vectors, addresses):
+    """Add the sum of vector n's lanes to the number at address n."""
+    lanes = vectors[0].type.count
+    for first in range(0, len(vectors), lanes):
+        part = vectors[first : first + lanes]
+        if len(part) == lanes:
+            sums = horizontal_sums(builder, part)
+            found = [builder.extract_element(sums, ir.Constant(ir.IntType(32), n)) for n in range(lanes)]
+        else:
+            found = [add_lanes_of(builder, vector) for vector in part]
+        for address, value in zip(addresses[first:], found, strict=False):
+            builder.store(builder.fadd(builder.load(address), value), address)
+
+
+def add_lanes_of(builder, vector):
+    """The sum of a vector's lanes, halves first."""
+    n = vector.type.count
+    while n > 1:
+        n //= 2
+        low, high = (shuffle(builder, vector, vector, list(range(start, start + n))) for start in (0, n))
+        vector = builder.fadd(low, high)
+    return builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
