@@ -26,9 +26,11 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+import numba
 
 from fastmix.threads import must_run_serially
+
+njit: Any = numba.njit  # its annotations list fewer options than it takes
 
 logger = logging.getLogger("fastmix")
 
@@ -43,16 +45,24 @@ FASTMATH: dict[str, set[str]] = {
 def options(fastmath: str, allocates: bool = False) -> dict[str, Any]:
     """The compiler options of one named fastmath set; also used for ``numba.extending.overload``.
 
-    Unless it ``allocates`` a function is compiled without reference counting: each array view would cost an atomic
-    increment and decrement, which came to 155 ns for each (tile, component), a quarter of a pass at D = 8.
+    Unless it ``allocates`` a function is compiled without reference counting, since each array view would cost an atomic
+    increment and decrement (155 ns for each tile and component, a quarter of a pass at D = 8), and it is inlined by LLVM.
+    That is worth 10 % at D = 8 and leaves one copy of the code: with several, optimised in different contexts, a kernel
+    fresh from the compiler and the same kernel from the cache on disk differed in their last bits. (Numba's own
+    ``inline="always"`` is another thing, and would give a helper its caller's fastmath flags.)
     """
-    # The default error model checks each division for zero, and the branch keeps the loop from vectorising.
-    return {"fastmath": FASTMATH[fastmath], "error_model": "numpy", "_nrt": allocates}
+    return {
+        "fastmath": FASTMATH[fastmath],
+        # The default error model checks each division for zero, and the branch keeps the loop from vectorising.
+        "error_model": "numpy",
+        "_nrt": allocates,
+        "forceinline": not allocates,
+    }
 
 
 def helper(fastmath: str, allocates: bool = False) -> Callable[[Callable], Any]:
-    """Compile a serial function for the use of other compiled functions."""
-    return njit(**options(fastmath, allocates))
+    """Compile a serial function for the use of other compiled functions only: it has no wrapper for Python."""
+    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options(fastmath, allocates))
 
 
 @cache
@@ -108,7 +118,7 @@ class EntryPoint:
         compile_options = {"parallel": parallel, "nogil": True, **options("elementwise", allocates=True)}
         if self._cacheable:
             try:
-                return njit(cache=True, **compile_options)(renamed)
+                return njit(cache=True, no_cfunc_wrapper=True, **compile_options)(renamed)
             except RuntimeError as error:  # Numba's "no locator available": nowhere to write
                 _say_once(
                     "compiled kernels are not cached on disk, because nowhere can be written; set NUMBA_CACHE_DIR"

@@ -11,9 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.engines.lloyd import Lloyd
-from fastmix.engines.loop import run
-from fastmix.engines.passes import make_rows, run_assign_pass, run_em_pass
+from fastmix.engines.passes import make_rows, run_em_pass
 from fastmix.exceptions import CollapsedError, ConvergenceWarning
 from fastmix.families.base import Statistics
 from fastmix.families.gaussian import GaussianFamily, GaussianParameters, mean_shifts
@@ -109,31 +107,6 @@ def _squared_distances(X: np.ndarray, squares: np.ndarray, of: np.ndarray) -> np
     return np.where(distances > floor, distances, 0.0)
 
 
-def choose_means(
-    rows: Rows, n_components: int, method: str, generator: np.random.Generator, n_threads: int | None
-) -> np.ndarray:
-    """Means (K, D) by "kmeans", "k-means++" or "random_from_data"; features count in units of their spread."""
-    if method == "random_from_data":
-        X, _ = subsample(rows, n_components, generator)
-        return X[generator.permutation(len(X))][np.arange(n_components) % len(X)]
-    X, weights = subsample(rows, max(_LEAST_SUBSAMPLE, _ROWS_PER_CLUSTER * n_components), generator)
-    offset, spread = X.mean(axis=0), X.std(axis=0)
-    spread[~(spread > 0)] = 1.0
-    scaled = (X - offset) / spread
-    chosen, n_distinct = k_means_plus_plus(scaled, weights, n_components, generator)
-    if n_distinct < n_components:
-        warnings.warn(
-            f"found {n_distinct} distinct rows among {len(X)}, fewer than the {n_components} components asked for; some "
-            "components will coincide or have no weight",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
-    if method == "k-means++":
-        return X[chosen]
-    engine = Lloyd(make_rows(scaled, weights), n_threads=n_threads)
-    return offset + spread * run(engine, scaled[chosen], max_iter=_SHORT_RUN).parameters
-
-
 def broad_covariance(rows: Rows, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Mean (D,) and covariance (D, D) of the data, from at most a few thousand rows: the scale of things."""
     X, weights = subsample(rows, _LEAST_SUBSAMPLE, generator)
@@ -169,7 +142,7 @@ class Start:
         self.mean, covariance = broad_covariance(rows, generator)
         self.covariance = covariance
         variances = np.diagonal(covariance)
-        # Only where moments are taken about; any positive variances do.
+        # What "nearest" means: features in units of their spread, as far as the covariance type can say it.
         self._neutral = family.from_matrix(np.diag(np.where(variances > 0, variances, 1.0)), n_components)
 
     def constant_features(self) -> np.ndarray:
@@ -205,20 +178,46 @@ class Start:
                     lambda part: _random_responsibilities(part, self.n_components, generator)
                 )
                 return self._shrunk(drawn)
-            return self.from_means(choose_means(self.rows, self.n_components, init, generator, self.n_threads))
+            return self.from_means(self.choose_means(init, generator))
         given = check_responsibilities(init, self.rows.X.shape[0], self.n_components)
         first = self.from_responsibilities(lambda part: given[part])
         # Once more about the means found: one common centre would cost digits where clusters are far apart.
         means = first.centre.means + mean_shifts(first)
         return self.family.maximize(self.from_responsibilities(lambda part: given[part], means), self.reg_covar)
 
+    def choose_means(self, method: str, generator: np.random.Generator) -> np.ndarray:
+        """Means (K, D) by "kmeans", "k-means++" or "random_from_data"; features count in units of their spread."""
+        n_components = self.n_components
+        if method == "random_from_data":
+            X, _ = subsample(self.rows, n_components, generator)
+            return X[generator.permutation(len(X))][np.arange(n_components) % len(X)]
+        X, weights = subsample(self.rows, max(_LEAST_SUBSAMPLE, _ROWS_PER_CLUSTER * n_components), generator)
+        spread = X.std(axis=0)
+        spread[~(spread > 0)] = 1.0
+        chosen, n_distinct = k_means_plus_plus((X - self.mean) / spread, weights, n_components, generator)
+        if n_distinct < n_components:
+            warnings.warn(
+                f"found {n_distinct} distinct rows among {len(X)}, fewer than the {n_components} components asked for; some "
+                "components will coincide or have no weight",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return X[chosen] if method == "k-means++" else self._k_means(make_rows(X, weights), X[chosen])
+
+    def _k_means(self, rows: Rows, means: np.ndarray) -> np.ndarray:
+        """A short run of K-means: hard EM in which only the means move, with the same covariance for all."""
+        for _ in range(_SHORT_RUN):
+            statistics = run_em_pass(self.family, self._centre(means), rows, hard=True, n_threads=self.n_threads)
+            shifts = mean_shifts(statistics)
+            if not shifts.any():
+                break
+            means = means + shifts
+        return means
+
     def from_means(self, means: np.ndarray) -> GaussianParameters:
         """One hard assignment of all rows to the nearest mean; weights, means and covariances by cluster."""
-        labels = np.full(self.rows.X.shape[0], -1, dtype=np.int64)
-        run_assign_pass(means, self.rows, labels, n_threads=self.n_threads)
-        centre = self._centre(means)
-        rows = self.rows._replace(labels=labels)
-        return self._shrunk(run_em_pass(self.family, centre, rows, n_threads=self.n_threads))
+        statistics = run_em_pass(self.family, self._centre(means), self.rows, hard=True, n_threads=self.n_threads)
+        return self._shrunk(statistics)
 
     def from_responsibilities(self, take: Callable[[slice], np.ndarray], means: np.ndarray | None = None) -> Statistics:
         """Statistics, about ``means``, of responsibilities; ``take(part)`` returns those of a slice of the rows."""

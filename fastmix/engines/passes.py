@@ -100,9 +100,11 @@ def run_em_pass(
     parameters: Any,
     rows: Rows,
     schedule: Schedule = EVERYTHING,
+    *,
+    hard: bool = False,
     n_threads: int | None = None,
 ) -> Statistics:
-    """One E-step and accumulation over all rows of the schedule."""
+    """One E-step and accumulation over all rows of the schedule; ``hard`` gives each row to one component whole."""
     n_rows, n_features = rows.X.shape
     n_components = len(parameters.weights)
     n_statistics = family.n_statistics(n_features)
@@ -120,7 +122,7 @@ def run_em_pass(
 
     def call(first_lane: int, last_lane: int) -> None:
         sums = (statistics, shared, totals)
-        compiled(constants, rows, schedule, n_work, tile_size, lane_starts, first_lane, last_lane, sums)
+        compiled(constants, rows, schedule, hard, n_work, tile_size, lane_starts, first_lane, last_lane, sums)
 
     _call_by_lanes(call, n_lanes, n_rows * n_components * (10.0 + n_statistics), n_threads)
     return Statistics(

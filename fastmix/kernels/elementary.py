@@ -17,7 +17,7 @@ _LOWEST_EXPONENT = -708.0
 
 @helper("elementwise")
 def exp_nonpositive(x):
-    """exp(x) for x <= 0, relative error below 3.4e-16; exactly 0 below -708 (Cody and Waite 1980, Taylor on ln 2 / 2)."""
+    """exp(x) for x <= 0, relative error below 3.5e-16; exactly 0 below -708 (Cody and Waite 1980, Taylor on ln 2 / 2)."""
     clamped = max(x, _LOWEST_EXPONENT)
     n = np.floor(clamped * _LOG2_E + 0.5)
     r = (clamped - n * _LN2_HIGH) - n * _LN2_LOW

@@ -112,6 +112,20 @@ def log_rows(maximum, total, spread, log_row, entropy_row):
 
 
 @helper("elementwise")
+def _harden(r, best, leader):
+    """The largest responsibility of each row becomes 1 (of equals the first), the others 0."""
+    best[:] = -1.0
+    for a in range(r.shape[0]):
+        for b in range(best.size):
+            larger = r[a, b] > best[b]
+            best[b] = r[a, b] if larger else best[b]
+            leader[b] = a if larger else leader[b]
+    for a in range(r.shape[0]):
+        for b in range(best.size):
+            r[a, b] = 1.0 if leader[b] == a else 0.0
+
+
+@helper("elementwise")
 def _count_above(r, threshold):
     n = 0
     for b in range(r.size):
@@ -197,7 +211,7 @@ def _accumulate_component(parameters, scratch, k, r, mass, out):
 
 
 @helper("elementwise")
-def _em_tile(parameters, rows, schedule, t, scratch, statistics, shared, totals):
+def _em_tile(parameters, rows, schedule, hard, t, scratch, statistics, shared, totals):
     """Tile t: load, log-joint, normalise, accumulate."""
     tile, row_of, vectors = scratch.tile, scratch.row_of, scratch.vectors
     w, maximum, total = vectors[0], vectors[1], vectors[2]
@@ -220,9 +234,12 @@ def _em_tile(parameters, rows, schedule, t, scratch, statistics, shared, totals)
         log_rows(maximum, total, spread, log_row, entropy_row)
         totals[LOG_LIKELIHOOD] += dot(w, log_row)
         totals[ENTROPY] += dot(w, entropy_row)
-        for b in range(w.size):
-            maximum[b] = w[b] / total[b]
-        scale = maximum
+        if hard:
+            _harden(q, maximum, spread)
+        else:
+            for b in range(w.size):
+                maximum[b] = w[b] / total[b]
+            scale = maximum
     for a in range(components.size):
         mass = multiply_and_total(q[a], scale)
         if mass > 0.0:
@@ -233,11 +250,11 @@ def _em_tile(parameters, rows, schedule, t, scratch, statistics, shared, totals)
 
 
 @helper("elementwise", allocates=True)
-def _em_lane(parameters, rows, schedule, n_work, first_tile, last_tile, tile_size, statistics, shared, totals):
+def _em_lane(parameters, rows, schedule, hard, n_work, first_tile, last_tile, tile_size, statistics, shared, totals):
     """The tiles first_tile..last_tile - 1, one after the other, into this lane's own statistics."""
     scratch = new_scratch(rows.X.shape[1], statistics.shape[0], n_work, tile_size)
     for t in range(first_tile, last_tile):
-        _em_tile(parameters, rows, schedule, t, scratch, statistics, shared, totals)
+        _em_tile(parameters, rows, schedule, hard, t, scratch, statistics, shared, totals)
 
 
 @helper("elementwise")
@@ -252,13 +269,14 @@ def add_lanes(lanes):
         stride *= 2
 
 
-def _em_pass(parameters, rows, schedule, n_work, tile_size, lane_starts, first_lane, last_lane, sums):
+def _em_pass(parameters, rows, schedule, hard, n_work, tile_size, lane_starts, first_lane, last_lane, sums):
     """Accumulate the statistics of some lanes; after the last lane, add all of them into the first.
 
     Parameters
     ----------
     parameters : kernel parameters of a family.
     rows, schedule : see ``fastmix.kernels.tiles``.
+    hard : give each row to its most probable component whole (the classification EM of Celeux and Govaert 1992).
     n_work : number of rows of scratch that the family wants.
     tile_size : B, a multiple of ``fastmix.kernels.blocks.GROUP``.
     lane_starts : (L + 1,) int64; lane l takes the tiles lane_starts[l]..lane_starts[l + 1] - 1.
@@ -272,6 +290,7 @@ def _em_pass(parameters, rows, schedule, n_work, tile_size, lane_starts, first_l
             parameters,
             rows,
             schedule,
+            hard,
             n_work,
             lane_starts[lane],
             lane_starts[lane + 1],
