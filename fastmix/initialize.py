@@ -16,7 +16,8 @@ from fastmix.exceptions import CollapsedError, ConvergenceWarning
 from fastmix.families.base import Statistics
 from fastmix.families.gaussian import GaussianFamily, GaussianParameters, mean_shifts
 from fastmix.kernels.tiles import Rows
-from fastmix.validation import as_parameter_array, check_finite
+from fastmix.parameters import covariances_from_precisions
+from fastmix.validation import as_parameter_array, check_finite, check_weights
 
 INIT_METHODS = ("kmeans", "k-means++", "random", "random_from_data")
 
@@ -143,7 +144,43 @@ class Start:
         self.covariance = covariance
         variances = np.diagonal(covariance)
         # What "nearest" means: features in units of their spread, as far as the covariance type can say it.
+        self._given: dict[str, Any] = {}
         self._neutral = family.from_matrix(np.diag(np.where(variances > 0, variances, 1.0)), n_components)
+
+    def give(self, weights: Any, means: Any, precisions: Any) -> None:
+        """What the user gave of a start (None: not given); checked, and used in place of what would be computed.
+
+        Raises
+        ------
+        ValueError : for shapes or values that cannot be; CollapsedError for constant features that nothing holds up.
+        """
+        n_components, n_features = self.n_components, self.mean.size
+        if weights is not None:
+            weights = as_parameter_array(weights, "weights_init", (n_components,))
+            self._given["weights"] = check_weights(weights, "weights_init")
+        if means is not None:
+            self._given["means"] = as_parameter_array(means, "means_init", (n_components, n_features))
+        if precisions is not None:
+            shape = self.family.covariance_shape(n_features, n_components)
+            precisions = as_parameter_array(precisions, "precisions_init", shape)
+            self._given["covariances"] = covariances_from_precisions(self.family, precisions)
+        else:
+            self._check_constant_features()
+
+    def _check_constant_features(self) -> None:
+        constant = self.constant_features()
+        n_rows, n_features = self.rows.X.shape
+        held_up_by_others = self.family.pools_features and constant.size < n_features
+        if not constant.size or n_rows == 1 or held_up_by_others:
+            return
+        found = f"feature {constant[0]} of X is constant ({self.mean[constant[0]]:.6g})"
+        if self.reg_covar == 0:
+            raise CollapsedError(0, found)
+        warnings.warn(
+            f"{found}: its variance is held up by reg_covar={self.reg_covar:g} alone; leave such features out",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
 
     def constant_features(self) -> np.ndarray:
         """Indices of the features that have one value in all rows."""
@@ -161,7 +198,13 @@ class Start:
         return suspects
 
     def __call__(self, init: Any, generator: np.random.Generator) -> GaussianParameters:
-        """One start by ``init_params`` (see ``GaussianMixture``)."""
+        """One start by ``init_params`` (see ``GaussianMixture``), with what was given in place of what it would be."""
+        if len(self._given) == 3:
+            return GaussianParameters(self.family, **self._given)
+        computed = self.from_means(self._given["means"]) if "means" in self._given else self._from_init(init, generator)
+        return replace(computed, **self._given)
+
+    def _from_init(self, init: Any, generator: np.random.Generator) -> GaussianParameters:
         if callable(init):
             init = np.asarray(init(self.rows.X, self.n_components, generator))
             shapes = (self.n_components, self.rows.X.shape[1]), (self.rows.X.shape[0], self.n_components)

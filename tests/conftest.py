@@ -1,5 +1,10 @@
 """Fixtures that several test files share."""
 
+import os
+
+# Before scikit-learn and SciPy are imported: without it one of scikit-learn's checks skips itself.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+
 import numpy as np
 import pytest
 from draws import draw_rows, random_mixture

@@ -113,6 +113,7 @@ def test_every_container_of_numbers_gives_the_same_answer(make, rows, tmp_path):
 
 
 @every_estimator
+@pytest.mark.filterwarnings("ignore:.* have collapsed:fastmix.ConvergenceWarning")
 def test_booleans_are_numbers(make):
     rows = np.array([[True, False], [False, True], [True, True], [False, False]] * 5)
     model = make().fit(rows)
@@ -132,6 +133,7 @@ def test_the_number_of_components_is_checked_against_the_rows(rows):
         KMeans(61).fit(rows)
 
 
+@pytest.mark.filterwarnings("ignore:.* have collapsed:fastmix.ConvergenceWarning")
 @every_covariance_type
 def test_fewer_distinct_rows_than_components_warns_and_stays_finite(covariance_type):
     rows = np.repeat(np.array([[0.0, 0.0], [5.0, 1.0]]), 10, axis=0)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -14,6 +15,8 @@ from processes import environment, run_python
 
 from fastmix import ConvergenceWarning, GaussianMixture, KMeans
 
+# Where pip puts the library of the package tbb; the loader does not look there by itself.
+INSTALLED_TBB = {"LD_LIBRARY_PATH": str(Path(sys.prefix) / "lib")}
 LAYERS = ("workqueue", "omp", "tbb")
 every_layer = pytest.mark.parametrize("layer", LAYERS)
 
@@ -28,14 +31,14 @@ def layer_exists(layer, folder):
         except ImportError:
             print("no")
     """
-    return run_python(code, folder).strip() == "yes"
+    return run_python(code, folder, **INSTALLED_TBB).strip() == "yes"
 
 
 @pytest.fixture
 def layer_environment(layer, tmp_path):
     if layer == "tbb" and not layer_exists(layer, tmp_path):
         pytest.skip("Intel's TBB library is not installed")
-    return {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "4"}
+    return {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "4", **(INSTALLED_TBB if layer == "tbb" else {})}
 
 
 MANY_THREAD_COUNTS = """

@@ -30,6 +30,9 @@ _LANE_BYTES = 32 * 1024**2
 _SECONDS_PER_CALL = 0.4
 _OPERATIONS_PER_SECOND = 2e10
 
+# With less to do than this (some 50 us), waking other threads costs more than they save.
+_WORTH_THREADS = 1e6
+
 _NO_INDICES = np.empty(0, np.int64)
 EVERYTHING = Schedule(order=_NO_INDICES, offsets=_NO_INDICES, active=_NO_INDICES)
 
@@ -87,6 +90,8 @@ def _as_writable(array: np.ndarray) -> np.ndarray:
 
 
 def _call_by_lanes(call: Callable[[int, int], None], n_lanes: int, n_operations: float, n_threads: int | None) -> None:
+    if n_operations < _WORTH_THREADS:
+        n_threads = 1
     threads = thread_count(n_threads)
     n_calls = max(1.0, n_operations / (_OPERATIONS_PER_SECOND * _SECONDS_PER_CALL))
     lanes_per_call = max(1, int(n_lanes / n_calls) // threads) * threads

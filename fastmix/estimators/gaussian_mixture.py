@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,20 +11,18 @@ from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import Callback, RunResult, StopReason, run
 from fastmix.engines.passes import Evaluation, make_rows, run_evaluation
 from fastmix.estimators.base import Estimator
+from fastmix.estimators.concerns import concerns
 from fastmix.estimators.stored import ModelFields
 from fastmix.exceptions import CollapsedError, ConvergenceWarning
-from fastmix.families import GaussianFamily, GaussianParameters, gaussian_family
+from fastmix.families import GaussianParameters, gaussian_family
 from fastmix.initialize import INIT_METHODS, Start, generators
-from fastmix.kernels.tiles import Rows
-from fastmix.parameters import covariances_from_precisions, gaussian
+from fastmix.parameters import gaussian
 from fastmix.progress import with_progress
 from fastmix.validation import (
-    as_parameter_array,
     as_weights,
     check_choice,
     check_integer,
     check_real,
-    check_weights,
 )
 
 
@@ -42,7 +39,9 @@ class GaussianMixture(Estimator):
     tol : float, default 1e-3
         Converged when the mean log-likelihood a row (nats) changes by less.
     reg_covar : float, default 1e-6
-        Added to every variance in the M-step, in squared units of the data: the floor under a collapsing component.
+        Added to every variance in the M-step, in squared units of the data: the floor under a collapsing component. With 0 no
+        step lowers the likelihood, and a run in which a covariance stops being positive definite is given up; above 0 the
+        likelihood may fall a little where the floor bears.
     max_iter : int, default 100
         Most iterations of a run; 0 returns the start.
     n_init : int, default 1
@@ -52,8 +51,9 @@ class GaussianMixture(Estimator):
         How a run starts. "kmeans": a short run of K-means on a subsample, seeded by greedy k-means++, features in units of
         their standard deviations; "k-means++": its seeds; "random_from_data": random rows as means; "random": random
         responsibilities; a callable ``f(X, n_components, generator)`` that returns means (K, D) or responsibilities (N, K);
-        an array of responsibilities. Means become a full start by one hard assignment of all rows: weights, means and
-        covariances by cluster, shrunk towards the pooled covariance where a cluster has few rows.
+        an array of responsibilities. Means become a full start by one hard assignment of all rows, each to the nearest (in
+        the same units): weights, means and covariances by cluster, shrunk towards the pooled covariance where a cluster has
+        few rows.
     weights_init : (K,) array, optional
         Weights of the start.
     means_init : (K, D) array, optional
@@ -94,7 +94,7 @@ class GaussianMixture(Estimator):
     n_collapsed_runs_ : int
         Runs given up because a component's covariance stopped being positive definite.
     n_collapsed_components_ : int
-        Components of the fitted model without any weight.
+        Components of the fitted model without any weight, or with a variance that is ``reg_covar`` for the most part.
     n_features_in_ : int
     feature_names_in_ : array of str
         Where X had column names.
@@ -219,13 +219,16 @@ class GaussianMixture(Estimator):
         continued = self._continued(n_features)
         n_runs = self.n_init if continued is None else 1
         streams = generators(self.random_state, 2 + n_runs)
-        start = self._start(family, rows, streams[1]) if continued is None else None
+        start = None
+        if continued is None:
+            start = Start(family, rows, self.n_components, self.reg_covar, self.n_threads, streams[1])
+            start.give(self.weights_init, self.means_init, self.precisions_init)
         callback = with_progress(self.verbose, self.verbose_interval, "mean log-likelihood", self.callback)
         results: list[RunResult] = []
         collapses: list[CollapsedError] = []
         for index in range(n_runs):
             try:
-                first = continued if start is None else self._first_parameters(start, streams[2 + index])
+                first = continued if start is None else start(self.init_params, streams[2 + index])
             except CollapsedError as error:
                 collapses.append(error)
                 continue
@@ -245,7 +248,8 @@ class GaussianMixture(Estimator):
         self._remember_features(X, n_features)
         if results[-1].reason is StopReason.INTERRUPTED:
             raise KeyboardInterrupt
-        self._warn_about(best, n_runs)
+        for message in concerns(self, best, n_runs):
+            warnings.warn(message, ConvergenceWarning, stacklevel=2)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
@@ -327,39 +331,6 @@ class GaussianMixture(Estimator):
             )
         return found
 
-    def _start(self, family: GaussianFamily, rows: Rows, generator: np.random.Generator) -> Start:
-        start = Start(family, rows, self.n_components, self.reg_covar, self.n_threads, generator)
-        constant = start.constant_features()
-        if family.pools_features and constant.size < rows.X.shape[1]:
-            return start  # the other features hold the variance up
-        if constant.size and len(rows.X) > 1 and self.precisions_init is None:
-            value = f"feature {constant[0]} of X is constant ({start.mean[constant[0]]:.6g})"
-            if self.reg_covar == 0:
-                raise CollapsedError(0, value)
-            warnings.warn(
-                f"{value}: its variance is held up by reg_covar={self.reg_covar:g} alone; leave such features out",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
-        return start
-
-    def _first_parameters(self, start: Start, generator: np.random.Generator) -> GaussianParameters:
-        family, n_components, n_features = start.family, self.n_components, start.mean.size
-        given: dict[str, Any] = {}
-        if self.weights_init is not None:
-            weights = as_parameter_array(self.weights_init, "weights_init", (n_components,))
-            given["weights"] = check_weights(weights, "weights_init")
-        if self.means_init is not None:
-            given["means"] = as_parameter_array(self.means_init, "means_init", (n_components, n_features))
-        if self.precisions_init is not None:
-            shape = family.covariance_shape(n_features, n_components)
-            precisions = as_parameter_array(self.precisions_init, "precisions_init", shape)
-            given["covariances"] = covariances_from_precisions(family, precisions)
-        if len(given) == 3:
-            return GaussianParameters(family, **given)
-        full = start.from_means(given["means"]) if "means" in given else start(self.init_params, generator)
-        return replace(full, **given)
-
     def _parameters(self) -> GaussianParameters:
         self._check_fitted()
         return GaussianParameters(gaussian_family(self.covariance_type), self.weights_, self.means_, self.covariances_)
@@ -376,23 +347,8 @@ class GaussianMixture(Estimator):
         self.lower_bound_ = result.objective
         self.lower_bounds_ = list(result.objectives)
         self.n_collapsed_runs_ = 0
-        self.n_collapsed_components_ = int((parameters.weights == 0).sum())
-
-    def _warn_about(self, result: RunResult, n_runs: int) -> None:
-        messages = []
-        if result.reason in (StopReason.OBJECTIVE_WORSENED, StopReason.NOT_FINITE):
-            messages.append(f"iteration {result.n_iter + 1}: {result.reason.value}")
-        elif result.reason is StopReason.ITERATION_LIMIT and self.max_iter > 0:
-            messages.append(f"the best run did not converge in {self.max_iter} iterations: raise max_iter, or tol")
-        if self.n_collapsed_runs_:
-            messages.append(
-                f"{self.n_collapsed_runs_} of {n_runs} runs were given up because a component collapsed; reg_covar holds "
-                "variances up"
-            )
-        if self.n_collapsed_components_:
-            messages.append(f"{self.n_collapsed_components_} components have no weight left; use fewer components")
-        for message in messages:
-            warnings.warn(message, ConvergenceWarning, stacklevel=3)
+        floored = family.marginal_variances(parameters.covariances) < 2 * self.reg_covar
+        self.n_collapsed_components_ = int(((parameters.weights == 0) | floored.any(axis=1)).sum())
 
     def _evaluate(self, X: Any, **wanted: bool) -> Evaluation:
         rows = self._rows_to_evaluate(X)
