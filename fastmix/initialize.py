@@ -143,8 +143,8 @@ class Start:
         self.mean, covariance = broad_covariance(rows, generator)
         self.covariance = covariance
         variances = np.diagonal(covariance)
-        # What "nearest" means: features in units of their spread, as far as the covariance type can say it.
         self._given: dict[str, Any] = {}
+        # What "nearest" means: features in units of their spread, as far as the covariance type can say it.
         self._neutral = family.from_matrix(np.diag(np.where(variances > 0, variances, 1.0)), n_components)
 
     def give(self, weights: Any, means: Any, precisions: Any) -> None:
@@ -235,8 +235,8 @@ class Start:
             X, _ = subsample(self.rows, n_components, generator)
             return X[generator.permutation(len(X))][np.arange(n_components) % len(X)]
         X, weights = subsample(self.rows, max(_LEAST_SUBSAMPLE, _ROWS_PER_CLUSTER * n_components), generator)
-        spread = X.std(axis=0)
-        spread[~(spread > 0)] = 1.0
+        spread = np.sqrt(np.diagonal(self.covariance))
+        spread = np.where(spread > 0, spread, 1.0)
         chosen, n_distinct = k_means_plus_plus((X - self.mean) / spread, weights, n_components, generator)
         if n_distinct < n_components:
             warnings.warn(
@@ -269,16 +269,17 @@ class Start:
         centre = self._centre(means)
         n_rows = self.rows.X.shape[0]
         step = max(1, _CHUNK_ENTRIES // self.n_components)
-        parts = []
-        for first in range(0, n_rows, step):
+
+        def accumulate(first: int) -> Statistics:
             part = slice(first, min(n_rows, first + step))
             rows = make_rows(
                 self.rows.X[part],
                 self.rows.weights[part] if self.rows.weights.size else None,
                 responsibilities=np.ascontiguousarray(take(part), dtype=np.float64),
             )
-            parts.append(run_em_pass(self.family, centre, rows, n_threads=self.n_threads))
-        return reduce(operator.add, parts)
+            return run_em_pass(self.family, centre, rows, n_threads=self.n_threads)
+
+        return reduce(operator.add, map(accumulate, range(0, n_rows, step)))
 
     def _centre(self, means: np.ndarray) -> GaussianParameters:
         weights = np.full(self.n_components, 1.0 / self.n_components)

@@ -58,15 +58,18 @@ def kernel_threads(n_threads: int | None) -> Iterator[None]:
     lock = None if _layer_is_thread_safe() else _entry
     if lock is not None:
         lock.acquire()
-    previous = None
+    previous, previous_chunk = None, 0
     try:
         if not must_run_serially():
             previous = numba.get_num_threads()
             numba.set_num_threads(thread_count(n_threads))
+            # A thread takes the next lane when it has done one: on a core that others use, too, equal halves end late.
+            previous_chunk = numba.set_parallel_chunksize(1)
             _state["entered"] = True
         yield
     finally:
         if previous is not None:
+            numba.set_parallel_chunksize(previous_chunk)
             numba.set_num_threads(previous)
         if lock is not None:
             lock.release()

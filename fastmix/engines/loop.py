@@ -22,6 +22,7 @@ class StopReason(Enum):
     INTERRUPTED = "The fit was interrupted from the keyboard; the best parameters so far were kept."
     OBJECTIVE_WORSENED = "The objective got worse by more than rounding explains; the best parameters were kept."
     NOT_FINITE = "The objective was not finite; the last good parameters were kept."
+    GIVEN = "The parameters were given; nothing was fitted."
     COLLAPSED = "A component collapsed: its covariance was no longer positive definite. The run was given up."
 
 

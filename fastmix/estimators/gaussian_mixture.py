@@ -178,7 +178,7 @@ class GaussianMixture(Estimator):
         n_components, n_features = parameters.means.shape
         model = cls(n_components, covariance_type=parameters.family.name, **params)
         model._check_parameters()
-        model._take(RunResult(parameters, -np.inf, (), StopReason.ITERATION_LIMIT))
+        model._take(RunResult(parameters, -np.inf, (), StopReason.GIVEN))
         model._remember_features(None, n_features)
         model._sampling = generators(model.random_state, 1)[0]
         return model
@@ -226,27 +226,32 @@ class GaussianMixture(Estimator):
         callback = with_progress(self.verbose, self.verbose_interval, "mean log-likelihood", self.callback)
         results: list[RunResult] = []
         collapses: list[CollapsedError] = []
+        interrupted = False
         for index in range(n_runs):
             try:
                 first = continued if start is None else start(self.init_params, streams[2 + index])
             except CollapsedError as error:
                 collapses.append(error)
                 continue
+            except KeyboardInterrupt:
+                interrupted = True
+                break
             result = run(engine, first, max_iter=self.max_iter, run=index, callback=callback)
             if result.error is not None:
                 collapses.append(result.error)
                 continue
             results.append(result)
-            if result.reason in (StopReason.INTERRUPTED, StopReason.CALLBACK):
+            interrupted = result.reason is StopReason.INTERRUPTED
+            if interrupted or result.reason is StopReason.CALLBACK:
                 break
         if not results:
-            raise collapses[0]
+            raise KeyboardInterrupt if interrupted else collapses[0]
         best = max(results, key=lambda result: result.objective)
         self._take(best)
         self.n_collapsed_runs_ = len(collapses)
         self._sampling = streams[0]
         self._remember_features(X, n_features)
-        if results[-1].reason is StopReason.INTERRUPTED:
+        if interrupted:
             raise KeyboardInterrupt
         for message in concerns(self, best, n_runs):
             warnings.warn(message, ConvergenceWarning, stacklevel=2)

@@ -19,7 +19,13 @@ import numpy as np
 
 from fastmix._jit import helper
 from fastmix.kernels.blocks import BLOCK, add_outer_products, add_squares_of_product
-from fastmix.kernels.deviations import add_first_moments, scale_and_shift, squared_distance, subtract_mean
+from fastmix.kernels.deviations import (
+    add_first_moments,
+    scale_and_shift,
+    squared_distance,
+    subtract_mean,
+    weighted_mean_offsets,
+)
 from fastmix.kernels.tiles import register_tile_functions
 
 
@@ -103,12 +109,8 @@ def accumulate_shared(parameters, tile, components, r, out):
             row[components[a]] += r[a, b]
         for d in range(n_features):
             leading_mean[d, b] = parameters.means[lead, d]
-    v[:] = 0.0
-    for a in range(components.size):
-        for d in range(n_features):
-            mean = parameters.means[components[a], d]
-            for b in range(n_rows):
-                v[d, b] += r[a, b] * (mean - leading_mean[d, b])
+    weighted_mean_offsets(parameters.means, components, r, leading_mean, v)
+    v[n_features:] = 0.0
     weighted[n_features:] = 0.0
     for d in range(n_features):
         for b in range(n_rows):
