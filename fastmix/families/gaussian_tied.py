@@ -40,7 +40,7 @@ class TiedGaussian(GaussianFamily):
         return n_block_entries(n_features) + n_components**2
 
     def n_work_rows(self, n_features):
-        return 3 * padded_size(n_features) + 2
+        return 3 * padded_size(n_features) + 3
 
     def covariance_shape(self, n_features, n_components):
         return (n_features, n_features)

@@ -80,27 +80,27 @@ def accumulate(parameters, tile, k, r, out):
 
 
 @helper("elementwise")
-def _leading(components, r, leader, weight):
-    """leader[b] = the component of largest r[:, b], weight[b] = sum of r[:, b]."""
-    for b in range(leader.size):
-        best = r[0, b]
-        leader[b] = components[0]
-        weight[b] = best
-        for a in range(1, r.shape[0]):
+def _leading(components, r, best, leader, weight):
+    """best[b] = the largest of r[:, b], leader[b] = its component, weight[b] = sum of r[:, b]."""
+    best[:] = -1.0
+    weight[:] = 0.0
+    for a in range(components.size):
+        k = components[a]
+        for b in range(best.size):
+            larger = r[a, b] > best[b]
+            best[b] = r[a, b] if larger else best[b]
+            leader[b] = k if larger else leader[b]
             weight[b] += r[a, b]
-            if r[a, b] > best:
-                best = r[a, b]
-                leader[b] = components[a]
 
 
 def accumulate_shared(parameters, tile, components, r, out):
-    """out: scatter (lower triangle, in blocks), then R (K, K). Scratch: 3 P + 2 rows."""
+    """out: scatter (lower triangle, in blocks), then R (K, K). Scratch: 3 P + 3 rows."""
     n_features, n_rows = tile.x.shape
     n_components = parameters.means.shape[0]
     padded = parameters.factor.shape[0]
     leading_mean, v, weighted = tile.work[:padded], tile.work[padded : 2 * padded], tile.work[2 * padded : 3 * padded]
-    weight, leader = tile.work[3 * padded], tile.work[3 * padded + 1]
-    _leading(components, r, leader, weight)
+    weight, leader, reciprocal = tile.work[3 * padded], tile.work[3 * padded + 1], tile.work[3 * padded + 2]
+    _leading(components, r, reciprocal, leader, weight)
     n_scatter = out.size - n_components * n_components
     for b in range(n_rows):
         lead = int(leader[b])
@@ -112,9 +112,11 @@ def accumulate_shared(parameters, tile, components, r, out):
     weighted_mean_offsets(parameters.means, components, r, leading_mean, v)
     v[n_features:] = 0.0
     weighted[n_features:] = 0.0
+    for b in range(n_rows):
+        reciprocal[b] = 1.0 / weight[b] if weight[b] > 1e-300 else 0.0
     for d in range(n_features):
         for b in range(n_rows):
-            v[d, b] = v[d, b] / weight[b] if weight[b] > 0.0 else 0.0
+            v[d, b] *= reciprocal[b]
             weighted[d, b] = -weight[b] * v[d, b]
     add_outer_products(weighted, v, out[:n_scatter])
     for d in range(n_features):
