@@ -76,14 +76,11 @@ def k_means_plus_plus(
     chosen : (K,) row indices; how many of them are distinct rows.
     """
     n_rows = X.shape[0]
-    # Centred, so that the expansion of the square below loses little; seeding needs no more.
-    X = X - X.mean(axis=0)
-    squares = np.einsum("nd,nd->n", X, X)
     w = np.ones(n_rows) if weights is None else weights
     n_candidates = 2 + int(np.log(n_clusters))
     chosen = np.empty(n_clusters, dtype=np.int64)
     chosen[0] = generator.choice(n_rows, p=w / w.sum())
-    nearest = _squared_distances(X, squares, chosen[:1])[:, 0]
+    nearest = _squared_distance(X, chosen[0])
     n_distinct = 1
     for k in range(1, n_clusters):
         potential = np.cumsum(w * nearest)
@@ -92,20 +89,18 @@ def k_means_plus_plus(
             break
         draws = generator.random(n_candidates) * potential[-1]
         candidates = np.minimum(np.searchsorted(potential, draws, side="right"), n_rows - 1)
-        distances = np.minimum(nearest[:, None], _squared_distances(X, squares, candidates))
-        best = int(np.argmin(w @ distances))
-        nearest = distances[:, best]
-        nearest[candidates[best]] = 0.0
+        distances = [np.minimum(nearest, _squared_distance(X, candidate)) for candidate in candidates]
+        best = int(np.argmin([(w * distance).sum() for distance in distances]))
+        nearest = distances[best]
         chosen[k] = candidates[best]
         n_distinct += 1
     return chosen, n_distinct
 
 
-def _squared_distances(X: np.ndarray, squares: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """(N, m) squared distances from all rows to rows ``of``; exactly 0 where only rounding is left."""
-    distances = squares[:, None] - 2.0 * (X @ X[of].T) + squares[of]
-    floor = 8 * np.finfo(np.float64).eps * (squares[:, None] + squares[of])
-    return np.where(distances > floor, distances, 0.0)
+def _squared_distance(X: np.ndarray, row: int) -> np.ndarray:
+    """(N,) squared distances to one row, by differences: clusters 1e8 apart keep the distances within them."""
+    differences = X - X[row]
+    return np.einsum("nd,nd->n", differences, differences)
 
 
 def broad_covariance(rows: Rows, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -114,7 +109,7 @@ def broad_covariance(rows: Rows, generator: np.random.Generator) -> tuple[np.nda
     mean = np.average(X, axis=0, weights=weights)
     deviations = X - mean
     w = np.full(len(X), 1.0 / len(X)) if weights is None else weights / weights.sum()
-    return mean, np.einsum("n,ni,nj->ij", w, deviations, deviations, optimize=True)
+    return mean, np.einsum("n,ni,nj->ij", w, deviations, deviations)
 
 
 class Start:

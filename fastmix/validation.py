@@ -12,6 +12,8 @@ import numpy as np
 # How many numbers are looked at in one go, so that checking a memory map never holds much of it.
 _CHUNK = 1 << 20
 
+_LARGEST = float(np.finfo(np.float64).max)
+
 
 def is_sparse(X: Any) -> bool:
     """Whether X is one of SciPy's sparse containers (asked without importing SciPy)."""
@@ -128,7 +130,7 @@ def check_finite(array: np.ndarray, name: str) -> None:
 
 
 def as_weights(sample_weight: Any, n_rows: int) -> np.ndarray | None:
-    """sample_weight as float64 (N,) with largest value 1, or None for no weights; only their ratios matter to a fit.
+    """sample_weight as float64 (N,), or None for no weights.
 
     Raises
     ------
@@ -164,7 +166,8 @@ def check_integer(value: Any, name: str, least: int) -> int:
 
 def check_real(value: Any, name: str) -> float:
     """ValueError unless ``value`` is a finite number of at least 0."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) < np.inf:
+    # Compared before it is converted: an int may be too large for a float.
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= _LARGEST:  # type: ignore[operator]
         raise ValueError(f"{name} must be a finite number of at least 0; got {value!r}")
     return float(value)
 

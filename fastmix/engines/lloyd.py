@@ -50,7 +50,10 @@ class Lloyd:
         if empty.size:
             moved = self._relocate(moved, centres, assignment.counts, empty)
         return EngineState(
-            parameters=moved, evaluated=centres, objective=assignment.inertia, settled=assignment.n_changed == 0
+            parameters=moved,
+            evaluated=centres,
+            objective=assignment.inertia,
+            settled=assignment.n_changed == 0 and not empty.size,
         )
 
     def _relocate(self, moved, centres, counts, empty) -> np.ndarray:

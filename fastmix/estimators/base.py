@@ -75,6 +75,7 @@ class Estimator:
 
     def _rows_to_fit(self, X: Any) -> np.ndarray:
         """Checked rows of the data to fit. ``_remember_features`` is for after the fit: a failed one leaves no trace."""
+        feature_names(X)  # refuses mixed names now, not after a long fit
         return as_rows(X, owner=type(self).__name__)
 
     def _remember_features(self, X: Any, n_features: int) -> None:

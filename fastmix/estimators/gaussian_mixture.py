@@ -73,7 +73,7 @@ class GaussianMixture(Estimator):
     n_threads : int, optional
         Threads to use, at most what Numba was started with; None for all. Results do not depend on it.
     callback : callable, optional
-        Called after each iteration with a ``FitState``; returning True stops the run.
+        Called after each iteration with a ``FitState``; returning True ends the fit with the best run so far.
 
     Attributes
     ----------
@@ -98,14 +98,6 @@ class GaussianMixture(Estimator):
     n_features_in_ : int
     feature_names_in_ : array of str
         Where X had column names.
-
-    Examples
-    --------
-    >>> import fastmix
-    >>> X = fastmix.datasets.load_dataset("faithful").data
-    >>> model = fastmix.GaussianMixture(2, random_state=0).fit(X)
-    >>> model.means_.shape
-    (2, 2)
     """
 
     _estimator_type = "density_estimator"
@@ -338,14 +330,16 @@ class GaussianMixture(Estimator):
 
     def _parameters(self) -> GaussianParameters:
         self._check_fitted()
-        return GaussianParameters(gaussian_family(self.covariance_type), self.weights_, self.means_, self.covariances_)
+        return GaussianParameters(gaussian_family(self._family_name), self.weights_, self.means_, self.covariances_)
 
     def _take(self, result: RunResult) -> None:
         parameters = result.parameters
         family = parameters.family
+        # Both may raise where a start is singular; nothing is half taken over then.
+        precisions_cholesky, precisions = family.precisions_cholesky(parameters), family.precisions(parameters)
+        self._family_name = family.name  # of the fit: covariance_type may be set to another before the next one
         self.weights_, self.means_, self.covariances_ = parameters.weights, parameters.means, parameters.covariances
-        self.precisions_cholesky_ = family.precisions_cholesky(parameters)
-        self.precisions_ = family.precisions(parameters)
+        self.precisions_cholesky_, self.precisions_ = precisions_cholesky, precisions
         self.stop_reason_ = result.reason
         self.converged_ = result.reason is StopReason.CONVERGED
         self.n_iter_ = result.n_iter
@@ -370,7 +364,7 @@ class GaussianMixture(Estimator):
     def _n_parameters(self) -> int:
         """The number of free parameters (scikit-learn's name for it)."""
         n_components, n_features = self.means_.shape
-        return gaussian_family(self.covariance_type).n_free_parameters(n_features, n_components)
+        return gaussian_family(self._family_name).n_free_parameters(n_features, n_components)
 
     def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         header = {

@@ -51,7 +51,7 @@ class KMeans(Estimator):
     n_threads : int, optional
         Threads to use; None for all. Results do not depend on it.
     callback : callable, optional
-        Called after each iteration with a ``FitState``; returning True stops the run.
+        Called after each iteration with a ``FitState``; returning True ends the fit with the best run so far.
 
     Attributes
     ----------
@@ -236,7 +236,9 @@ class KMeans(Estimator):
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        if result.reason is StopReason.ITERATION_LIMIT:
+        if result.reason in (StopReason.OBJECTIVE_WORSENED, StopReason.NOT_FINITE):
+            warnings.warn(f"iteration {result.n_iter + 1}: {result.reason.value}", ConvergenceWarning, stacklevel=3)
+        elif result.reason is StopReason.ITERATION_LIMIT:
             warnings.warn(
                 f"the best run did not converge in {self.max_iter} iterations: raise max_iter, or tol",
                 ConvergenceWarning,

@@ -40,6 +40,11 @@ class Statistics:
     def __add__(self, other: Statistics) -> Statistics:
         if not isinstance(other, Statistics):
             return NotImplemented
+        if other.family.name != self.family.name:
+            raise ValueError(
+                f"statistics of the families {self.family.name!r} and {other.family.name!r} cannot be added; take them with "
+                "parameters of one family"
+            )
         if other.centre is not self.centre:
             other = self.family.recentre(other, self.centre)
         return replace(

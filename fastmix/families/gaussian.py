@@ -119,7 +119,8 @@ class GaussianFamily(Family):
             means=statistics.centre.means + shifts,
             covariances=self.maximize_covariances(statistics, shifts, reg_covar),
         )
-        _check_not_a_point(parameters)
+        if reg_covar == 0:
+            _check_not_a_point(parameters)
         _ = parameters.cholesky  # computed here, so that a collapse is found where it happens
         return parameters
 

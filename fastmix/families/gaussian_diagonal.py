@@ -62,11 +62,12 @@ class DiagonalGaussian(GaussianFamily):
         counts = statistics.counts
         previous = np.broadcast_to(self._by_component_and_feature(statistics.centre.covariances), shifts.shape)
         variances = over_counts(statistics.components[:, 1 + n_features :], counts, otherwise=previous) - shifts**2
+        floor = reg_covar * (counts > 0)[:, None]  # a component without mass keeps its variance as it is
         if self.tied:
             variances = np.einsum("k,kd->d", counts, variances) / counts.sum()
-        if self.spherical:
-            variances = variances.mean(axis=-1)
-        return np.asarray(variances + reg_covar)
+            floor = np.full(n_features, reg_covar)
+        variances = variances + floor
+        return np.asarray(variances.mean(axis=-1) if self.spherical else variances)
 
     def recentre(self, statistics, centre):
         recentred, shifts, first = self._recentred(statistics, centre)

@@ -47,7 +47,7 @@ class FullGaussian(GaussianFamily):
         second = from_blocks(statistics.components[:, 1 + n_features :], n_features)
         covariances = over_counts(second, statistics.counts, otherwise=statistics.centre.covariances)
         covariances -= shifts[:, :, None] * shifts[:, None, :]
-        covariances[:, range(n_features), range(n_features)] += reg_covar
+        covariances[:, range(n_features), range(n_features)] += reg_covar * (statistics.counts > 0)[:, None]
         return covariances
 
     def recentre(self, statistics, centre):

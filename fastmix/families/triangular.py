@@ -64,7 +64,7 @@ def cholesky(covariances: np.ndarray) -> np.ndarray:
 
     Raises
     ------
-    CollapsedError : if a matrix is not positive definite to working precision: a pivot below 16 D eps of its variance.
+    CollapsedError : if a matrix is not positive definite to working precision: a pivot below 4 D eps of its variance.
     """
     n_features = covariances.shape[-1]
     check_variances(np.diagonal(covariances, axis1=-2, axis2=-1))

@@ -278,7 +278,7 @@ def _em_pass(parameters, rows, schedule, hard, n_work, tile_size, lane_starts, f
     rows, schedule : see ``fastmix.kernels.tiles``.
     hard : give each row to its most probable component whole (the classification EM of Celeux and Govaert 1992).
     n_work : number of rows of scratch that the family wants.
-    tile_size : B, a multiple of ``fastmix.kernels.blocks.GROUP``.
+    tile_size : B, a multiple of ``fastmix.kernels.vectors.GROUP``.
     lane_starts : (L + 1,) int64; lane l takes the tiles lane_starts[l]..lane_starts[l + 1] - 1.
     first_lane, last_lane : the lanes first_lane..last_lane - 1 are worked on.
     sums : OUT, zero before the first lane: (statistics (L, K, S), shared (L, S'), totals (L, N_TOTALS)).

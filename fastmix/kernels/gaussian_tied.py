@@ -113,7 +113,7 @@ def accumulate_shared(parameters, tile, components, r, out):
     v[n_features:] = 0.0
     weighted[n_features:] = 0.0
     for b in range(n_rows):
-        reciprocal[b] = 1.0 / weight[b] if weight[b] > 1e-300 else 0.0
+        reciprocal[b] = 1.0 / weight[b] if weight[b] > 2.3e-308 else 0.0
     for d in range(n_features):
         for b in range(n_rows):
             v[d, b] *= reciprocal[b]

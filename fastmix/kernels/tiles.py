@@ -20,7 +20,7 @@ class Tile(NamedTuple):
     """B rows in cache, feature-major, and scratch for the family's own use."""
 
     x: np.ndarray  # (D, B) float64
-    work: np.ndarray  # (W, B) float64; W is the family's ``n_work_rows``; kept between calls on one tile
+    work: np.ndarray  # (W, B) float64; W is the family's ``n_work_rows``; kept from ``prepare`` to ``accumulate_shared``, but not given to ``accumulate``
 
 
 class Rows(NamedTuple):
@@ -60,7 +60,8 @@ def log_joint(parameters, tile, k, out):
 def accumulate(parameters, tile, k, r, out):
     """Add the tile's statistics of component k to out (S,), given responsibilities times weights r (B,).
 
-    out[0], the count, is kept by the pass. Called after ``log_joint`` was called for every component.
+    out[0], the count, is kept by the pass. ``tile`` may hold only the rows that matter to the component (then B is a
+    multiple of ``vectors.VECTOR``), and ``tile.work`` holds nothing: it is scratch here.
     """
 
 
