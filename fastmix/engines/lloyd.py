@@ -49,12 +49,8 @@ class Lloyd:
         empty = np.flatnonzero(assignment.counts == 0)
         if empty.size:
             moved = self._relocate(moved, centres, assignment.counts, empty)
-        return EngineState(
-            parameters=moved,
-            evaluated=centres,
-            objective=assignment.inertia,
-            settled=assignment.n_changed == 0 and not empty.size,
-        )
+        settled = assignment.n_changed == 0 and not empty.size
+        return EngineState(parameters=moved, evaluated=centres, objective=assignment.inertia, settled=settled)
 
     def _relocate(self, moved, centres, counts, empty) -> np.ndarray:
         """Move empty clusters onto the rows farthest from their centres, in order; those rows leave their clusters."""

@@ -83,8 +83,7 @@ class GaussianMixture(Estimator):
     precisions_, precisions_cholesky_ : arrays of the same shape
         Inverse covariances P and upper triangular U with P = U U^T (diagonal types: 1 / variance, 1 / standard deviation).
     converged_ : bool
-    stop_reason_ : StopReason
-        Why the best run stopped; its ``value`` says it in prose.
+    stop_reason_ : StopReason, why the best run stopped; its ``value`` says it in prose
     n_iter_ : int
         Iterations of the best run.
     lower_bound_ : float
@@ -96,8 +95,7 @@ class GaussianMixture(Estimator):
     n_collapsed_components_ : int
         Components of the fitted model without any weight, or with a variance that is ``reg_covar`` for the most part.
     n_features_in_ : int
-    feature_names_in_ : array of str
-        Where X had column names.
+    feature_names_in_ : array of str, where X had column names
     """
 
     _estimator_type = "density_estimator"

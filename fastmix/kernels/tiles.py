@@ -20,7 +20,9 @@ class Tile(NamedTuple):
     """B rows in cache, feature-major, and scratch for the family's own use."""
 
     x: np.ndarray  # (D, B) float64
-    work: np.ndarray  # (W, B) float64; W is the family's ``n_work_rows``; kept from ``prepare`` to ``accumulate_shared``, but not given to ``accumulate``
+    # (W, B) float64; W is the family's ``n_work_rows``. Kept from ``prepare`` to ``accumulate_shared``, but not given to
+    # ``accumulate``.
+    work: np.ndarray
 
 
 class Rows(NamedTuple):
