@@ -13,7 +13,7 @@ import numpy as np
 
 from fastmix.families.base import Family, Statistics, tile_in_first_cache
 from fastmix.kernels.assign_pass import INERTIA, N_CHANGED, assign_pass
-from fastmix.kernels.em_pass import ENTROPY, LOG_LIKELIHOOD, N_TOTALS, TOTAL_WEIGHT, em_pass_for
+from fastmix.kernels.em_pass import ACCUMULATE, ENTROPY, LOG_LIKELIHOOD, N_TOTALS, TOTAL_WEIGHT, em_pass_for
 from fastmix.kernels.evaluate import evaluate_for
 from fastmix.kernels.tiles import Rows, Schedule
 from fastmix.kernels.vectors import GROUP
@@ -107,9 +107,13 @@ def run_em_pass(
     schedule: Schedule = EVERYTHING,
     *,
     hard: bool = False,
+    last_phase: int = ACCUMULATE,
     n_threads: int | None = None,
 ) -> Statistics:
-    """One E-step and accumulation over all rows of the schedule; ``hard`` gives each row to one component whole."""
+    """One E-step and accumulation over all rows of the schedule; ``hard`` gives each row to one component whole.
+
+    An earlier ``last_phase`` (see ``fastmix.kernels.em_pass``) is for timing: the statistics are then incomplete.
+    """
     n_rows, n_features = rows.X.shape
     n_components = len(parameters.weights)
     n_statistics = family.n_statistics(n_features)
@@ -127,7 +131,9 @@ def run_em_pass(
 
     def call(first_lane: int, last_lane: int) -> None:
         sums = (statistics, shared, totals)
-        compiled(constants, rows, schedule, hard, n_work, tile_size, lane_starts, first_lane, last_lane, sums)
+        compiled(
+            constants, rows, schedule, hard, last_phase, n_work, tile_size, lane_starts, first_lane, last_lane, sums
+        )
 
     _call_by_lanes(call, n_lanes, n_rows * n_components * (10.0 + n_statistics), n_threads)
     return Statistics(

@@ -37,6 +37,9 @@ NEGLIGIBLE = 1e-24
 PACK_BELOW = 3
 PACK_FEATURES = 16
 
+# The phases of a tile, in order; a pass may stop after any of them, so that a profile can time the pass itself.
+LOAD, LOG_JOINT, NORMALISE, ACCUMULATE = 0, 1, 2, 3
+
 # Entries of ``totals``: sum w log p, sum w (entropy of the responsibilities), sum w.
 LOG_LIKELIHOOD, ENTROPY, TOTAL_WEIGHT = 0, 1, 2
 N_TOTALS = 8  # a cache line, so that lanes do not share one
@@ -211,12 +214,14 @@ def _accumulate_component(parameters, scratch, k, r, mass, out):
 
 
 @helper("elementwise")
-def _em_tile(parameters, rows, schedule, hard, t, scratch, statistics, shared, totals):
-    """Tile t: load, log-joint, normalise, accumulate."""
+def _em_tile(parameters, rows, schedule, hard, last_phase, t, scratch, statistics, shared, totals):
+    """Tile t: load, log-joint, normalise, accumulate; or only as far as the last phase."""
     tile, row_of, vectors = scratch.tile, scratch.row_of, scratch.vectors
     w, maximum, total = vectors[0], vectors[1], vectors[2]
     spread, log_row, entropy_row = vectors[3], vectors[4], vectors[5]
     load_tile(rows, schedule, t * w.size, tile.x, w, row_of)
+    if last_phase == LOAD:
+        return
     components = scratch.every_component
     if schedule.offsets.size:
         components = schedule.active[schedule.offsets[t] : schedule.offsets[t + 1]]
@@ -230,6 +235,8 @@ def _em_tile(parameters, rows, schedule, hard, t, scratch, statistics, shared, t
             log_joint(parameters, tile, components[a], q[a])
         if rows.labels.size:
             keep_known_labels(rows.labels, row_of, components, q)
+        if last_phase == LOG_JOINT:
+            return
         normalise(q, maximum, total, spread)
         log_rows(maximum, total, spread, log_row, entropy_row)
         totals[LOG_LIKELIHOOD] += dot(w, log_row)
@@ -240,6 +247,8 @@ def _em_tile(parameters, rows, schedule, hard, t, scratch, statistics, shared, t
             for b in range(w.size):
                 maximum[b] = w[b] / total[b]
             scale = maximum
+    if last_phase == NORMALISE:
+        return
     for a in range(components.size):
         mass = multiply_and_total(q[a], scale)
         if mass > 0.0:
@@ -250,11 +259,13 @@ def _em_tile(parameters, rows, schedule, hard, t, scratch, statistics, shared, t
 
 
 @helper("elementwise", allocates=True)
-def _em_lane(parameters, rows, schedule, hard, n_work, first_tile, last_tile, tile_size, statistics, shared, totals):
+def _em_lane(
+    parameters, rows, schedule, hard, last_phase, n_work, first_tile, last_tile, tile_size, statistics, shared, totals
+):
     """The tiles first_tile..last_tile - 1, one after the other, into this lane's own statistics."""
     scratch = new_scratch(rows.X.shape[1], statistics.shape[0], n_work, tile_size)
     for t in range(first_tile, last_tile):
-        _em_tile(parameters, rows, schedule, hard, t, scratch, statistics, shared, totals)
+        _em_tile(parameters, rows, schedule, hard, last_phase, t, scratch, statistics, shared, totals)
 
 
 @helper("elementwise")
@@ -269,7 +280,7 @@ def add_lanes(lanes):
         stride *= 2
 
 
-def _em_pass(parameters, rows, schedule, hard, n_work, tile_size, lane_starts, first_lane, last_lane, sums):
+def _em_pass(parameters, rows, schedule, hard, last_phase, n_work, tile_size, lane_starts, first_lane, last_lane, sums):
     """Accumulate the statistics of some lanes; after the last lane, add all of them into the first.
 
     Parameters
@@ -277,6 +288,7 @@ def _em_pass(parameters, rows, schedule, hard, n_work, tile_size, lane_starts, f
     parameters : kernel parameters of a family.
     rows, schedule : see ``fastmix.kernels.tiles``.
     hard : give each row to its most probable component whole (the classification EM of Celeux and Govaert 1992).
+    last_phase : ACCUMULATE; an earlier phase where only the time up to it is wanted.
     n_work : number of rows of scratch that the family wants.
     tile_size : B, a multiple of ``fastmix.kernels.vectors.GROUP``.
     lane_starts : (L + 1,) int64; lane l takes the tiles lane_starts[l]..lane_starts[l + 1] - 1.
@@ -291,6 +303,7 @@ def _em_pass(parameters, rows, schedule, hard, n_work, tile_size, lane_starts, f
             rows,
             schedule,
             hard,
+            last_phase,
             n_work,
             lane_starts[lane],
             lane_starts[lane + 1],
