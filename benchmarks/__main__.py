@@ -16,6 +16,8 @@ from benchmarks import guard, iterations, machine, processes, results, tables, t
 from benchmarks.sections import SECTIONS, Options
 
 README_SECTIONS = ("full", "diag", "kmeans")
+# How often --compare measures a section in which something seems slower.
+ATTEMPTS = 3
 DOCUMENT = processes.ROOT / "docs" / "benchmarks.md"
 README = processes.ROOT / "README.md"
 
@@ -99,35 +101,29 @@ def compare(earlier: Path, names: Sequence[str], how: Options, json: Path | None
         timing.say(f"{earlier} has none of these sections: a run without --compare writes it")
         return 2
     described = machine.describe(quick=True)
-    verdicts: list[guard.Verdict] = []
-    found: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
+    verdicts: dict[str, list[guard.Verdict]] = {}
     for name in names:
-        before = guard.figures(name, entries[name]["measured"])
         same = guard.same_machine(entries[name]["machine"], described)
         if not same:
             timing.say(f"{name} was measured on another machine: what all its figures have in common is not judged")
-        found[name] = SECTIONS[name].measure(how)
-        now = _figures(name, found[name])
-        judged = guard.judge(before, now, same_machine=same)
-        if guard.regressions(judged):
-            timing.say(f"{name}: slower, so once more, in case that something disturbed it")
-            now = guard.better(now, _figures(name, SECTIONS[name].measure(how)))
-            judged = guard.judge(before, now, same_machine=same)
-        verdicts += judged
+        before = guard.figures(name, entries[name])
+        now: dict[str, guard.Figure] = {}
+        for _ in range(ATTEMPTS):
+            measured[name] = SECTIONS[name].measure(how)
+            now = guard.better(now, guard.figures(name, results.record(described, measured)[name]))
+            verdicts[name] = guard.judge(before, now, same_machine=same)
+            if not (guard.named(verdicts[name], "slower") or guard.named(verdicts[name], "disturbed")):
+                break
+            timing.say(f"{name}: slower or disturbed, so once more")
     if json:
-        results.write(json, results.record(described, found))
-    slower = guard.regressions(verdicts)
-    print(tables.guard_table(verdicts))
-    print(
-        f"\n{len(slower)} of {len(verdicts)} figures became slower by more than noise",
-        *(each.name for each in slower),
-        sep="\n",
-    )
-    return int(bool(slower))
-
-
-def _figures(name: str, measured: Any) -> dict[str, guard.Figure]:
-    return guard.figures(name, results.record({}, {name: measured})[name]["measured"])
+        results.write(json, results.record(described, measured))
+    found = [verdict for each in verdicts.values() for verdict in each]
+    print(tables.guard_table(found))
+    for judged in ("disturbed", "slower"):
+        which = guard.named(found, judged)
+        print(f"\n{judged}: {len(which)} of {len(found)} figures", *which, sep="\n  ")
+    return int(bool(guard.named(found, "slower")))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Seconds of two runs do not compare: the machine drifts, or is another. So a figure's cost is its seconds in units of what
 the machine could have done meanwhile: the operations that it could have retired at the peak measured in the same
-alternation, or, for whole processes, how often it could have imported numba.
+alternation or, for whole processes, how often it could have imported numba.
 """
 
 from __future__ import annotations
@@ -15,20 +15,31 @@ from typing import Any
 PEERS = ("scikit-learn", "oneDAL")
 # Costs of one and the same code differ by less than this between two runs on a quiet machine, see docs/benchmarks.md.
 MARGIN = 0.10
+# A peak below this share of the run's best means that somebody else had a core; then seconds mean nothing.
+QUIET = 0.8
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One recorded time: best seconds, cost in the machine's units, and how far the median lay above the best."""
+    """One recorded time.
+
+    Parameters
+    ----------
+    seconds : the best.
+    cost : the same in the machine's units.
+    noise : how far the median lay above the best, relatively.
+    disturbed : whether the machine was not left alone meanwhile.
+    """
 
     seconds: float
     cost: float
     noise: float
+    disturbed: bool = False
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One figure before and now; ``ratio`` of the costs beyond ``1 + margin`` is a regression."""
+    """One figure before and now: the ratio of the costs, and how far from 1 it may lie by chance."""
 
     name: str
     before: Figure
@@ -37,44 +48,46 @@ class Verdict:
     margin: float
 
     @property
-    def slower(self) -> bool:
-        return self.ratio > 1 + self.margin
+    def judged(self) -> str:
+        """ "slower", "faster", "same", or "disturbed" where neither can be said."""
+        if self.before.disturbed or self.now.disturbed:
+            return "disturbed"
+        if self.ratio > 1 + self.margin:
+            return "slower"
+        return "faster" if self.ratio * (1 + self.margin) < 1 else "same"
 
-    @property
-    def faster(self) -> bool:
-        return self.ratio * (1 + self.margin) < 1
 
-
-def _figure(seconds: Mapping[str, float], rate: float) -> Figure:
+def _figure(seconds: Mapping[str, float], rate: float, disturbed: bool = False) -> Figure:
     best = seconds["best"]
-    return Figure(best, best * rate, seconds["median"] / best - 1)
+    return Figure(best, best * rate, seconds["median"] / best - 1, disturbed)
 
 
-def figures(section: str, measured: Any) -> dict[str, Figure]:
-    """fastmix's figures of one section by name, from what the section's JSON holds; peers' are left out."""
+def figures(section: str, entry: Mapping[str, Any]) -> dict[str, Figure]:
+    """fastmix's figures by name from a section's entry in the record of a run; the peers' are left out."""
+    measured = entry["measured"]
     if section == "startup":
         rate = 1 / measured["import numba"]["best"]
         names = [name for name in measured if not name.endswith(("numba", *PEERS))]
         return {f"startup: {name}": _figure(measured[name], rate) for name in names}
-    return {
-        f"{section}: {line['what']} {tuple(line['shape'])} {contestant}": _figure(seconds, line["fma_peak_gflops"])
-        for line in measured
-        for contestant, seconds in line["seconds"].items()
-        if contestant not in PEERS
-    }
+    best_peak = max([entry["machine"]["fma_peak_gflops"], *(line["fma_peak_gflops"] for line in measured)])
+    found = {}
+    for line in measured:
+        peak = line["fma_peak_gflops"]
+        for contestant, seconds in line["seconds"].items():
+            if contestant not in PEERS:
+                name = f"{section}: {line['what']} {tuple(line['shape'])} {contestant}"
+                found[name] = _figure(seconds, peak, disturbed=peak < QUIET * best_peak)
+    return found
 
 
 def better(first: Mapping[str, Figure], second: Mapping[str, Figure]) -> dict[str, Figure]:
-    """Of figures measured twice, the cheaper; noise only adds."""
-    return {**first, **{name: min(first.get(name, each), each, key=_cost) for name, each in second.items()}}
-
-
-def _cost(figure: Figure) -> float:
-    return figure.cost
+    """Of figures measured twice, the undisturbed, and of those the cheaper: noise only adds."""
+    both = {name: [each[name] for each in (first, second) if name in each] for name in {**first, **second}}
+    return {name: min(each, key=lambda figure: (figure.disturbed, figure.cost)) for name, each in both.items()}
 
 
 def judge(before: Mapping[str, Figure], now: Mapping[str, Figure], *, same_machine: bool) -> list[Verdict]:
-    """Compare the figures that both runs have, the worst ratio first.
+    """Compare the figures that both runs have.
 
     Parameters
     ----------
@@ -85,16 +98,16 @@ def judge(before: Mapping[str, Figure], now: Mapping[str, Figure], *, same_machi
 
     Returns
     -------
-    A verdict for each common name; its margin is ``MARGIN`` plus the noise that both runs recorded.
+    A verdict for each common name, the furthest beyond its margin first; the margin is ``MARGIN`` plus the noise that both
+    runs recorded.
     """
-    common = [name for name in now if name in before]
-    ratios = {name: now[name].cost / before[name].cost for name in common}
+    ratios = {name: now[name].cost / before[name].cost for name in now if name in before}
     shared = 1.0 if same_machine or not ratios else median(ratios.values())
     verdicts = [
-        Verdict(name, before[name], now[name], ratios[name] / shared, MARGIN + before[name].noise + now[name].noise)
-        for name in common
+        Verdict(name, before[name], now[name], ratio / shared, MARGIN + before[name].noise + now[name].noise)
+        for name, ratio in ratios.items()
     ]
-    return sorted(verdicts, key=lambda verdict: verdict.ratio, reverse=True)
+    return sorted(verdicts, key=lambda verdict: verdict.ratio / (1 + verdict.margin), reverse=True)
 
 
 def same_machine(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
@@ -102,6 +115,6 @@ def same_machine(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
     return all(first[key] == second[key] for key in ("processor", "cores"))
 
 
-def regressions(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """Those that became slower by more than noise."""
-    return [verdict for verdict in verdicts if verdict.slower]
+def named(verdicts: Iterable[Verdict], judged: str) -> list[str]:
+    """The names of the figures that were judged so."""
+    return [verdict.name for verdict in verdicts if verdict.judged == judged]

@@ -229,13 +229,20 @@ def startup_table(seconds: Mapping[str, Seconds]) -> str:
 
 
 def guard_table(verdicts: Sequence[Verdict]) -> str:
-    """What two runs differ by, the worst first."""
-    lines = []
-    for each in sorted(verdicts, key=lambda verdict: verdict.ratio / (1 + verdict.margin), reverse=True):
-        judged = "slower" if each.slower else "faster" if each.faster else "same"
-        seconds = (_number(each.before.seconds), _number(each.now.seconds))
-        lines.append([each.name, *seconds, f"{each.ratio:.2f}", f"{100 * each.margin:.0f} %", judged])
-    return _table(["figure", "before, s", "now, s", "cost now / before", "margin", "judged"], lines)
+    """What two runs differ by."""
+    header = ["figure", "before, s", "now, s", "cost now / before", "margin", "judged"]
+    lines = [
+        [
+            each.name,
+            _number(each.before.seconds),
+            _number(each.now.seconds),
+            f"{each.ratio:.2f}",
+            f"{100 * each.margin:.0f} %",
+            each.judged,
+        ]
+        for each in verdicts
+    ]
+    return _table(header, lines)
 
 
 def readme_table(measurements: Sequence[Measurement]) -> str:
