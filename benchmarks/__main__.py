@@ -113,7 +113,8 @@ def compare(earlier: Path, names: Sequence[str], how: Options, json: Path | None
             measured[name] = SECTIONS[name].measure(how)
             now = guard.better(now, guard.figures(name, results.record(described, measured)[name]))
             verdicts[name] = guard.judge(before, now, same_machine=same)
-            if not (guard.named(verdicts[name], "slower") or guard.named(verdicts[name], "disturbed")):
+            slower = guard.named(verdicts[name], "slower")
+            if not slower and not any(figure.disturbed for figure in now.values()):
                 break
             timing.say(f"{name}: slower or disturbed, so once more")
     if json:

@@ -15,7 +15,8 @@ from typing import Any
 PEERS = ("scikit-learn", "oneDAL")
 # Costs of one and the same code differ by less than this between two runs on a quiet machine, see docs/benchmarks.md.
 MARGIN = 0.10
-# A peak below this share of the run's best means that somebody else had a core; then seconds mean nothing.
+# A peak below this share of the run's best means that somebody else had a core, and so does an import of numba whose
+# best time is below this share of the median; then seconds mean nothing.
 QUIET = 0.8
 
 
@@ -66,9 +67,10 @@ def figures(section: str, entry: Mapping[str, Any]) -> dict[str, Figure]:
     """fastmix's figures by name from a section's entry in the record of a run; the peers' are left out."""
     measured = entry["measured"]
     if section == "startup":
-        rate = 1 / measured["import numba"]["best"]
+        unit = measured["import numba"]
+        disturbed = unit["best"] < QUIET * unit["median"]
         names = [name for name in measured if not name.endswith(("numba", *PEERS))]
-        return {f"startup: {name}": _figure(measured[name], rate) for name in names}
+        return {f"startup: {name}": _figure(measured[name], 1 / unit["best"], disturbed) for name in names}
     best_peak = max([entry["machine"]["fma_peak_gflops"], *(line["fma_peak_gflops"] for line in measured)])
     found = {}
     for line in measured:

@@ -120,10 +120,11 @@ def test_a_cheap_figure_from_a_busy_moment_does_not_count():
 
 
 def test_processes_are_measured_by_the_import_of_numba():
-    def startup(scale, cold=8.0):
+    def startup(scale, cold=8.0, unrest=1.0):
         seconds = {"import numba": 0.2, "import fastmix": 0.3, "import scikit-learn": 1.0}
         seconds |= {"first fit cold": cold, "first fit cached": 0.7, "first fit scikit-learn": 1.2}
         best = {name: {"best": scale * value, "median": scale * value} for name, value in seconds.items()}
+        best["import numba"]["median"] *= unrest
         return guard.figures("startup", {"machine": MACHINE, "measured": best})
 
     names = ["startup: import fastmix", "startup: first fit cold", "startup: first fit cached"]
@@ -131,3 +132,5 @@ def test_processes_are_measured_by_the_import_of_numba():
     verdicts = guard.judge(startup(1.0), startup(1.5, cold=10.0), same_machine=True)
     assert guard.named(verdicts, "slower") == ["startup: first fit cold"]
     assert guard.named(verdicts, "same") == ["startup: import fastmix", "startup: first fit cached"]
+    verdicts = guard.judge(startup(1.0), startup(1.0, unrest=1.5), same_machine=True)
+    assert guard.named(verdicts, "disturbed") == names
