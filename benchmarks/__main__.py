@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import guard, iterations, machine, processes, results, tables, timing
+from benchmarks import guard, iterations, machine, processes, referee, results, tables, timing
 from benchmarks.sections import SECTIONS, Options
 
 README_SECTIONS = ("full", "diag", "kmeans")
@@ -48,7 +48,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the sections asked for, and either put their tables into the documents or compare; the exit status."""
+    """Run the sections asked for, and either put their tables into the documents or compare with an earlier run.
+
+    Returns the exit status: 1 if a section was void, or a figure became slower.
+    """
     options = parse(arguments)
     chosen = [name for name in SECTIONS if options.only is None or name in options.only]
     how = Options(quick=options.quick, peers=options.compare is None, separation=options.separation)
@@ -57,7 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     timing.say("measuring the machine")
     described = machine.describe(quick=options.quick)
-    measured = {name: SECTIONS[name].measure(how) for name in chosen}
+    measured: dict[str, Any] = {}
+    for name in chosen:
+        try:
+            measured[name] = SECTIONS[name].measure(how)
+        except referee.BenchmarkVoid as error:  # the other sections are still worth their minutes
+            timing.say(f"{name} is void, and its table stays as it is: {error}")
     # Once more at the end, because machines drift: the limit is the best that the machine did during the run.
     described = machine.better(described, machine.describe(quick=options.quick))
     texts = rendered(described, measured)
@@ -70,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not (options.quick or options.dry_run or options.separation != iterations.SEPARATION):
         write(texts)
         results.write(results.COMMITTED, {**results.read(results.COMMITTED), **entries})
-    return 0
+    return int(len(measured) < len(chosen))
 
 
 def rendered(described: dict[str, Any], measured: dict[str, Any]) -> dict[str, str]:
@@ -109,14 +117,18 @@ def compare(earlier: Path, names: Sequence[str], how: Options, json: Path | None
             timing.say(f"{name} was measured on another machine: what all its figures have in common is not judged")
         before = guard.figures(name, entries[name])
         now: dict[str, guard.Figure] = {}
-        for _ in range(ATTEMPTS):
-            measured[name] = SECTIONS[name].measure(how)
+        for attempt in range(1, 1 + ATTEMPTS):
+            try:
+                measured[name] = SECTIONS[name].measure(how)
+            except referee.BenchmarkVoid as error:  # without peers: another process disturbs the timing
+                timing.say(f"{name} is void in attempt {attempt} of {ATTEMPTS}: {error}")
+                continue
             now = guard.better(now, guard.figures(name, results.record(described, measured)[name]))
             verdicts[name] = guard.judge(before, now, same_machine=same)
             slower = guard.named(verdicts[name], "slower")
             if not slower and not any(figure.disturbed for figure in now.values()):
                 break
-            timing.say(f"{name}: slower or disturbed, so once more")
+            timing.say(f"{name}: slower or disturbed in attempt {attempt} of {ATTEMPTS}")
     if json:
         results.write(json, results.record(described, measured))
     found = [verdict for each in verdicts.values() for verdict in each]

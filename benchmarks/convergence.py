@@ -37,11 +37,11 @@ def _seeds(X: np.ndarray, components: int) -> np.ndarray:
     few = X[:_SEEDED]
     seeds = np.empty((components, X.shape[1]))
     nearest = np.full(len(few), np.inf)
-    chosen = random.integers(len(few))
+    chosen = int(random.integers(len(few)))
     for k in range(components):
         seeds[k] = few[chosen]
         np.minimum(nearest, ((few - seeds[k]) ** 2).sum(axis=1), out=nearest)
-        chosen = random.choice(len(few), p=nearest / nearest.sum())
+        chosen = int(random.choice(len(few), p=nearest / nearest.sum()))
     return seeds
 
 

@@ -18,6 +18,8 @@ MARGIN = 0.10
 # A peak below this share of the run's best means that somebody else had a core, and so does an import of numba whose
 # best time is below this share of the median; then seconds mean nothing.
 QUIET = 0.8
+# The same holds where the median of the rounds lies further above the best than this, relatively.
+UNREST = 0.5
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class Verdict:
 
 def _figure(seconds: Mapping[str, float], rate: float, disturbed: bool = False) -> Figure:
     best = seconds["best"]
-    return Figure(best, best * rate, seconds["median"] / best - 1, disturbed)
+    noise = seconds["median"] / best - 1
+    return Figure(best, best * rate, noise, disturbed or noise > UNREST)
 
 
 def figures(section: str, entry: Mapping[str, Any]) -> dict[str, Figure]:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
 
 from benchmarks import machine
@@ -116,8 +117,8 @@ def of_iterations(
     long: dict[str, list[float]] = {name: [] for name in fits}
     tasks: dict[str, Callable[[], object]] = {}
     for name, fit in fits.items():
-        tasks[f"{name} short"] = lambda fit=fit: fit(1)
-        tasks[f"{name} long"] = lambda fit=fit, count=1 + iterations[name]: fit(count)
+        tasks[f"{name} short"] = partial(fit, 1)
+        tasks[f"{name} long"] = partial(fit, 1 + iterations[name])
     for _ in range(_PATIENCE):
         times = _with_machine(tasks, rounds, peaks)
         found = {}

@@ -79,6 +79,11 @@ def test_a_machine_busy_throughout_is_seen_by_the_peak_of_its_description():
     assert set(judged(entry(), entry(peaks=(120.0,) * 3)).values()) == {"disturbed"}
 
 
+def test_rounds_that_differ_widely_are_not_judged():
+    assert set(judged(entry(), entry(factors=(3, 3, 3), noise=0.6)).values()) == {"disturbed"}
+    assert set(judged(entry(), entry(factors=(3, 3, 3), noise=0.4)).values()) == {"slower"}
+
+
 def test_another_machine_shows_only_what_fell_behind_the_rest():
     # Kernels bound by memory or by division do not follow the peak from machine to machine.
     other = entry(factors=(1.6, 1.6, 2.4))
