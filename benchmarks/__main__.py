@@ -115,7 +115,8 @@ def compare(earlier: Path, names: Sequence[str], how: Options, json: Path | None
         same = guard.same_machine(entries[name]["machine"], described)
         if not same:
             timing.say(f"{name} was measured on another machine: what all its figures have in common is not judged")
-        before = guard.figures(name, entries[name])
+        before = guard.figures(name, entries[name], described["fma_peak_gflops"] if same else 0.0)
+        known_peak = guard.best_peak(entries[name]) if same else 0.0
         now: dict[str, guard.Figure] = {}
         for attempt in range(1, 1 + ATTEMPTS):
             try:
@@ -123,7 +124,8 @@ def compare(earlier: Path, names: Sequence[str], how: Options, json: Path | None
             except referee.BenchmarkVoid as error:  # without peers: another process disturbs the timing
                 timing.say(f"{name} is void in attempt {attempt} of {ATTEMPTS}: {error}")
                 continue
-            now = guard.better(now, guard.figures(name, results.record(described, measured)[name]))
+            entry = results.record(described, measured)[name]
+            now = guard.better(now, guard.figures(name, entry, known_peak))
             verdicts[name] = guard.judge(before, now, same_machine=same)
             slower = guard.named(verdicts[name], "slower")
             if not slower and not any(figure.disturbed for figure in now.values()):

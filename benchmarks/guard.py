@@ -15,7 +15,7 @@ from typing import Any
 PEERS = ("scikit-learn", "oneDAL")
 # Costs of one and the same code differ by less than this between two runs on a quiet machine, see docs/benchmarks.md.
 MARGIN = 0.10
-# A peak below this share of the run's best means that somebody else had a core, and so does an import of numba whose
+# A peak below this share of the best means that somebody else had a core, and so does an import of numba whose
 # best time is below this share of the median; then seconds mean nothing.
 QUIET = 0.8
 # The same holds where the median of the rounds lies further above the best than this, relatively.
@@ -52,7 +52,7 @@ class Verdict:
 
     @property
     def judged(self) -> str:
-        """ "slower", "faster", "same", or "disturbed" where neither can be said."""
+        """One of "slower", "faster", "same", or "disturbed" where neither can be said."""
         if self.before.disturbed or self.now.disturbed:
             return "disturbed"
         if self.ratio > 1 + self.margin:
@@ -66,22 +66,32 @@ def _figure(seconds: Mapping[str, float], rate: float, disturbed: bool = False) 
     return Figure(best, best * rate, noise, disturbed or noise > UNREST)
 
 
-def figures(section: str, entry: Mapping[str, Any]) -> dict[str, Figure]:
-    """fastmix's figures by name from a section's entry in the record of a run; the peers' are left out."""
+def best_peak(entry: Mapping[str, Any]) -> float:
+    """The highest FMA peak that a section's entry in the record of a run knows of, in GFLOP/s."""
+    lines = entry["measured"] if isinstance(entry["measured"], list) else []
+    return max([entry["machine"]["fma_peak_gflops"], *(line["fma_peak_gflops"] for line in lines)])
+
+
+def figures(section: str, entry: Mapping[str, Any], known_peak: float = 0.0) -> dict[str, Figure]:
+    """fastmix's figures by name from a section's entry in the record of a run; the peers' are left out.
+
+    ``known_peak`` is an FMA peak that the same machine reached in another run: if this run was disturbed all through, its
+    own peaks do not show it.
+    """
     measured = entry["measured"]
     if section == "startup":
         unit = measured["import numba"]
         disturbed = unit["best"] < QUIET * unit["median"]
         names = [name for name in measured if not name.endswith(("numba", *PEERS))]
         return {f"startup: {name}": _figure(measured[name], 1 / unit["best"], disturbed) for name in names}
-    best_peak = max([entry["machine"]["fma_peak_gflops"], *(line["fma_peak_gflops"] for line in measured)])
+    quiet = QUIET * max(known_peak, best_peak(entry))
     found = {}
     for line in measured:
         peak = line["fma_peak_gflops"]
         for contestant, seconds in line["seconds"].items():
             if contestant not in PEERS:
                 name = f"{section}: {line['what']} {tuple(line['shape'])} {contestant}"
-                found[name] = _figure(seconds, peak, disturbed=peak < QUIET * best_peak)
+                found[name] = _figure(seconds, peak, disturbed=peak < quiet)
     return found
 
 

@@ -79,6 +79,12 @@ def test_a_machine_busy_throughout_is_seen_by_the_peak_of_its_description():
     assert set(judged(entry(), entry(peaks=(120.0,) * 3)).values()) == {"disturbed"}
 
 
+def test_a_run_disturbed_all_through_is_seen_by_a_peak_known_from_another():
+    busy = entry(peaks=(90.0,) * 3, machine={**MACHINE, "fma_peak_gflops": 95.0})
+    assert not any(figure.disturbed for figure in guard.figures("full", busy).values())
+    assert all(figure.disturbed for figure in guard.figures("full", busy, guard.best_peak(entry())).values())
+
+
 def test_rounds_that_differ_widely_are_not_judged():
     assert set(judged(entry(), entry(factors=(3, 3, 3), noise=0.6)).values()) == {"disturbed"}
     assert set(judged(entry(), entry(factors=(3, 3, 3), noise=0.4)).values()) == {"slower"}
