@@ -1,0 +1,176 @@
+"""``fastmix.profile``: a problem, drawn or given, from its compilation to its last phase."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from fastmix.families import gaussian_family
+from fastmix.profiling import machine_code
+from fastmix.profiling.machine import measure_limits
+from fastmix.profiling.operations import count_operations
+from fastmix.profiling.problems import Problem, draw, make_problem
+from fastmix.profiling.report import Compilation, Phase, ProfileReport, Scaling
+from fastmix.profiling.timing import FULL, QUICK, Effort, best_times
+from fastmix.threads import must_run_serially, thread_count
+from fastmix.validation import as_rows, check_choice, check_integer
+
+MODELS = ("mixture", "kmeans")
+DTYPES = ("float64",)
+DATA_DTYPES = ("float64", "float32")
+
+_DEFAULT_ROWS, _DEFAULT_FEATURES = 1_000_000, 8
+
+
+def profile(
+    X: Any = None,
+    n_components: int = 16,
+    *,
+    n_rows: int | None = None,
+    n_features: int | None = None,
+    model: str = "mixture",
+    covariance_type: str = "full",
+    data_dtype: str | None = None,
+    dtype: str = "float64",
+    n_threads: int | None = None,
+    quick: bool = False,
+    callback: Callable[[str], object] | None = None,
+) -> ProfileReport:
+    """Measure where the time of one iteration goes, and compare it with what the machine can do.
+
+    Everything is measured in this call: the phases of the pass that a fit makes, its time with fewer threads, the peak
+    of fused multiply-adds and the bandwidth of memory. docs/performance.md tells how, and how to read the result.
+
+    Parameters
+    ----------
+    X : (N, D) array-like, optional
+        Data to profile with, at the parameters that three iterations of a default fit come to. By default rows are drawn
+        from K equally heavy unit Gaussians whose means lie, in root mean square, four standard deviations apart, and
+        the parameters are the true ones.
+    n_components : int, default 16
+        K.
+    n_rows, n_features : int, default 1 000 000 and 8
+        N and D of drawn data; not together with X.
+    model : {"mixture", "kmeans"}, default "mixture"
+        A Gaussian mixture; or K-means, whose iteration is a single phase.
+    covariance_type : str, default "full"
+        As for ``GaussianMixture``; K-means has none.
+    data_dtype : {"float64", "float32"}, default "float64"
+        Of drawn data; not together with X.
+    dtype : {"float64"}, default "float64"
+        Of the arithmetic.
+    n_threads : int, optional
+        None for all; at most what Numba was started with.
+    quick : bool, default False
+        Fewer rounds: some two seconds instead of ten at the default size, and less repeatable.
+    callback : callable, optional
+        Called with a few words before each part of the work.
+
+    Returns
+    -------
+    ProfileReport
+        Its ``str`` is a table, ``to_dict()`` holds every number, ``plot()`` makes a roofline picture.
+
+    Raises
+    ------
+    ValueError : bad arguments or data.
+
+    Examples
+    --------
+    >>> import fastmix
+    >>> report = fastmix.profile(n_rows=100_000, n_features=8, n_components=16, quick=True)
+    >>> print(report)  # doctest: +SKIP
+    """
+    check_choice(model, "model", MODELS)
+    gaussian_family(covariance_type)
+    check_integer(n_components, "n_components", 1)
+    check_choice(dtype, "dtype", DTYPES)
+    if n_threads is not None:
+        check_integer(n_threads, "n_threads", 1)
+    tell = callback or (lambda text: None)
+    if X is None:
+        n_rows = check_integer(_DEFAULT_ROWS if n_rows is None else n_rows, "n_rows", n_components)
+        n_features = check_integer(_DEFAULT_FEATURES if n_features is None else n_features, "n_features", 1)
+        data_dtype = check_choice("float64" if data_dtype is None else data_dtype, "data_dtype", DATA_DTYPES)
+        tell("drawing rows")
+        data, means = draw(n_rows, n_features, n_components, data_dtype)
+    else:
+        for name, value in (("n_rows", n_rows), ("n_features", n_features), ("data_dtype", data_dtype)):
+            if value is not None:
+                raise ValueError(f"{name} is {value!r}, but X has its own; leave {name} out, or X")
+        data = as_rows(X, owner="fastmix.profile")
+        if len(data) < n_components:
+            raise ValueError(
+                f"X has {len(data)} rows, too few for {n_components} components; give n_components at most that"
+            )
+        means = np.zeros((n_components, data.shape[1]))
+    problem = make_problem(model, covariance_type, data, means)
+    threads = 1 if must_run_serially() else thread_count(n_threads)
+    effort, rounds = (QUICK, 3) if quick else (FULL, 10)
+    tell("measuring the machine's limits")
+    limits = measure_limits(threads, dtype, rounds)
+    tell("compiling")
+    compilation, code = _compile(problem)
+    if X is not None:
+        tell("fitting for a few iterations")
+        problem = problem.fitted(threads)
+    counted = "kmeans" if model == "kmeans" else covariance_type
+    operations = count_operations(counted, data.shape[0], data.shape[1], n_components)
+    tell("timing the phases")
+    phases = problem.phases(operations, threads, effort)
+    tell("timing with fewer threads")
+    scaling = _scaling(problem, threads, effort)
+    tell("measuring the machine's limits again")
+    limits = limits.better(measure_limits(threads, dtype, rounds))
+    return ProfileReport(
+        model=counted,
+        n_rows=data.shape[0],
+        n_features=data.shape[1],
+        n_components=n_components,
+        data_dtype=str(data.dtype),
+        dtype=dtype,
+        n_threads=threads,
+        phases=phases,
+        iteration=Phase(
+            "iteration",
+            sum(phase.seconds for phase in phases),
+            sum(phase.operations for phase in phases),
+            sum(phase.bytes for phase in phases),
+        ),
+        exponentials=operations.exponentials,
+        scaling=scaling,
+        machine=limits,
+        compilation=compilation,
+        machine_code=code,
+    )
+
+
+def _compile(problem: Problem) -> tuple[Compilation, machine_code.MachineCode | None]:
+    """Call the kernel on a single row: what a second call does not take is its compilation."""
+    few = problem.first_row()
+    dispatcher = problem.kernel.dispatcher
+    known = set(getattr(dispatcher, "overloads", ()))  # an interpreted kernel (NUMBA_DISABLE_JIT) has none
+    seconds = []
+    for _ in range(2):
+        begin = time.perf_counter()
+        few.iterate(1)
+        seconds.append(time.perf_counter() - begin)
+    overloads = getattr(dispatcher, "overloads", ())
+    signature = next((each for each in overloads if all(kind in each for kind in few.kernel_types())), None)
+    code = machine_code.of_kernel(dispatcher, signature)
+    if signature is None or signature in known:
+        return Compilation("memory", None), code
+    source = "cache" if dispatcher.stats.cache_hits[signature] else "compiled"
+    return Compilation(source, seconds[0] - seconds[1]), code
+
+
+def _scaling(problem: Problem, n_threads: int, effort: Effort) -> tuple[Scaling, ...]:
+    """The time of an iteration from one thread to so many: each number up to 8, then powers of two."""
+    counts = [n for n in range(1, n_threads + 1) if n <= 8 or n == n_threads or n & (n - 1) == 0]
+    best = best_times({str(n): partial(problem.iterate, n) for n in counts}, effort)
+    one = best["1"]
+    return tuple(Scaling(n, best[str(n)], one / best[str(n)], one / best[str(n)] / n) for n in counts)
