@@ -5,13 +5,14 @@ Every engine hands it a schedule and does something with the statistics that com
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numba import prange
 
-from fastmix._jit import EntryPoint, entry_point, helper
+from fastmix._jit import entry_point, helper
 from fastmix.kernels.elementary import exp_nonpositive, log_positive
 from fastmix.kernels.gather import gather
 from fastmix.kernels.sums import dot, multiply_and_total
@@ -319,6 +320,6 @@ def _em_pass(parameters, rows, schedule, hard, last_phase, n_work, tile_size, la
 
 
 @cache
-def em_pass_for(kernel_parameters: type) -> EntryPoint:
+def em_pass_for(kernel_parameters: type) -> Callable:
     """The compiled pass for one class of kernel parameters (its signature is that of ``_em_pass``)."""
     return entry_point(_em_pass, registered_sources(kernel_parameters))

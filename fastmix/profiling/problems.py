@@ -11,7 +11,6 @@ from typing import Any
 import numba
 import numpy as np
 
-from fastmix._jit import EntryPoint
 from fastmix.engines.passes import layout, make_rows, run_assign_pass, run_em_pass
 from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.kmeans import KMeans
@@ -91,7 +90,7 @@ class MixtureProblem:
         return self.parameters.family
 
     @property
-    def kernel(self) -> EntryPoint:
+    def kernel(self) -> Any:
         """The compiled pass."""
         return em_pass_for(self.family.kernel_class)
 
@@ -188,7 +187,7 @@ class KMeansProblem:
         return replace(self, rows=self.rows._replace(X=self.rows.X[:1]), labels=self.labels[:1])
 
     @property
-    def kernel(self) -> EntryPoint:
+    def kernel(self) -> Any:
         """The compiled pass."""
         return assign_pass()
 

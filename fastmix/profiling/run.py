@@ -1,4 +1,4 @@
-"""``fastmix.profile``: a problem, drawn or given, from its compilation to its last phase."""
+"""What ``fastmix.profile`` does: a problem, drawn or given, from its compilation to its last phase."""
 
 from __future__ import annotations
 
@@ -26,65 +26,20 @@ DATA_DTYPES = ("float64", "float32")
 _DEFAULT_ROWS, _DEFAULT_FEATURES = 1_000_000, 8
 
 
-def profile(
-    X: Any = None,
-    n_components: int = 16,
-    *,
-    n_rows: int | None = None,
-    n_features: int | None = None,
-    model: str = "mixture",
-    covariance_type: str = "full",
-    data_dtype: str | None = None,
-    dtype: str = "float64",
-    n_threads: int | None = None,
-    quick: bool = False,
-    callback: Callable[[str], object] | None = None,
+def measure(
+    X: Any,
+    n_components: int,
+    n_rows: int | None,
+    n_features: int | None,
+    model: str,
+    covariance_type: str,
+    data_dtype: str | None,
+    dtype: str,
+    n_threads: int | None,
+    quick: bool,
+    callback: Callable[[str], object] | None,
 ) -> ProfileReport:
-    """Measure where the time of one iteration goes, and compare it with what the machine can do.
-
-    Everything is measured in this call: the phases of the pass that a fit makes, its time with fewer threads, the peak
-    of fused multiply-adds and the bandwidth of memory. docs/performance.md tells how, and how to read the result.
-
-    Parameters
-    ----------
-    X : (N, D) array-like, optional
-        Data to profile with, at the parameters that three iterations of a default fit come to. By default rows are drawn
-        from K equally heavy unit Gaussians whose means lie, in root mean square, four standard deviations apart, and
-        the parameters are the true ones.
-    n_components : int, default 16
-        K.
-    n_rows, n_features : int, default 1 000 000 and 8
-        N and D of drawn data; not together with X.
-    model : {"mixture", "kmeans"}, default "mixture"
-        A Gaussian mixture; or K-means, whose iteration is a single phase.
-    covariance_type : str, default "full"
-        As for ``GaussianMixture``; K-means has none.
-    data_dtype : {"float64", "float32"}, default "float64"
-        Of drawn data; not together with X.
-    dtype : {"float64"}, default "float64"
-        Of the arithmetic.
-    n_threads : int, optional
-        None for all; at most what Numba was started with.
-    quick : bool, default False
-        Fewer rounds: some two seconds instead of ten at the default size, and less repeatable.
-    callback : callable, optional
-        Called with a few words before each part of the work.
-
-    Returns
-    -------
-    ProfileReport
-        Its ``str`` is a table, ``to_dict()`` holds every number, ``plot()`` makes a roofline picture.
-
-    Raises
-    ------
-    ValueError : bad arguments or data.
-
-    Examples
-    --------
-    >>> import fastmix
-    >>> report = fastmix.profile(n_rows=100_000, n_features=8, n_components=16, quick=True)
-    >>> print(report)  # doctest: +SKIP
-    """
+    """See ``fastmix.profile``."""
     check_choice(model, "model", MODELS)
     gaussian_family(covariance_type)
     check_integer(n_components, "n_components", 1)
