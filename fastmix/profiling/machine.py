@@ -70,13 +70,13 @@ def measure_limits(n_threads: int | None = None, dtype: str = "float64", rounds:
         processor=processor(),
         n_threads=thread_count(n_threads),
         dtype=dtype,
-        peak_gflops=multiply_add_peak(n_threads, dtype, rounds),
+        peak_gflops=fma_peak(n_threads, dtype, rounds),
         read_gigabytes=read_gigabytes,
         triad_gigabytes=triad_gigabytes,
     )
 
 
-def multiply_add_peak(n_threads: int | None = None, dtype: str = "float64", rounds: int = 20) -> float:
+def fma_peak(n_threads: int | None = None, dtype: str = "float64", rounds: int = 20) -> float:
     """Fused multiply-adds of so many threads together (None: all), in GFLOP/s, each counted as two operations."""
     kind = np.dtype(dtype).type
     values = np.ones((thread_count(n_threads), LENGTH), dtype)
@@ -101,7 +101,8 @@ def memory_bandwidth(
     length = stream_bytes // 8 // threads * threads
     a, b, c = np.zeros(length), np.ones(length), np.ones(length)
     totals = np.zeros(8 * threads)
-    read_seconds = _best(lambda: read()(b, totals), n_threads, rounds)
+    # A sum takes a third of the time of a triad: more rounds, so that it is as likely to be undisturbed.
+    read_seconds = _best(lambda: read()(b, totals), n_threads, 3 * rounds)
     triad_seconds = _best(lambda: triad()(a, b, c, 3.0, threads), n_threads, rounds)
     return 8 * length / read_seconds / 1e9, 24 * length / triad_seconds / 1e9
 
