@@ -65,7 +65,7 @@ def of_kernel(dispatcher: Any, signature: Any) -> MachineCode | None:
         AttributeError,
         LookupError,
         TypeError,
-    ):  # private parts of another version of Numba, or an interpreted kernel
+    ):  # private parts of Numba, which another version may not have
         return None
     if code is None:
         return None

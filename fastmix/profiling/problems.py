@@ -11,11 +11,11 @@ from typing import Any
 import numba
 import numpy as np
 
-from fastmix.engines.passes import layout, make_rows, run_assign_pass, run_em_pass
+from fastmix.engines.passes import Assignment, layout, make_rows, run_assign_pass, run_em_pass
 from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.kmeans import KMeans
 from fastmix.exceptions import ConvergenceWarning
-from fastmix.families import GaussianFamily, GaussianParameters, gaussian_family
+from fastmix.families import GaussianFamily, GaussianParameters, Statistics, gaussian_family
 from fastmix.kernels.assign_pass import assign_pass
 from fastmix.kernels.em_pass import ACCUMULATE, LOAD, LOG_JOINT, NORMALISE, em_pass_for
 from fastmix.kernels.tiles import Rows
@@ -98,10 +98,13 @@ class MixtureProblem:
         """Types among the kernel's arguments that tell this problem's version from others."""
         return [numba.typeof(self.rows), numba.typeof(self.family.kernel_parameters(self.parameters))]
 
+    def sweep(self, n_threads: int) -> Statistics:
+        """One pass over the rows."""
+        return run_em_pass(self.family, self.parameters, self.rows, n_threads=n_threads)
+
     def iterate(self, n_threads: int) -> object:
         """One iteration."""
-        statistics = run_em_pass(self.family, self.parameters, self.rows, n_threads=n_threads)
-        return self.family.maximize(statistics, _REG_COVAR)
+        return self.family.maximize(self.sweep(n_threads), _REG_COVAR)
 
     def phases(self, operations: Operations, n_threads: int, effort: Effort) -> tuple[Phase, ...]:
         """The phases of an iteration; their times sum up to its.
@@ -114,7 +117,7 @@ class MixtureProblem:
         """
         family, parameters = self.family, self.parameters
         run = partial(run_em_pass, family, parameters, n_threads=n_threads)
-        statistics = run(self.rows)
+        statistics = self.sweep(n_threads)
         tasks: dict[str, Callable[[], object]] = {
             "load": partial(run, self.rows, last_phase=LOAD),
             "log-joint": partial(run, self.rows, last_phase=LOG_JOINT),
@@ -197,9 +200,13 @@ class KMeansProblem:
         """Types among the kernel's arguments that tell this problem's version from others."""
         return [numba.typeof(self.rows)]
 
+    def sweep(self, n_threads: int) -> Assignment:
+        """One pass over the rows."""
+        return run_assign_pass(self.centres, self.rows, self.labels, n_threads=n_threads)
+
     def iterate(self, n_threads: int) -> object:
         """One iteration."""
-        assignment = run_assign_pass(self.centres, self.rows, self.labels, n_threads=n_threads)
+        assignment = self.sweep(n_threads)
         counts = assignment.counts[:, None]
         return self.centres + np.divide(assignment.shifts, counts, out=np.zeros_like(self.centres), where=counts > 0)
 

@@ -63,7 +63,7 @@ class Compilation:
     Attributes
     ----------
     source : "compiled", "cache" (loaded from the cache on disk), or "memory" (this process had it already).
-    seconds : that it took; None for "memory".
+    seconds : that its first call took longer than its second; None for "memory".
     """
 
     source: str

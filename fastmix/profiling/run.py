@@ -66,10 +66,10 @@ def measure(
     problem = make_problem(model, covariance_type, data, means)
     threads = 1 if must_run_serially() else thread_count(n_threads)
     effort, rounds = (QUICK, 3) if quick else (FULL, 10)
-    tell("measuring the machine's limits")
-    limits = measure_limits(threads, dtype, rounds)
     tell("compiling")
     compilation, code = _compile(problem)
+    tell("measuring the machine's limits")
+    limits = measure_limits(threads, dtype, rounds)
     if X is not None:
         tell("fitting for a few iterations")
         problem = problem.fitted(threads)
@@ -108,16 +108,16 @@ def _compile(problem: Problem) -> tuple[Compilation, machine_code.MachineCode | 
     """Call the kernel on a single row: what a second call does not take is its compilation."""
     few = problem.first_row()
     dispatcher = problem.kernel.dispatcher
-    known = set(getattr(dispatcher, "overloads", ()))  # an interpreted kernel (NUMBA_DISABLE_JIT) has none
+    known = set(dispatcher.overloads)
     seconds = []
     for _ in range(2):
         begin = time.perf_counter()
-        few.iterate(1)
+        few.sweep(1)
         seconds.append(time.perf_counter() - begin)
-    overloads = getattr(dispatcher, "overloads", ())
-    signature = next((each for each in overloads if all(kind in each for kind in few.kernel_types())), None)
+    kinds = few.kernel_types()
+    signature = next(each for each in dispatcher.overloads if all(kind in each for kind in kinds))
     code = machine_code.of_kernel(dispatcher, signature)
-    if signature is None or signature in known:
+    if signature in known:
         return Compilation("memory", None), code
     source = "cache" if dispatcher.stats.cache_hits[signature] else "compiled"
     return Compilation(source, seconds[0] - seconds[1]), code
