@@ -4,6 +4,7 @@ import json
 import math
 import re
 import sys
+from dataclasses import replace
 
 import numba
 import numpy as np
@@ -53,6 +54,7 @@ def report():
         iteration=Phase("iteration", 1e-2, 1.6e8, 8e6),
         exponentials=5e5,
         scaling=(Scaling(1, 1.9e-2, 1.0, 1.0), Scaling(2, 1e-2, 1.9, 0.95)),
+        core_share=0.97,
         machine=MachineLimits("a machine", 2, "float64", 100.0, 20.0, 30.0),
         compilation=Compilation("cache", 0.25),
         machine_code=MachineCode({("float64", 512): 90, ("float64", 256): 2, ("float64", 64): 300}),
@@ -155,6 +157,7 @@ def test_a_profile_of_drawn_rows(covariance_type, limits):
     assert found.iteration.bytes == 3000 * 3 * 8
     assert all(phase.seconds >= 0 for phase in found.phases)
     assert [each.n_threads for each in found.scaling] == [1]
+    assert 0 < found.core_share <= 1
     assert found.machine == limits
     assert len(stages) > 3
     json.dumps(found.to_dict(), allow_nan=False)
@@ -261,6 +264,8 @@ def test_the_table_says_it_all(report):
         "300 of 64 bits (double)",
     ):
         assert words in text
+    assert "disturbed" not in text
+    assert "a thread got 62 % of a core" in str(replace(report, core_share=0.62))
 
 
 def test_the_dictionary_has_every_number(report):

@@ -88,6 +88,8 @@ class ProfileReport:
     exponentials : how many an iteration needs; they are in no count of operations.
     scaling : tuple of Scaling
         From one thread to ``n_threads``.
+    core_share : float
+        Of a core that one thread got while it worked; below 1 other processes ran meanwhile.
     machine : MachineLimits
         Measured before and after the phases with the same number of threads; the better of the two.
     compilation : Compilation
@@ -106,6 +108,7 @@ class ProfileReport:
     iteration: Phase
     exponentials: float
     scaling: tuple[Scaling, ...]
+    core_share: float
     machine: MachineLimits
     compilation: Compilation
     machine_code: MachineCode | None
@@ -149,6 +152,7 @@ class ProfileReport:
             "intensity": self.intensity,
             "roof_gflops": self.roof_gflops,
             "scaling": [vars(each) for each in self.scaling],
+            "core_share": self.core_share,
             "machine": {**vars(machine), "ridge": machine.ridge},
             "compilation": vars(self.compilation),
             "machine_code": None
@@ -245,6 +249,9 @@ class ProfileReport:
             lines.append(("exponentials", f"{nanoseconds:.2f} ns each on a core, with all of normalise"))
         if len(self.scaling) > 1:
             lines.append(("threads", "; ".join(map(_scaling, self.scaling))))
+        if self.core_share < _UNDISTURBED:
+            got = f"a thread got {percent(self.core_share)} of a core"
+            lines.append(("disturbed", f"{got}, others the rest: repeat when the machine is idle"))
         lines.append(("kernel", _compilation(self.compilation)))
         lines.append(("instructions", _instructions(self.machine_code)))
         return lines
@@ -258,6 +265,8 @@ class ProfileReport:
         )
 
 
+# With less of a core than this, what was measured is the neighbours, too.
+_UNDISTURBED = 0.9
 _HEADER = ("phase", "ms", "share", "GFLOP/s", "of peak", "GB/s", "of reading")
 _PRECISIONS = {"float64": "double", "float32": "single"}
 

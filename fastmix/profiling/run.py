@@ -15,7 +15,7 @@ from fastmix.profiling.machine import measure_limits
 from fastmix.profiling.operations import count_operations
 from fastmix.profiling.problems import Problem, draw, make_problem
 from fastmix.profiling.report import Compilation, Phase, ProfileReport, Scaling
-from fastmix.profiling.timing import FULL, QUICK, Effort, best_times
+from fastmix.profiling.timing import FULL, QUICK, Effort, best_times, core_share
 from fastmix.threads import must_run_serially, thread_count
 from fastmix.validation import as_rows, check_choice, check_integer
 
@@ -79,6 +79,7 @@ def measure(
     phases = problem.phases(operations, threads, effort)
     tell("timing with fewer threads")
     scaling = _scaling(problem, threads, effort)
+    share = core_share(partial(problem.iterate, 1), effort)
     tell("measuring the machine's limits again")
     limits = limits.better(measure_limits(threads, dtype, rounds))
     return ProfileReport(
@@ -98,6 +99,7 @@ def measure(
         ),
         exponentials=operations.exponentials,
         scaling=scaling,
+        core_share=share,
         machine=limits,
         compilation=compilation,
         machine_code=code,

@@ -39,3 +39,12 @@ def best_times(tasks: Mapping[str, Callable[[], object]], effort: Effort) -> dic
                 best[name] = min(best[name], end - previous)
         n_rounds += 1
     return best
+
+
+def core_share(task: Callable[[], object], effort: Effort) -> float:
+    """The share of a core that a task of one thread gets: less than 1 where others use the machine, too."""
+    wall, processor = time.perf_counter(), time.process_time()
+    for _ in range(effort.least_rounds):
+        task()
+    # At most 1: threads that wait for the next parallel kernel may take time of their own.
+    return min(1.0, (time.process_time() - processor) / (time.perf_counter() - wall))
