@@ -14,6 +14,7 @@ from processes import run_python
 import fastmix
 from fastmix.cli import main
 from fastmix.datasets import load_dataset
+from fastmix.kernels.machine_limits import CHAIN, LENGTH, multiply_adds, read, triad
 from fastmix.profiling import problems, run
 from fastmix.profiling.machine import MachineLimits, third_level_cache
 from fastmix.profiling.machine_code import MachineCode
@@ -103,7 +104,7 @@ def test_operations_of_what_has_no_name():
 
 
 def test_phases_are_differences(monkeypatch):
-    problem = problems.make_problem("mixture", "diag", np.zeros((200_000, 8)), np.arange(16.0).reshape(2, 8))
+    problem = problems.make_problem("diag", np.zeros((200_000, 8)), np.arange(16.0).reshape(2, 8))
     few, more = problem._n_rows(2), problem._n_rows(6)
     assert more == 3 * few < 200_000
     fixed, constants = 1e-3, 2e-4
@@ -128,7 +129,7 @@ def test_phases_are_differences(monkeypatch):
 
 
 def test_a_disturbed_measurement_takes_nothing_from_other_phases(monkeypatch):
-    problem = problems.make_problem("mixture", "diag", np.zeros((1000, 8)), np.zeros((2, 8)))
+    problem = problems.make_problem("diag", np.zeros((1000, 8)), np.zeros((2, 8)))
     times = {"load": 7.0, "log-joint": 2.0, "normalise": 3.0, "accumulate": 4.0, "constants": 0.0, "maximize": 1.0}
     monkeypatch.setattr(problems, "best_times", lambda tasks, _: {name: times[name] for name in tasks})
     phases = problem.phases(count_operations("diag", 1000, 8, 2), 1, None)
@@ -190,6 +191,7 @@ def test_a_profile_of_k_means():
     [
         ({"model": "poisson"}, "model must be one of 'mixture', 'kmeans'; got 'poisson'"),
         ({"covariance_type": "round"}, "covariance_type must be one of full.*'round'"),
+        ({"model": "kmeans", "covariance_type": "full"}, "K-means has no covariances; leave it out"),
         ({"n_components": 0}, "n_components must be an integer of at least 1; got 0"),
         ({"n_rows": 15}, "n_rows must be an integer of at least 16; got 15"),
         ({"n_features": 0.5}, "n_features must be an integer of at least 1; got 0.5"),
@@ -206,6 +208,21 @@ def test_a_profile_of_k_means():
 def test_bad_arguments(arguments, match):
     with pytest.raises(ValueError, match=match):
         fastmix.profile(**arguments)
+
+
+def test_kernels_of_the_limits_compute_what_they_say(rng):
+    values = rng.normal(size=(3, LENGTH))
+    expected = values.copy()
+    for _ in range(2 * CHAIN):
+        expected = 0.9 * expected + 0.5
+    multiply_adds()(values, 2, 0.9, 0.5)
+    np.testing.assert_allclose(values, expected, rtol=1e-14)
+    a, b, c = np.zeros(600), rng.normal(size=600), rng.normal(size=600)
+    totals = np.zeros(8 * 3)
+    read()(b, totals)
+    np.testing.assert_allclose(totals[::8], b.reshape(3, 200).sum(axis=1), rtol=1e-12)
+    triad()(a, b, c, 3.0, 3)
+    np.testing.assert_allclose(a, b + 3.0 * c, rtol=1e-14)
 
 
 def test_limits_are_measured():

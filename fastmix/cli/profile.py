@@ -28,7 +28,7 @@ def add_parser(subparsers: shared.Subparsers) -> None:
         metavar="K",
         help="or clusters (default: %(default)s)",
     )
-    parser.add_argument("--covariance", choices=_COVARIANCES, default="full", help="(default: %(default)s)")
+    parser.add_argument("--covariance", choices=_COVARIANCES, help="(default: full)")
     parser.add_argument("--kmeans", action="store_true", help="profile K-means instead of a Gaussian mixture")
     parser.add_argument(
         "--dtype", choices=("float64",), default="float64", help="of the arithmetic (default: %(default)s)"

@@ -18,7 +18,7 @@ def profile(
     n_rows: int | None = None,
     n_features: int | None = None,
     model: str = "mixture",
-    covariance_type: str = "full",
+    covariance_type: str | None = None,
     data_dtype: str | None = None,
     dtype: str = "float64",
     n_threads: int | None = None,
@@ -28,7 +28,8 @@ def profile(
     """Measure where the time of one iteration goes, and compare it with what the machine can do.
 
     Everything is measured in this call: the phases of the pass that a fit makes, its time with fewer threads, the peak
-    of fused multiply-adds and the bandwidth of memory. docs/performance.md tells how, and how to read the result.
+    of fused multiply-adds and the bandwidth of memory (which takes arrays of 400 MB, or more where the third-level cache is
+    large). docs/performance.md tells how, and how to read the result.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ def profile(
     model : {"mixture", "kmeans"}, default "mixture"
         A Gaussian mixture; or K-means, whose iteration is a single phase.
     covariance_type : str, default "full"
-        As for ``GaussianMixture``; K-means has none.
+        As for ``GaussianMixture``; not together with K-means, which has none.
     data_dtype : {"float64", "float32"}, default "float64"
         Of drawn data; not together with X.
     dtype : {"float64"}, default "float64"

@@ -220,8 +220,8 @@ class KMeansProblem:
 Problem = MixtureProblem | KMeansProblem
 
 
-def make_problem(model: str, covariance_type: str, X: np.ndarray, means: np.ndarray) -> Problem:
-    """Iterations of "mixture" or "kmeans" over checked rows, from means (K, D)."""
+def make_problem(model: str, X: np.ndarray, means: np.ndarray) -> Problem:
+    """Iterations of a covariance type or "kmeans" over checked rows, from means (K, D)."""
     if model == "kmeans":
         return KMeansProblem.at_means(X, means)
-    return MixtureProblem.at_means(X, means, covariance_type)
+    return MixtureProblem.at_means(X, means, model)

@@ -32,7 +32,7 @@ def measure(
     n_rows: int | None,
     n_features: int | None,
     model: str,
-    covariance_type: str,
+    covariance_type: str | None,
     data_dtype: str | None,
     dtype: str,
     n_threads: int | None,
@@ -41,7 +41,7 @@ def measure(
 ) -> ProfileReport:
     """See ``fastmix.profile``."""
     check_choice(model, "model", MODELS)
-    gaussian_family(covariance_type)
+    counted = _counted_model(model, covariance_type)
     check_integer(n_components, "n_components", 1)
     check_choice(dtype, "dtype", DTYPES)
     if n_threads is not None:
@@ -63,7 +63,7 @@ def measure(
                 f"X has {len(data)} rows, too few for {n_components} components; give n_components at most that"
             )
         means = np.zeros((n_components, data.shape[1]))
-    problem = make_problem(model, covariance_type, data, means)
+    problem = make_problem(counted, data, means)
     threads = 1 if must_run_serially() else thread_count(n_threads)
     effort, rounds = (QUICK, 3) if quick else (FULL, 10)
     tell("compiling")
@@ -73,7 +73,6 @@ def measure(
     if X is not None:
         tell("fitting for a few iterations")
         problem = problem.fitted(threads)
-    counted = "kmeans" if model == "kmeans" else covariance_type
     operations = count_operations(counted, data.shape[0], data.shape[1], n_components)
     tell("timing the phases")
     phases = problem.phases(operations, threads, effort)
@@ -104,6 +103,15 @@ def measure(
         compilation=compilation,
         machine_code=code,
     )
+
+
+def _counted_model(model: str, covariance_type: str | None) -> str:
+    """The covariance type, or "kmeans"."""
+    if model == "kmeans":
+        if covariance_type is not None:
+            raise ValueError(f"covariance_type is {covariance_type!r}, but K-means has no covariances; leave it out")
+        return model
+    return gaussian_family("full" if covariance_type is None else covariance_type).name
 
 
 def _compile(problem: Problem) -> tuple[Compilation, machine_code.MachineCode | None]:
