@@ -17,10 +17,10 @@ import numpy as np
 from fastmix.kernels.machine_limits import CHAIN, LENGTH, multiply_adds, read, triad
 from fastmix.threads import kernel_threads, thread_count
 
-# A round of the multiply-adds is several runs of some 4 ms each. Where others use the machine, too, a longer run is hardly
-# ever undisturbed on all cores: with runs of 30 ms half the peak was found.
-_MULTIPLY_ADDS = 2**28
-_RUNS = 8
+# A round of the multiply-adds is many runs of some 0.5 ms each. Where others use the machine, too, a longer run is hardly
+# ever undisturbed: beside six busy processes one thread found 125 GFLOP/s so, with runs of 4 ms 84 to 120, of 30 ms 50.
+_MULTIPLY_ADDS = 2**25
+_RUNS = 64
 # An array that is streamed has at least so many bytes, and four times those of the third-level cache if more.
 _LEAST_STREAM = 128 * 1024**2
 _MOST_STREAM = 512 * 1024**2
