@@ -10,6 +10,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,9 @@ from fastmix.threads import kernel_threads, thread_count
 # ever undisturbed: beside six busy processes one thread found 125 GFLOP/s so, with runs of 4 ms 84 to 120, of 30 ms 50.
 _MULTIPLY_ADDS = 2**25
 _RUNS = 64
+# Arrays are streamed a piece at a time for the same reason: two threads beside five busy processes found 47 GB/s so, with
+# whole arrays 11 (undisturbed 44). Between two visits to a piece the others pass through the cache.
+_PIECES = 8
 # An array that is streamed has at least so many bytes, and four times those of the third-level cache if more.
 _LEAST_STREAM = 128 * 1024**2
 _MOST_STREAM = 512 * 1024**2
@@ -100,12 +104,21 @@ def memory_bandwidth(
         cache = third_level_cache()
         stream_bytes = min(_MOST_STREAM, max(_LEAST_STREAM, 4 * (cache or 0)))
     threads = thread_count(n_threads)
-    length = stream_bytes // 8 // threads * threads
-    a, b, c = np.zeros(length), np.ones(length), np.ones(length)
+    length = stream_bytes // 8 // _PIECES // threads * threads
+    a, b, c = (np.full((_PIECES, length), value) for value in (0.0, 1.0, 1.0))
     totals = np.zeros(8 * threads)
+    pieces = cycle(range(_PIECES))
+
+    def read_piece() -> None:
+        read()(b[next(pieces)], totals)
+
+    def add_piece() -> None:
+        piece = next(pieces)
+        triad()(a[piece], b[piece], c[piece], 3.0, threads)
+
     # A sum takes a third of the time of a triad: more rounds, so that it is as likely to be undisturbed.
-    read_seconds = _best(lambda: read()(b, totals), n_threads, 3 * rounds)
-    triad_seconds = _best(lambda: triad()(a, b, c, 3.0, threads), n_threads, rounds)
+    read_seconds = _best(read_piece, n_threads, 3 * rounds * _PIECES)
+    triad_seconds = _best(add_piece, n_threads, rounds * _PIECES)
     return 8 * length / read_seconds / 1e9, 24 * length / triad_seconds / 1e9
 
 
