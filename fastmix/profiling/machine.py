@@ -23,7 +23,7 @@ from fastmix.threads import kernel_threads, thread_count
 _MULTIPLY_ADDS = 2**25
 _RUNS = 64
 # Arrays are streamed a piece at a time for the same reason: two threads beside five busy processes found 47 GB/s so, with
-# whole arrays 11 (undisturbed 44). Between two visits to a piece the others pass through the cache.
+# whole arrays 11. Between two visits to a piece the others pass through the cache.
 _PIECES = 8
 # An array that is streamed has at least so many bytes, and four times those of the third-level cache if more.
 _LEAST_STREAM = 128 * 1024**2
