@@ -10,7 +10,7 @@ import numpy as np
 from fastmix.engines.loop import EngineState
 from fastmix.engines.passes import run_em_pass
 from fastmix.families.base import Family
-from fastmix.kernels.em_pass import LOG_ZERO
+from fastmix.kernels.normalise import LOG_ZERO
 from fastmix.kernels.tiles import Rows
 
 

@@ -10,7 +10,8 @@ from numba import prange
 
 from fastmix._jit import entry_point, helper
 from fastmix.kernels.deviations import add_first_moments, squared_distance
-from fastmix.kernels.em_pass import add_lanes, aligned, load_tile
+from fastmix.kernels.em_pass import add_lanes, load_tile
+from fastmix.kernels.scratch import aligned
 from fastmix.kernels.sums import dot, total
 
 # Entries of ``totals``.
@@ -90,8 +91,8 @@ def _assign_tile(centres, rows, schedule, t, scratch, sums, totals, outputs):
 @helper("elementwise", allocates=True)
 def _assign_lane(centres, rows, schedule, first_tile, last_tile, tile_size, sums, totals, outputs):
     scratch = Scratch(
-        aligned(rows.X.shape[1], tile_size),
-        aligned(3, tile_size),
+        aligned(rows.X.shape[1], tile_size, rows.like),
+        aligned(3, tile_size, rows.like),
         np.empty(tile_size, np.int64),
         np.empty(tile_size, np.int64),
     )

@@ -8,7 +8,9 @@ from functools import cache
 from numba import prange
 
 from fastmix._jit import entry_point, helper
-from fastmix.kernels.em_pass import LOG_ZERO, load_tile, log_rows, new_scratch, normalise
+from fastmix.kernels.em_pass import load_tile
+from fastmix.kernels.normalise import LOG_ZERO, log_rows, normalise
+from fastmix.kernels.scratch import new_scratch
 from fastmix.kernels.tiles import log_joint, prepare, registered_sources
 
 
@@ -31,18 +33,18 @@ def _evaluate_tile(parameters, rows, schedule, t, scratch, outputs):
             if joint[k, b] > max(joint[best, b], LOG_ZERO):
                 best = k
         labels[first + b] = best
-    normalise(joint, maximum, total, spread)
+    normalise(joint, w, maximum, total, spread)
     log_rows(maximum, total, spread, log_row, entropy_row)
     for b in range(n_valid if log_density.size else 0):
         log_density[first + b] = log_row[b]
     for b in range(n_valid if responsibilities.size else 0):
         for k in range(n_components):
-            responsibilities[first + b, k] = joint[k, b] / total[b]
+            responsibilities[first + b, k] = joint[k, b]
 
 
 @helper("elementwise", allocates=True)
 def _evaluate_lane(parameters, n_components, rows, schedule, n_work, first_tile, last_tile, tile_size, outputs):
-    scratch = new_scratch(rows.X.shape[1], n_components, n_work, tile_size)
+    scratch = new_scratch(rows.X.shape[1], n_components, n_work, tile_size, rows.like)
     for t in range(first_tile, last_tile):
         _evaluate_tile(parameters, rows, schedule, t, scratch, outputs)
 
