@@ -126,8 +126,13 @@ class EntryPoint:
     def serial(self) -> Any:
         return self._compile("_serial", parallel=False)
 
+    @property
+    def dispatcher(self) -> Any:
+        """The form that a call runs."""
+        return self.serial if must_run_serially() else self.parallel
+
     def __call__(self, *arguments):
-        return (self.serial if must_run_serially() else self.parallel)(*arguments)
+        return self.dispatcher(*arguments)
 
     def _compile(self, suffix: str, parallel: bool) -> Any:
         return _dispatcher(self._function, f"{self._tag}{suffix}", self._cacheable, parallel)

@@ -1,0 +1,227 @@
+"""What is profiled: iterations over some rows from some parameters, and how their time falls into phases."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numba
+import numpy as np
+
+from fastmix.engines.passes import Assignment, layout, make_rows, run_assign_pass, run_em_pass
+from fastmix.estimators.gaussian_mixture import GaussianMixture
+from fastmix.estimators.kmeans import KMeans
+from fastmix.exceptions import ConvergenceWarning
+from fastmix.families import GaussianFamily, GaussianParameters, Statistics, gaussian_family
+from fastmix.kernels.assign_pass import assign_pass
+from fastmix.kernels.em_pass import ACCUMULATE, LOAD, LOG_JOINT, NORMALISE, em_pass_for
+from fastmix.kernels.tiles import Rows
+from fastmix.parameters import gaussian
+from fastmix.profiling.operations import Operations
+from fastmix.profiling.report import Phase
+from fastmix.profiling.timing import Effort, best_times
+
+# What a default fit adds to variances.
+_REG_COVAR = 1e-6
+# What a pass costs whatever its rows follows from passes over so many tiles a lane: both small enough to stay in cache.
+_FEW_TILES, _MORE_TILES = 2, 6
+# Of drawn data: so near to each other, in standard deviations, that many components share each row.
+_SEPARATION = 4.0
+# Data that are given are profiled after a few iterations: a start has harder clusters, or softer.
+_ITERATIONS_BEFORE = 3
+
+
+def draw(n_rows: int, n_features: int, n_components: int, data_dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (N, D) from equally heavy unit Gaussians, and their means (K, D): overlapping, whatever D is."""
+    random = np.random.default_rng(0)
+    means = random.normal(0.0, _SEPARATION / np.sqrt(2 * n_features), (n_components, n_features))
+    weights = np.full(n_components, 1.0 / n_components)
+    mixture = GaussianMixture.from_parameters(weights, means, 1.0, "tied_spherical", random_state=0)
+    return mixture.sample(n_rows)[0].astype(data_dtype, copy=False), means
+
+
+@dataclass(frozen=True)
+class MixtureProblem:
+    """EM iterations of a Gaussian mixture.
+
+    Attributes
+    ----------
+    rows : the data.
+    parameters : that every iteration begins with.
+    """
+
+    rows: Rows
+    parameters: GaussianParameters
+
+    @classmethod
+    def at_means(cls, X: np.ndarray, means: np.ndarray, covariance_type: str) -> MixtureProblem:
+        """Equal weights, and the identity for covariances."""
+        family = gaussian_family(covariance_type)
+        n_components, n_features = means.shape
+        covariances = np.asarray(family.from_matrix(np.eye(n_features), n_components))
+        weights = np.full(n_components, 1.0 / n_components)
+        return cls(make_rows(X), GaussianParameters(family, weights, means, covariances))
+
+    def fitted(self, n_threads: int) -> MixtureProblem:
+        """The same, from the parameters that a few iterations of a default fit come to."""
+        model = GaussianMixture(
+            len(self.parameters.weights),
+            covariance_type=self.family.name,
+            max_iter=_ITERATIONS_BEFORE,
+            random_state=0,
+            n_threads=n_threads,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(self.rows.X)
+        return replace(
+            self, parameters=gaussian(model.weights_, model.means_, model.covariances_, model.covariance_type)
+        )
+
+    def first_row(self) -> MixtureProblem:
+        """The same, with a single row."""
+        return replace(self, rows=self.rows._replace(X=self.rows.X[:1]))
+
+    @property
+    def family(self) -> GaussianFamily:
+        return self.parameters.family
+
+    @property
+    def kernel(self) -> Any:
+        """The compiled pass."""
+        return em_pass_for(self.family.kernel_class)
+
+    def kernel_types(self) -> list[Any]:
+        """Types among the kernel's arguments that tell this problem's version from others."""
+        return [numba.typeof(self.rows), numba.typeof(self.family.kernel_parameters(self.parameters))]
+
+    def sweep(self, n_threads: int) -> Statistics:
+        """One pass over the rows."""
+        return run_em_pass(self.family, self.parameters, self.rows, n_threads=n_threads)
+
+    def iterate(self, n_threads: int) -> object:
+        """One iteration."""
+        return self.family.maximize(self.sweep(n_threads), _REG_COVAR)
+
+    def phases(self, operations: Operations, n_threads: int, effort: Effort) -> tuple[Phase, ...]:
+        """The phases of an iteration; their times sum up to its.
+
+        The pass is stopped after each of its phases; a phase's time is what stopping after it takes longer than
+        stopping before it. "reduce" is what a pass costs whatever its rows: room for the lanes' statistics, waking
+        the threads, adding the lanes up. It is where the line through the times of loading few rows and of loading three
+        times as many meets no rows; with less data than that it stays in "load". Making the kernels' constants belongs to
+        the M-step.
+        """
+        family, parameters = self.family, self.parameters
+        run = partial(run_em_pass, family, parameters, n_threads=n_threads)
+        statistics = self.sweep(n_threads)
+        tasks: dict[str, Callable[[], object]] = {
+            "load": partial(run, self.rows, last_phase=LOAD),
+            "log-joint": partial(run, self.rows, last_phase=LOG_JOINT),
+            "normalise": partial(run, self.rows, last_phase=NORMALISE),
+            "accumulate": partial(run, self.rows, last_phase=ACCUMULATE),
+            "constants": partial(family.kernel_parameters, parameters),
+            "maximize": partial(family.maximize, statistics, _REG_COVAR),
+        }
+        n_few, n_more = self._n_rows(_FEW_TILES), self._n_rows(_MORE_TILES)
+        separable = n_more <= len(self.rows.X)
+        if separable:
+            for name, n in (("few", n_few), ("more", n_more)):
+                tasks[name] = partial(run, self.rows._replace(X=self.rows.X[:n]), last_phase=LOAD)
+        best = best_times(tasks, effort)
+        # A disturbance only ever adds: a pass takes no longer than one that goes on further was seen to take.
+        seen = [best[name] for name in ("load", "log-joint", "normalise", "accumulate")]
+        ends = np.minimum.accumulate(seen[::-1])[::-1].tolist()
+        constants = min(best["constants"], ends[0])
+        reduce = 0.0
+        if separable:
+            fixed = (n_more * best["few"] - n_few * best["more"]) / (n_more - n_few)
+            reduce = min(max(0.0, fixed - constants), ends[0] - constants)
+        return (
+            Phase("load", ends[0] - constants - reduce, bytes=float(self.rows.X.nbytes)),
+            Phase("log-joint", ends[1] - ends[0], operations.log_joint),
+            Phase("normalise", ends[2] - ends[1]),
+            Phase("accumulate", ends[3] - ends[2], operations.accumulate),
+            Phase("reduce", reduce),
+            Phase("M-step", best["maximize"] + constants),
+        )
+
+    def _n_rows(self, tiles_a_lane: int) -> int:
+        """How many rows make so many tiles for each of the lanes that all rows have."""
+        n_components, n_features = self.parameters.means.shape
+        n_statistics = n_components * self.family.n_statistics(n_features)
+        n_shared = self.family.n_shared(n_features, n_components)
+        longest_tile = self.family.longest_tile(n_features)
+        tiles = layout(len(self.rows.X), n_features, n_components, n_statistics + n_shared, longest_tile)
+        return tiles_a_lane * tiles.tile_size * (len(tiles.lane_starts) - 1)
+
+
+@dataclass(frozen=True)
+class KMeansProblem:
+    """Lloyd's iterations.
+
+    Attributes
+    ----------
+    rows : the data.
+    centres : (K, D), that every iteration begins with.
+    labels : (N,) int64, filled in place.
+    """
+
+    rows: Rows
+    centres: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def at_means(cls, X: np.ndarray, means: np.ndarray) -> KMeansProblem:
+        """With the means for centres."""
+        return cls(make_rows(X), means, np.full(len(X), -1, dtype=np.int64))
+
+    def fitted(self, n_threads: int) -> KMeansProblem:
+        """The same, from the centres that a few iterations of a default fit come to."""
+        model = KMeans(len(self.centres), max_iter=_ITERATIONS_BEFORE, random_state=0, n_threads=n_threads)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(self.rows.X)
+        return replace(self, centres=model.cluster_centers_)
+
+    def first_row(self) -> KMeansProblem:
+        """The same, with a single row."""
+        return replace(self, rows=self.rows._replace(X=self.rows.X[:1]), labels=self.labels[:1])
+
+    @property
+    def kernel(self) -> Any:
+        """The compiled pass."""
+        return assign_pass()
+
+    def kernel_types(self) -> list[Any]:
+        """Types among the kernel's arguments that tell this problem's version from others."""
+        return [numba.typeof(self.rows)]
+
+    def sweep(self, n_threads: int) -> Assignment:
+        """One pass over the rows."""
+        return run_assign_pass(self.centres, self.rows, self.labels, n_threads=n_threads)
+
+    def iterate(self, n_threads: int) -> object:
+        """One iteration."""
+        assignment = self.sweep(n_threads)
+        counts = assignment.counts[:, None]
+        return self.centres + np.divide(assignment.shifts, counts, out=np.zeros_like(self.centres), where=counts > 0)
+
+    def phases(self, operations: Operations, n_threads: int, effort: Effort) -> tuple[Phase, ...]:
+        """One phase: distances, labels and sums are one kernel."""
+        seconds = best_times({"assign": partial(self.iterate, n_threads)}, effort)["assign"]
+        labels_in_and_out = 2.0 * self.labels.nbytes
+        return (Phase("assign", seconds, operations.total, self.rows.X.nbytes + labels_in_and_out),)
+
+
+Problem = MixtureProblem | KMeansProblem
+
+
+def make_problem(model: str, X: np.ndarray, means: np.ndarray) -> Problem:
+    """Iterations of a covariance type or "kmeans" over checked rows, from means (K, D)."""
+    if model == "kmeans":
+        return KMeansProblem.at_means(X, means)
+    return MixtureProblem.at_means(X, means, model)

@@ -1,0 +1,394 @@
+"""The instrument: its counts against counts taken otherwise, its report's arithmetic, its command. Nothing is timed."""
+
+import json
+import math
+import re
+import sys
+from dataclasses import replace
+
+import numba
+import numpy as np
+import pytest
+from processes import run_python
+
+import fastmix
+from fastmix.cli import main
+from fastmix.datasets import load_dataset
+from fastmix.kernels.machine_limits import CHAIN, LENGTH, multiply_adds, read, triad
+from fastmix.profiling import problems, run
+from fastmix.profiling.machine import MachineLimits, third_level_cache
+from fastmix.profiling.machine_code import MachineCode
+from fastmix.profiling.operations import count_operations
+from fastmix.profiling.report import Compilation, Phase, ProfileReport, Scaling
+
+PHASES = ["load", "log-joint", "normalise", "accumulate", "reduce", "M-step"]
+
+
+@pytest.fixture(autouse=True)
+def limits(monkeypatch):
+    """No test waits for the machine's limits to be measured, but for that of the measurement itself."""
+    made_up = MachineLimits("a machine", 1, "float64", peak_gflops=100.0, read_gigabytes=20.0, triad_gigabytes=30.0)
+    monkeypatch.setattr(run, "measure_limits", lambda *_: made_up)
+    return made_up
+
+
+@pytest.fixture(scope="module")
+def report():
+    """Made up: an iteration of 10 ms over 8 MB."""
+    phases = (
+        Phase("load", 1e-3, bytes=8e6),
+        Phase("log-joint", 3e-3, operations=9e7),
+        Phase("normalise", 2e-3),
+        Phase("accumulate", 3.5e-3, operations=7e7),
+        Phase("reduce", 0.0),
+        Phase("M-step", 5e-4),
+    )
+    return ProfileReport(
+        model="full",
+        n_rows=125_000,
+        n_features=8,
+        n_components=4,
+        data_dtype="float64",
+        dtype="float64",
+        n_threads=2,
+        phases=phases,
+        iteration=Phase("iteration", 1e-2, 1.6e8, 8e6),
+        exponentials=5e5,
+        scaling=(Scaling(1, 1.9e-2, 1.0, 1.0), Scaling(2, 1e-2, 1.9, 0.95)),
+        core_share=0.97,
+        machine=MachineLimits("a machine", 2, "float64", 100.0, 20.0, 30.0),
+        compilation=Compilation("cache", 0.25),
+        machine_code=MachineCode({("float64", 512): 90, ("float64", 256): 2, ("float64", 64): 300}),
+    )
+
+
+# Operations
+
+
+def operations_by_loops(model, n_features, n_components):
+    """(log-joint, accumulate) of one row, an operation at a time, as docs/benchmarks.md describes the algorithm."""
+    e_step = m_step = 0
+    triangle = sum(2 for i in range(n_features) for _ in range(i + 1))
+    if model == "tied":
+        e_step, m_step = triangle, triangle
+    for _ in range(n_components):
+        for _ in range(n_features):
+            e_step += 1 + 2  # difference; square and sum
+            m_step += 1 + 1  # weighting; first moment
+            if model == "diag":
+                e_step += 1  # scaling
+                m_step += 2  # second moment
+        if model == "full":
+            e_step, m_step = e_step + triangle, m_step + triangle
+        if model == "spherical":
+            e_step, m_step = e_step + 2, m_step + 2
+    return e_step, m_step
+
+
+@pytest.mark.parametrize("model", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize(("n_features", "n_components"), [(1, 1), (3, 5), (8, 2)])
+def test_operations_are_those_of_the_loops(model, n_features, n_components):
+    counted = count_operations(model, 1000, n_features, n_components)
+    log_joint, accumulate = operations_by_loops(model, n_features, n_components)
+    assert (counted.log_joint, counted.accumulate) == (1000 * log_joint, 1000 * accumulate)
+    assert counted.total == 1000 * (log_joint + accumulate)
+    assert counted.exponentials == 1000 * n_components
+
+
+def test_operations_of_what_has_no_name():
+    with pytest.raises(ValueError, match=r"model is 'round'.*kmeans"):
+        count_operations("round", 1, 1, 1)
+
+
+# Phases
+
+
+def test_phases_are_differences(monkeypatch):
+    problem = problems.make_problem("diag", np.zeros((200_000, 8)), np.arange(16.0).reshape(2, 8))
+    few, more = problem._n_rows(2), problem._n_rows(6)
+    assert more == 3 * few < 200_000
+    fixed, constants = 1e-3, 2e-4
+    times = {
+        "load": 5e-3, "log-joint": 9e-3, "normalise": 1.2e-2, "accumulate": 2e-2, "constants": constants, "maximize": 4e-4,
+        "few": fixed + few * 1e-9, "more": fixed + more * 1e-9,
+    }  # fmt: skip
+    asked = []
+    monkeypatch.setattr(problems, "best_times", lambda tasks, _: asked.extend(tasks) or times)
+    operations = count_operations("diag", 200_000, 8, 2)
+    phases = {phase.name: phase for phase in problem.phases(operations, 1, None)}
+    assert sorted(asked) == sorted(times)
+    seconds = {name: phase.seconds for name, phase in phases.items()}
+    expected = {
+        "load": 4e-3, "log-joint": 4e-3, "normalise": 3e-3, "accumulate": 8e-3, "reduce": fixed - constants,
+        "M-step": 6e-4,
+    }  # fmt: skip
+    assert seconds == pytest.approx(expected)
+    assert sum(seconds.values()) == pytest.approx(times["accumulate"] + times["maximize"])
+    assert phases["log-joint"].operations + phases["accumulate"].operations == operations.total
+    assert phases["load"].bytes == 200_000 * 8 * 8
+
+
+def test_a_disturbed_measurement_takes_nothing_from_other_phases(monkeypatch):
+    problem = problems.make_problem("diag", np.zeros((1000, 8)), np.zeros((2, 8)))
+    times = {"load": 7.0, "log-joint": 2.0, "normalise": 3.0, "accumulate": 4.0, "constants": 0.0, "maximize": 1.0}
+    monkeypatch.setattr(problems, "best_times", lambda tasks, _: {name: times[name] for name in tasks})
+    phases = problem.phases(count_operations("diag", 1000, 8, 2), 1, None)
+    assert [phase.seconds for phase in phases] == [2.0, 0.0, 1.0, 1.0, 0.0, 1.0]
+
+
+# The whole
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_a_profile_of_drawn_rows(covariance_type, limits):
+    stages = []
+    found = fastmix.profile(
+        n_rows=3000,
+        n_features=3,
+        n_components=2,
+        covariance_type=covariance_type,
+        n_threads=1,
+        quick=True,
+        callback=stages.append,
+    )
+    assert [phase.name for phase in found.phases] == PHASES
+    assert (found.model, found.n_rows, found.n_features, found.n_components) == (covariance_type, 3000, 3, 2)
+    assert found.iteration.seconds == pytest.approx(sum(phase.seconds for phase in found.phases))
+    assert found.iteration.operations == count_operations(covariance_type, 3000, 3, 2).total
+    assert found.iteration.bytes == 3000 * 3 * 8
+    assert all(phase.seconds >= 0 for phase in found.phases)
+    assert [each.n_threads for each in found.scaling] == [1]
+    assert 0 < found.core_share <= 1
+    assert found.machine == limits
+    assert len(stages) > 3
+    json.dumps(found.to_dict(), allow_nan=False)
+    with pytest.raises(AttributeError):
+        found.model = "another"
+
+
+def test_a_profile_of_given_rows():
+    X = load_dataset("iris").data.astype(np.float32) + np.float32(1e4)
+    found = fastmix.profile(X, 3, quick=True, n_threads=10_000)
+    assert (found.n_rows, found.n_features, found.data_dtype, found.dtype) == (150, 4, "float32", "float64")
+    assert found.iteration.bytes == 150 * 4 * 4
+    assert found.n_threads == numba.config.NUMBA_NUM_THREADS
+    assert [each.n_threads for each in found.scaling][-1] == found.n_threads
+    assert found.scaling[0].speed_up == 1
+
+
+def test_a_profile_of_k_means():
+    for found in (
+        fastmix.profile(model="kmeans", n_rows=2000, n_components=5, quick=True, n_threads=1, data_dtype="float32"),
+        fastmix.profile(load_dataset("iris").data, 5, model="kmeans", quick=True, n_threads=1),
+    ):
+        assert [phase.name for phase in found.phases] == ["assign"]
+        assert found.model == "kmeans"
+        assert "K-means" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"model": "poisson"}, "model must be one of 'mixture', 'kmeans'; got 'poisson'"),
+        ({"covariance_type": "round"}, "covariance_type must be one of full.*'round'"),
+        ({"model": "kmeans", "covariance_type": "full"}, "K-means has no covariances; leave it out"),
+        ({"n_components": 0}, "n_components must be an integer of at least 1; got 0"),
+        ({"n_rows": 15}, "n_rows must be an integer of at least 16; got 15"),
+        ({"n_features": 0.5}, "n_features must be an integer of at least 1; got 0.5"),
+        ({"dtype": "int8"}, "dtype must be one of 'float64'.*'int8'"),
+        ({"data_dtype": "int8"}, "data_dtype must be one of 'float64', 'float32'; got 'int8'"),
+        ({"n_threads": 0}, "n_threads must be an integer of at least 1; got 0"),
+        ({"X": [[1.0], [2.0]], "n_rows": 5}, "n_rows is 5, but X has its own"),
+        ({"X": [[1.0], [2.0]], "n_features": 5}, "n_features is 5, but X has its own"),
+        ({"X": [[1.0], [2.0]], "data_dtype": "float32"}, "data_dtype is 'float32', but X has its own"),
+        ({"X": [[1.0], [2.0]], "n_components": 3}, "X has 2 rows, too few for 3 components"),
+        ({"X": [[1.0], [math.nan]], "n_components": 1}, "NaN"),
+    ],
+)
+def test_bad_arguments(arguments, match):
+    with pytest.raises(ValueError, match=match):
+        fastmix.profile(**arguments)
+
+
+def test_kernels_of_the_limits_compute_what_they_say(rng):
+    values = rng.normal(size=(3, LENGTH))
+    expected = values.copy()
+    for _ in range(2 * CHAIN):
+        expected = 0.9 * expected + 0.5
+    multiply_adds()(values, 2, 0.9, 0.5)
+    np.testing.assert_allclose(values, expected, rtol=1e-14)
+    a, b, c = np.zeros(600), rng.normal(size=600), rng.normal(size=600)
+    totals = np.zeros(8 * 3)
+    read()(b, totals)
+    np.testing.assert_allclose(totals[::8], b.reshape(3, 200).sum(axis=1), rtol=1e-12)
+    triad()(a, b, c, 3.0, 3)
+    np.testing.assert_allclose(a, b + 3.0 * c, rtol=1e-14)
+
+
+def test_limits_are_measured():
+    code = """
+        from fastmix.profiling import machine
+        machine._MULTIPLY_ADDS = 2**20
+        machine._LEAST_STREAM = machine._MOST_STREAM = 2**20
+        import json
+        print(json.dumps([vars(machine.measure_limits(n, dtype, rounds=1)) for n, dtype in ((1, "float64"), (None, "float32"))]))
+    """
+    one, every = json.loads(run_python(code, "."))
+    for found in (one, every):
+        assert min(found["peak_gflops"], found["read_gigabytes"], found["triad_gigabytes"]) > 0
+        assert found["processor"]
+    assert (one["n_threads"], one["dtype"]) == (1, "float64")
+    assert (every["n_threads"], every["dtype"]) == (numba.config.NUMBA_NUM_THREADS, "float32")
+    assert third_level_cache() is None or third_level_cache() > 2**20
+
+
+def test_the_better_of_two_limits():
+    one = MachineLimits("m", 2, "float64", 100.0, 30.0, 20.0)
+    other = MachineLimits("m", 2, "float64", 90.0, 35.0, 25.0)
+    assert one.better(other) == other.better(one) == MachineLimits("m", 2, "float64", 100.0, 35.0, 25.0)
+
+
+# The report
+
+
+def test_fractions_and_roof(report):
+    load, log_joint, normalise = report.phases[:3]
+    assert log_joint.gflops == pytest.approx(30.0)
+    assert report.fraction_of_peak(log_joint) == pytest.approx(0.30)
+    assert load.gigabytes == pytest.approx(8.0)
+    assert report.fraction_of_bandwidth(load) == pytest.approx(0.40)
+    assert normalise.gflops is normalise.gigabytes is report.fraction_of_peak(normalise) is None
+    assert report.share(log_joint) == pytest.approx(0.3)
+    assert report.intensity == pytest.approx(20.0)
+    assert report.machine.ridge == pytest.approx(5.0)
+    assert report.roof_gflops == pytest.approx(100.0)
+
+
+def test_the_table_says_it_all(report):
+    lines = {line.split("  ")[0]: line.split() for line in str(report).splitlines()}
+    assert str(report).splitlines()[0] == ("Gaussian mixture, full: N = 125 000, D = 8, K = 4; float64, 2 threads")
+    assert lines["log-joint"][1:] == ["3.00", "30", "%", "30.0", "30", "%", "-", "-"]
+    assert lines["load"][1:] == ["1.00", "10", "%", "-", "-", "8.00", "40", "%"]
+    assert lines["iteration"][1:] == ["10.0", "100", "%", "16.0", "16", "%", "0.800", "4.0", "%"]
+    text = str(report)
+    for words in (
+        "100 GFLOP/s float64; 20.0 GB/s reading, 30.0 GB/s triad",
+        "20.0 operations a byte (ridge 5.00): the limit is arithmetic; 16 % of what it allows",
+        "8.00 ns each",  # 2 ms of two threads, over half a million
+        "1: 19.0 ms; 2: 10.0 ms, 1.90 times, 95 %",
+        "loaded from the cache on disk in 0.250 s",
+        "vectors of 512 bits; multiply-adds in the machine code: 90 of 512 bits (double), 2 of 256 bits (double), "
+        "300 of 64 bits (double)",
+    ):
+        assert words in text
+    assert "disturbed" not in text
+    assert "a thread got 62 % of a core" in str(replace(report, core_share=0.62))
+
+
+def test_the_dictionary_has_every_number(report):
+    found = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert [phase["name"] for phase in found["phases"]] == PHASES
+    assert found["phases"][1]["gflops"] == pytest.approx(30.0)
+    assert found["phases"][2]["gflops"] is None
+    assert found["iteration"]["fraction_of_peak"] == pytest.approx(0.16)
+    assert found["scaling"][1] == {"n_threads": 2, "seconds": 1e-2, "speed_up": 1.9, "efficiency": 0.95}
+    assert found["machine"]["ridge"] == pytest.approx(5.0)
+    assert found["compilation"] == {"source": "cache", "seconds": 0.25}
+    assert found["machine_code"]["vector_bits"] == 512
+    assert {"dtype": "float64", "bits": 256, "instructions": 2} in found["machine_code"]["multiply_adds"]
+
+
+# The picture
+
+
+def test_the_picture_shows_the_numbers(report, tmp_path):
+    pytest.importorskip("matplotlib")
+    figure = report.plot(str(tmp_path / "roofline.png"))
+    assert (tmp_path / "roofline.png").read_bytes().startswith(b"\x89PNG")
+    roofline, bar = figure.axes
+    points = {line.get_label().split(":")[0]: line.get_xydata() for line in roofline.lines if line.get_marker() == "o"}
+    assert set(points) == {"log-joint", "accumulate", "iteration"}
+    np.testing.assert_allclose(points["log-joint"], [[9e7 / 8e6, 30.0]])
+    np.testing.assert_allclose(points["iteration"], [[20.0, 16.0]])
+    roof = roofline.lines[0].get_xydata()
+    np.testing.assert_allclose(roof[1], [5.0, 100.0])
+    assert roof[0, 1] == pytest.approx(20.0 * roof[0, 0])
+    assert roof[2, 1] == 100.0
+    widths = [patch.get_width() for patch in bar.patches]
+    np.testing.assert_allclose(widths, [0.1, 0.3, 0.2, 0.35, 0.0, 0.05])
+    texts = {text.get_text() for text in (*roofline.texts, *roofline.get_legend().get_texts())}
+    assert "load: 8.00 GB/s, 40 % of reading memory" in texts
+    assert "iteration: 16.0 GFLOP/s, 16 % of what the roof allows" in texts
+
+
+@pytest.mark.parametrize(("name", "start"), [("p.svg", b"<?xml"), ("p.PDF", b"%PDF")])
+def test_a_picture_in_the_format_of_its_name(report, tmp_path, name, start):
+    pytest.importorskip("matplotlib")
+    report.plot(str(tmp_path / name))
+    assert (tmp_path / name).read_bytes().startswith(start)
+
+
+def test_a_picture_of_unknown_format(report, tmp_path):
+    pytest.importorskip("matplotlib")
+    with pytest.raises(ValueError, match=r"'.*p\.bmp' must end in \.png, \.svg or \.pdf"):
+        report.plot(str(tmp_path / "p.bmp"))
+
+
+# The command
+
+
+def test_the_command_prints_a_table_and_a_picture(capsys, tmp_path):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "roofline.png"
+    arguments = ["-n", "2000", "-d", "2", "-k", "3", "--covariance", "diag", "--threads", "1", "--quick"]
+    assert main(["profile", *arguments, "--plot", str(picture)]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    for word in (*PHASES, "iteration", "machine", "limits", "kernel", "instructions", str(picture)):
+        assert word in out
+    assert picture.exists()
+
+
+def test_the_command_prints_json(capsys, tmp_path):
+    np.save(tmp_path / "data.npy", load_dataset("iris").data)
+    assert main(["profile", str(tmp_path / "data.npy"), "-k", "2", "--json", "--quick"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["n_rows"], found["n_features"], found["n_components"]) == (150, 4, 2)
+    assert main(["profile", "--kmeans", "-n", "1000", "--json", "--quick", "--data-dtype", "float32"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "kmeans"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["-n", "0"], "at least 1"),
+        (["-n", "10"], "n_rows must be an integer of at least 16"),
+        (["--covariance", "round"], "round"),
+        (["dataset:iris", "-d", "3"], "n_features is 3, but X has its own"),
+        (["missing.npy"], "missing.npy.*No such file"),
+        (["--plot", "picture.bmp"], r"must end in \.png, \.svg or \.pdf"),
+        (["--plot", "missing/picture.png"], "folder does not exist"),
+    ],
+)
+def test_bad_usage_is_one_line(capsys, arguments, match, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["profile", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert re.search(match, err)
+
+
+def test_a_picture_without_matplotlib_is_refused_before_the_work(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fastmix.profiling.picture", None)
+    assert main(["profile", "--plot", "picture.png"]) == 2
+    assert "fastmix[plot]" in capsys.readouterr().err
+
+
+def test_a_terminal_sees_the_stages(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    arguments = ["profile", "-n", "1000", "-d", "2", "-k", "2", "--quick", "--threads", "1"]
+    assert main(arguments) == 0
+    assert "timing the phases" in capsys.readouterr().err
+    assert main([*arguments, "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
