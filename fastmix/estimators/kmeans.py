@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from fastmix.engines.assign import Assigner
 from fastmix.engines.lloyd import Lloyd
 from fastmix.engines.loop import Callback, RunResult, StopReason, run
-from fastmix.engines.passes import make_rows, run_assign_pass
+from fastmix.engines.passes import make_rows
 from fastmix.estimators.base import Estimator
 from fastmix.estimators.stored import ModelFields
 from fastmix.exceptions import ConvergenceWarning
@@ -131,7 +132,7 @@ class KMeans(Estimator):
         callback = with_progress(self.verbose, 1, "inertia", self.callback)
         results: list[RunResult] = []
         for index in range(n_runs):
-            engine = Lloyd(rows, tol, self.n_threads)
+            engine = Lloyd(rows, self.n_clusters, tol, self.n_threads)
             seeds = self._seeds(rows, streams[1 + index])
             results.append(run(engine, seeds, max_iter=self.max_iter, run=index, callback=callback))
             if results[-1].reason in (StopReason.INTERRUPTED, StopReason.CALLBACK):
@@ -140,9 +141,8 @@ class KMeans(Estimator):
         self.cluster_centers_ = best.parameters
         self.n_iter_ = best.n_iter
         self.stop_reason_ = best.reason
-        labels = np.full(n_rows, -1, dtype=np.int64)
-        self.inertia_ = run_assign_pass(best.parameters, rows, labels, n_threads=self.n_threads).inertia
-        self.labels_ = labels.astype(np.int32)
+        self.inertia_ = engine.assigner.assign(best.parameters, afresh=True).inertia
+        self.labels_ = engine.assigner.labels
         self._remember_features(X, n_features)
         if results[-1].reason is StopReason.INTERRUPTED:
             raise KeyboardInterrupt
@@ -185,8 +185,8 @@ class KMeans(Estimator):
     def _assign(self, X: Any, sample_weight: Any) -> tuple[np.ndarray, float]:
         data = self._rows_to_evaluate(X)
         rows = make_rows(data, as_weights(sample_weight, data.shape[0]))
-        labels = np.full(data.shape[0], -1, dtype=np.int64)
-        return labels, run_assign_pass(self.cluster_centers_, rows, labels, n_threads=self.n_threads).inertia
+        assigner = Assigner(rows, len(self.cluster_centers_), self.n_threads)
+        return assigner.labels, assigner.assign(self.cluster_centers_).inertia
 
     def _check_parameters(self) -> None:
         check_integer(self.n_clusters, "n_clusters", 1)

@@ -1,0 +1,215 @@
+"""Which centre each row is nearest to, kept up to date while the centres move."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastmix.engines.passes import call_by_lanes
+from fastmix.kernels.assign_pass import FAR, LABELS_ONLY, SUM_ALL, SUM_CHANGES, TILE, Centres, Memory, assign_pass
+from fastmix.kernels.nearest import CENTRES
+from fastmix.kernels.tiles import Rows
+
+# Lanes: several times more than threads, so that work divides evenly; their sums are cleared and added up in every pass.
+_MOST_LANES = 64
+_LEAST_LANES = 8
+_LANE_BYTES = 2 * 1024**2
+
+# Sums about a centre's place of so many passes ago are taken afresh, so that rows that come and go leave no rounding behind;
+_PASSES_BETWEEN_SUMS = 32
+# and where a centre has moved by this many times the root mean square distance of its rows.
+_FARTHEST_REFERENCE = 10.0
+
+# Unit roundoff of float32 and float64.
+_ROUNDING_32 = 2.0**-24
+_ROUNDING_64 = 2.0**-53
+# The float32 form works in units of about the spread of the centres, and takes new ones when they are off by more than this.
+_LARGEST_CHANGE_OF_UNIT = 2.0**20
+_LARGEST_EXPONENT = 1000
+
+
+class Assignment(NamedTuple):
+    """What an assignment of all rows comes to."""
+
+    counts: np.ndarray  # (K,) weight of the rows of each centre
+    means: np.ndarray  # (K, D) their weighted mean; the centre itself where it has no weight
+    inertia: float  # weighted sum of squared distances to the nearest centre
+    n_changed: int  # rows whose label differs from the last assignment's
+
+
+class _Moments(NamedTuple):
+    """Sums over the rows of each centre, about its reference."""
+
+    counts: np.ndarray  # (K,)
+    first: np.ndarray  # (K, D)
+    second: np.ndarray  # (K, D)
+
+
+class Assigner:
+    """Assigns rows to centres, again and again, at little cost where the centres have moved little.
+
+    Labels are those of the squared distances sum (x - c)^2 computed in float64, ties to the lowest index, whatever was
+    assigned before; ``fastmix.kernels.assign_pass`` says how most of these are avoided.
+
+    Parameters
+    ----------
+    rows : the data.
+    n_clusters : K.
+    n_threads : None for all.
+
+    Attributes
+    ----------
+    labels : (N,) int32, as of the last assignment; filled in place.
+    """
+
+    def __init__(self, rows: Rows, n_clusters: int, n_threads: int | None = None):
+        n_rows, n_features = rows.X.shape
+        self.rows = rows
+        self.labels = np.zeros(n_rows, np.int32)
+        self._n_threads = n_threads
+        self._bounds = np.empty(n_rows, np.float32)
+        self._centres: np.ndarray | None = None  # of the last assignment
+        self._scale = 1.0
+        self._path = np.zeros(n_clusters)
+        self._reference = np.empty((n_clusters, n_features))
+        self._moments: _Moments | None = None
+        self._passes_since_sums = 0
+        width = 1 + 2 * n_features
+        n_tiles = -(-n_rows // TILE)
+        affordable = max(_LEAST_LANES, _LANE_BYTES // (8 * n_clusters * width) // _LEAST_LANES * _LEAST_LANES)
+        n_lanes = min(_MOST_LANES, affordable, n_tiles)
+        self._lane_starts = np.minimum(np.arange(n_lanes + 1, dtype=np.int64) * n_tiles // n_lanes * TILE, n_rows)
+        self._lane_sums = np.empty((n_lanes, n_clusters, width))
+
+    def label(self, centres: np.ndarray) -> np.ndarray:
+        """Labels of the rows, (N,) int32, and nothing else."""
+        self._run(centres, LABELS_ONLY)
+        self._moments = None
+        return self.labels
+
+    def assign(self, centres: np.ndarray, *, afresh: bool = False) -> Assignment:
+        """Assign all rows; ``afresh`` sums over all rows instead of correcting the last sums."""
+        is_first = self._moments is None
+        afresh = afresh or is_first or self._reference_is_stale()
+        if afresh:
+            self._reference = centres.copy()
+        n_changed = self._run(centres, SUM_ALL if afresh else SUM_CHANGES)
+        n_features = centres.shape[1]
+        found = self._lane_sums[0]
+        moments = _Moments(found[:, 0].copy(), found[:, 1 : 1 + n_features].copy(), found[:, 1 + n_features :].copy())
+        self._passes_since_sums += 1
+        if afresh:
+            self._passes_since_sums = 0
+        elif self._moments is not None:
+            moments = _Moments(*(old + new for old, new in zip(self._moments, moments, strict=True)))
+        self._moments = moments
+        return Assignment(
+            moments.counts, self._means(centres), float(self._within(centres).sum()), len(self.labels) if is_first else n_changed
+        )
+
+    def _means(self, centres: np.ndarray) -> np.ndarray:
+        counts = self._moments.counts[:, None]
+        offsets = np.divide(self._moments.first, counts, out=np.zeros_like(centres), where=counts > 0)
+        return np.where(counts > 0, self._reference + offsets, centres)
+
+    def _within(self, centres: np.ndarray) -> np.ndarray:
+        """(K,) weighted sums of squared distances to these centres."""
+        counts, first, second = self._moments
+        offset = centres - self._reference
+        return (second - offset * (2.0 * first - counts[:, None] * offset)).sum(axis=1)
+
+    def _reference_is_stale(self) -> bool:
+        if self._passes_since_sums >= _PASSES_BETWEEN_SUMS:
+            return True
+        moved = ((self._centres - self._reference) ** 2).sum(axis=1)
+        return bool((self._moments.counts * moved > _FARTHEST_REFERENCE**2 * self._within(self._centres)).any())
+
+    def _run(self, centres: np.ndarray, sums_of: int) -> int:
+        n_rows, n_features = self.rows.X.shape
+        n_lanes = len(self._lane_starts) - 1
+        packed = self._packed(centres)
+        n_changed = np.zeros(n_lanes, np.int64)
+        memory = Memory(self.labels.view(np.uint32), self._bounds)
+        compiled = assign_pass()
+
+        def call(first: int, last: int) -> None:
+            compiled(packed, self.rows, sums_of, self._lane_starts, first, last, memory, self._lane_sums, n_changed)
+
+        call_by_lanes(call, n_lanes, float(n_rows * len(centres) * n_features), self._n_threads)
+        return int(n_changed.sum())
+
+    def _packed(self, centres: np.ndarray) -> Centres:
+        """The centres as the kernel reads them; also keeps account of how far they have moved."""
+        n_clusters, n_features = centres.shape
+        with np.errstate(over="ignore", invalid="ignore"):
+            origin = np.median(centres, axis=0)
+            offsets = centres - origin
+            spread = float(np.abs(offsets).max())
+            if self._centres is None or not 1 / _LARGEST_CHANGE_OF_UNIT < spread * self._scale < _LARGEST_CHANGE_OF_UNIT:
+                exponent = int(np.clip(np.frexp(spread)[1] if np.isfinite(spread) else 0, -_LARGEST_EXPONENT, _LARGEST_EXPONENT))
+                self._scale = 2.0**-exponent
+                self._bounds.fill(-np.inf)
+                self._path.fill(0.0)
+            else:
+                moved = (centres - self._centres) * self._scale
+                lengths = np.sqrt((moved**2).sum(axis=1)) * (1.0 + 1e-9)
+                self._path = np.nextafter(self._path + lengths + _largest_of_others(lengths), np.inf)
+            self._centres = centres.copy()
+            offsets *= self._scale
+            squares = (offsets**2).sum(axis=1)
+            farthest = float(squares.max())
+            path_below = np.nextafter(self._path.astype(np.float32), np.float32(-np.inf))
+            path_above = np.nextafter(self._path.astype(np.float32), np.float32(np.inf))
+            return Centres(
+                reference=self._reference,
+                differences=_in_blocks(centres, np.inf),
+                no_constants=np.zeros(-(-n_clusters // CENTRES) * CENTRES),
+                products=_in_blocks(-offsets.astype(np.float32), 0.0),
+                half_squares=_in_blocks((0.5 * squares[:, None]).astype(np.float32), FAR).ravel(),
+                origin=origin * self._scale,
+                zeros=np.zeros(n_features),
+                scale=self._scale,
+                path_below=path_below,
+                path_above=path_above,
+                rounding=_rounding(n_features, farthest),
+            )
+
+
+def _largest_of_others(values: np.ndarray) -> np.ndarray:
+    """For each entry the largest of the other ones (0 where there are none)."""
+    if values.size == 1:
+        return np.zeros(1)
+    ordered = np.argsort(values)
+    largest = np.full(values.size, values[ordered[-1]])
+    largest[ordered[-1]] = values[ordered[-2]]
+    return largest
+
+
+def _in_blocks(values: np.ndarray, padding: float) -> np.ndarray:
+    """(K, D) -> (K' / CENTRES, D, CENTRES), K' = K rounded up."""
+    n_clusters, n_features = values.shape
+    padded = np.full((-(-n_clusters // CENTRES) * CENTRES, n_features), padding, values.dtype)
+    padded[:n_clusters] = values
+    return np.ascontiguousarray(padded.reshape(-1, CENTRES, n_features).transpose(0, 2, 1))
+
+
+def _rounding(n_features: int, farthest: float) -> np.ndarray:
+    """The constants of ``kernels.assign_pass._judge``, given the largest squared distance of a centre from the origin.
+
+    A sum of D products a b in float32, begun at a constant, is off by at most (D + 2) u (|constant| + sum |a b|), u = 2^-24
+    (Higham 2002, section 3.1), and its rounded factors add 2 u sum |a b|; sum |a b| <= |x| |c| <= (|x|^2 + |c|^2) / 2. In
+    float64 the squared distances themselves are off by (D + 2) 2^-53 relative, and |x - c|^2 <= 2 |x|^2 + 2 |c|^2.
+    """
+    product = 1.02 * (n_features + 5) * _ROUNDING_32
+    difference = 4 * (n_features + 8) * _ROUNDING_64
+    return np.array(
+        [
+            0.5 * product + difference,
+            (product + difference) * farthest,
+            16 * difference,
+            1.0 - 4 * _ROUNDING_32,
+            1.0 + (n_features + 100) * _ROUNDING_32,
+        ],
+        dtype=np.float32,
+    )
