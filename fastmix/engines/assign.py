@@ -9,6 +9,7 @@ import numpy as np
 from fastmix.engines.passes import call_by_lanes
 from fastmix.kernels.assign_pass import FAR, LABELS_ONLY, SUM_ALL, SUM_CHANGES, TILE, Centres, Memory, assign_pass
 from fastmix.kernels.nearest import CENTRES
+from fastmix.kernels.row_vectors import WIDTH
 from fastmix.kernels.tiles import Rows
 
 # Lanes: several times more than threads, so that work divides evenly; their sums are cleared and added up in every pass.
@@ -72,15 +73,16 @@ class Assigner:
         self._centres: np.ndarray | None = None  # of the last assignment
         self._scale = 1.0
         self._path = np.zeros(n_clusters)
-        self._reference = np.empty((n_clusters, n_features))
+        self._padded = -(-n_features // WIDTH) * WIDTH
+        self._reference = np.zeros((n_clusters, self._padded))
         self._moments: _Moments | None = None
         self._passes_since_sums = 0
-        width = 1 + 2 * n_features
+        width = 2 * self._padded + WIDTH
         n_tiles = -(-n_rows // TILE)
         affordable = max(_LEAST_LANES, _LANE_BYTES // (8 * n_clusters * width) // _LEAST_LANES * _LEAST_LANES)
         n_lanes = min(_MOST_LANES, affordable, n_tiles)
         self._lane_starts = np.minimum(np.arange(n_lanes + 1, dtype=np.int64) * n_tiles // n_lanes * TILE, n_rows)
-        self._lane_sums = np.empty((n_lanes, n_clusters, width))
+        self._lane_sums = _aligned(n_lanes, n_clusters, width)
 
     def label(self, centres: np.ndarray) -> np.ndarray:
         """Labels of the rows, (N,) int32, and nothing else."""
@@ -90,14 +92,18 @@ class Assigner:
 
     def assign(self, centres: np.ndarray, *, afresh: bool = False) -> Assignment:
         """Assign all rows; ``afresh`` sums over all rows instead of correcting the last sums."""
+        n_features = centres.shape[1]
         is_first = self._moments is None
         afresh = afresh or is_first or self._reference_is_stale()
         if afresh:
-            self._reference = centres.copy()
+            self._reference[:, :n_features] = centres
         n_changed = self._run(centres, SUM_ALL if afresh else SUM_CHANGES)
-        n_features = centres.shape[1]
         found = self._lane_sums[0]
-        moments = _Moments(found[:, 0].copy(), found[:, 1 : 1 + n_features].copy(), found[:, 1 + n_features :].copy())
+        moments = _Moments(
+            counts=found[:, 2 * self._padded].copy(),
+            first=found[:, :n_features].copy(),
+            second=found[:, self._padded : self._padded + n_features].copy(),
+        )
         self._passes_since_sums += 1
         if afresh:
             self._passes_since_sums = 0
@@ -111,18 +117,18 @@ class Assigner:
     def _means(self, centres: np.ndarray) -> np.ndarray:
         counts = self._moments.counts[:, None]
         offsets = np.divide(self._moments.first, counts, out=np.zeros_like(centres), where=counts > 0)
-        return np.where(counts > 0, self._reference + offsets, centres)
+        return np.where(counts > 0, self._reference[:, : centres.shape[1]] + offsets, centres)
 
     def _within(self, centres: np.ndarray) -> np.ndarray:
         """(K,) weighted sums of squared distances to these centres."""
         counts, first, second = self._moments
-        offset = centres - self._reference
+        offset = centres - self._reference[:, : centres.shape[1]]
         return (second - offset * (2.0 * first - counts[:, None] * offset)).sum(axis=1)
 
     def _reference_is_stale(self) -> bool:
         if self._passes_since_sums >= _PASSES_BETWEEN_SUMS:
             return True
-        moved = ((self._centres - self._reference) ** 2).sum(axis=1)
+        moved = ((self._centres - self._reference[:, : self._centres.shape[1]]) ** 2).sum(axis=1)
         return bool((self._moments.counts * moved > _FARTHEST_REFERENCE**2 * self._within(self._centres)).any())
 
     def _run(self, centres: np.ndarray, sums_of: int) -> int:
@@ -176,6 +182,14 @@ class Assigner:
             )
 
 
+def _aligned(*shape: int) -> np.ndarray:
+    """Uninitialised, on a 64-byte boundary: a vector that straddles cache lines makes the next row wait for it."""
+    size = int(np.prod(shape))
+    buffer = np.empty(size + 8)
+    first = -(buffer.ctypes.data // 8) % 8
+    return buffer[first : first + size].reshape(shape)
+
+
 def _largest_of_others(values: np.ndarray) -> np.ndarray:
     """For each entry the largest of the other ones (0 where there are none)."""
     if values.size == 1:
@@ -208,8 +222,8 @@ def _rounding(n_features: int, farthest: float) -> np.ndarray:
             0.5 * product + difference,
             (product + difference) * farthest,
             16 * difference,
-            1.0 - 4 * _ROUNDING_32,
             1.0 + (n_features + 100) * _ROUNDING_32,
+            1.0 - 4 * _ROUNDING_32,
         ],
         dtype=np.float32,
     )

@@ -23,7 +23,7 @@ from numba import prange
 from fastmix._jit import entry_point, helper
 from fastmix.kernels.em_pass import add_lanes
 from fastmix.kernels.nearest import nearest_by_difference, nearest_by_product
-from fastmix.kernels.row_vectors import add_row, load_columns
+from fastmix.kernels.row_vectors import add_row, load_columns, prefetch_row
 
 # What becomes of the rows: labels only; rows that change their label move between the sums; all rows are added afresh.
 LABELS_ONLY, SUM_CHANGES, SUM_ALL = 0, 1, 2
@@ -45,7 +45,7 @@ _NEVER = np.float32(-np.inf)
 class Centres(NamedTuple):
     """The centres c (K, D), in the forms that the sieves read; C = ``nearest.CENTRES``, K' = K rounded up to it."""
 
-    reference: np.ndarray  # (K, D) what sums by centre are about
+    reference: np.ndarray  # (K, P) what sums by centre are about; P is D rounded up to ``row_vectors.WIDTH``
     differences: np.ndarray  # (K' / C, D, C) c, padded by infinity
     no_constants: np.ndarray  # (K',) zeros
     products: np.ndarray  # (K' / C, D, C) float32, -scale (c - origin)
@@ -72,115 +72,116 @@ class Scratch(NamedTuple):
     best: np.ndarray  # (TILE,) float32
     second: np.ndarray
     norm: np.ndarray
-    bound: np.ndarray
-    label: np.ndarray  # (TILE,) int32
+    safe: np.ndarray  # by how much the two smallest distances differ at least, in units of 1 / scale
+    label: np.ndarray  # (TILE,) uint32
+    changed: np.ndarray  # (TILE,) uint64: rows whose label changed
+    old: np.ndarray  # (TILE,) uint32: what it was
     rest_x: np.ndarray  # (D, REST) float64
     rest_best: np.ndarray  # (REST,) float64
     rest_second: np.ndarray
-    open: np.ndarray  # (2 TILE,) int64: rows that the first sieve let pass
-    rest: np.ndarray  # (REST,) int64: rows that the second sieve let pass
+    open: np.ndarray  # (2 TILE,) uint64: rows that the first sieve let pass
+    rest: np.ndarray  # (REST,) uint64: rows that the second sieve let pass
 
 
 @helper("elementwise")
-def _judge(best, second, norm, label, path_below, rounding, bound):
-    """The bound of each row, or -inf where rounding may have picked the label.
+def _judge(best, second, norm, rounding, safe):
+    """How far the distances to the two nearest centres differ at least; -inf where rounding may have chosen between them.
 
     With s = |c|^2 / 2 - x.c, half the difference of two squared distances is a difference of s; each s is off by at most
     ``slack``. The distances d1, d2 themselves differ by (d2^2 - d1^2) / (d1 + d2), and d1 + d2 <= sqrt(2 (d1^2 + d2^2)).
     """
-    by_norm, always, in_distance, kept, grown = rounding[0], rounding[1], rounding[2], rounding[3], rounding[4]
+    by_norm, always, in_distance, grown = rounding[0], rounding[1], rounding[2], rounding[3]
     for b in range(best.size):
         slack = by_norm * norm[b] + always
         gap = (second[b] - best[b]) - (slack + slack)
         reach = np.sqrt(norm[b] + best[b] + second[b] + (slack + slack)) * grown
-        safe = (gap / reach - in_distance * reach) + path_below[label[b]]
-        bound[b] = safe * kept if gap > 0 else _NEVER
-
-
-@helper("elementwise")
-def _weight_of(rows, row):
-    return rows.weights[row] if rows.weights.size else 1.0
-
-
-@helper("elementwise")
-def _settle(centres, rows, row, label, bound, memory, sums_of, sums):
-    """Take over the label and the bound of one row; returns whether the label is new."""
-    memory.bound[row] = bound
-    old = memory.label[row]
-    changed = old != label
-    if changed:
-        memory.label[row] = label
-    if sums_of == SUM_ALL:
-        _add(centres, rows, row, label, 1.0, sums)
-    elif changed and sums_of == SUM_CHANGES:
-        _add(centres, rows, row, old, -1.0, sums)
-        _add(centres, rows, row, label, 1.0, sums)
-    return changed
+        found = gap / reach - in_distance * reach
+        safe[b] = found if gap > 0 else _NEVER
 
 
 @helper("elementwise")
 def _add(centres, rows, row, label, sign, sums):
-    weight = _weight_of(rows, row)
+    weight = rows.weights[row] if rows.weights.size else 1.0
     if weight > 0.0:  # a row without weight may be so far away that 0 times its distance is NaN
         add_row(rows.X, row, centres.reference, label, sign * weight, sums)
 
 
 @helper("elementwise")
-def _search_rest(centres, rows, n_rest, scratch, memory, sums_of, sums):
-    """The third sieve for the first n_rest rows listed in scratch.rest; returns how many labels changed."""
-    rest = scratch.rest
-    for b in range(n_rest, rest.size):
-        rest[b] = rest[n_rest - 1]
-    label = scratch.label[: rest.size]
-    load_columns(rows.X, rest, 1.0, centres.zeros, scratch.rest_x)
-    nearest_by_difference(
-        scratch.rest_x,
-        centres.differences,
-        centres.no_constants,
-        np.inf,
-        scratch.rest_best,
-        scratch.rest_second,
-        label,
-    )
+def _take_over(centres, rows, listed, n_listed, all_known, scratch, memory, sums_of, sums):
+    """Take over the labels that a sieve has found for the rows listed, and note how long they are safe; unknown ones stay.
+
+    Returns how many labels changed and how many rows are unknown; these are now the first of ``listed``.
+    """
+    label, safe, kept = scratch.label, scratch.safe, centres.rounding[4]
+    if sums_of == SUM_ALL:
+        for b in range(n_listed):
+            if all_known or safe[b] > _NEVER:
+                _add(centres, rows, listed[b], label[b], 1.0, sums)
     n_changed = 0
+    n_unknown = 0
+    for b in range(n_listed):  # without branches, which could not be predicted
+        row = listed[b]
+        is_known = all_known or safe[b] > _NEVER
+        old = memory.label[row]
+        new = label[b] if is_known else old
+        memory.label[row] = new
+        memory.bound[row] = (safe[b] + centres.path_below[label[b]]) * kept
+        scratch.changed[n_changed] = row
+        scratch.old[n_changed] = old
+        n_changed += 1 if new != old else 0
+        listed[n_unknown] = row
+        n_unknown += 0 if is_known else 1
+    if sums_of == SUM_CHANGES:
+        for n in range(n_changed):
+            row = scratch.changed[n]
+            _add(centres, rows, row, scratch.old[n], -1.0, sums)
+            _add(centres, rows, row, memory.label[row], 1.0, sums)
+    return n_changed, n_unknown
+
+
+@helper("elementwise")
+def _search_by_product(centres, rows, n_open, scratch, memory, sums_of, sums):
+    """The second sieve for the first TILE rows listed in scratch.open, n_open of them real; returns as ``_take_over``."""
+    listed = scratch.open[:TILE]
+    for b in range(n_open, TILE):
+        listed[b] = listed[n_open - 1]
+    best, second, norm, label = scratch.best, scratch.second, scratch.norm, scratch.label
+    load_columns(rows.X, listed, centres.scale, centres.origin, scratch.x)
+    nearest_by_product(scratch.x, centres.products, centres.half_squares, FAR, best, second, label, norm)
+    _judge(best, second, norm, centres.rounding, scratch.safe)
+    return _take_over(centres, rows, listed, n_open, False, scratch, memory, sums_of, sums)
+
+
+@helper("elementwise")
+def _search_by_difference(centres, rows, n_rest, scratch, memory, sums_of, sums):
+    """The third sieve for the first n_rest rows listed in scratch.rest; returns how many labels changed."""
+    rest, best, second = scratch.rest, scratch.rest_best, scratch.rest_second
+    for b in range(n_rest, REST):
+        rest[b] = rest[n_rest - 1]
+    label = scratch.label[:REST]
+    load_columns(rows.X, rest, 1.0, centres.zeros, scratch.rest_x)
+    nearest_by_difference(scratch.rest_x, centres.differences, centres.no_constants, np.inf, best, second, label)
+    in_distance = centres.rounding[2]
     for b in range(n_rest):
-        bound = _NEVER
-        if scratch.rest_second[b] < _OVERFLOWING:
-            near, far = np.sqrt(scratch.rest_best[b]), np.sqrt(scratch.rest_second[b])
-            gap = np.float32((far - near) * centres.scale - centres.rounding[2] * far * centres.scale)
-            bound = (gap + centres.path_below[label[b]]) * centres.rounding[3]
-        n_changed += _settle(centres, rows, rest[b], np.uint32(label[b]), bound, memory, sums_of, sums)
+        near, far = np.sqrt(best[b]), np.sqrt(second[b])
+        found = np.float32(((far - near) - in_distance * far) * centres.scale)
+        scratch.safe[b] = found if second[b] < _OVERFLOWING else _NEVER
+    n_changed, _ = _take_over(centres, rows, rest, n_rest, True, scratch, memory, sums_of, sums)
     return n_changed
 
 
 @helper("elementwise")
-def _search_open(centres, rows, n_open, n_rest, scratch, memory, sums_of, sums):
-    """The second sieve for the first TILE rows listed in scratch.open, n_open of them real.
+def _search(centres, rows, n_open, n_rest, scratch, memory, sums_of, sums):
+    """The second sieve for a tile, and the third as soon as enough rows wait for it.
 
-    Returns how many labels changed and how many rows are left to the third sieve.
+    Returns how many labels changed and how many rows wait for the third sieve.
     """
-    listed = scratch.open[:TILE]
-    for b in range(n_open, TILE):
-        listed[b] = listed[n_open - 1]
-    load_columns(rows.X, listed, centres.scale, centres.origin, scratch.x)
-    best, second, norm, label = scratch.best, scratch.second, scratch.norm, scratch.label
-    nearest_by_product(scratch.x, centres.products, centres.half_squares, FAR, best, second, label, norm)
-    _judge(best, second, norm, label, centres.path_below, centres.rounding, scratch.bound)
-    n_changed = 0
-    n_waiting = 0
-    for b in range(n_open):
-        if scratch.bound[b] > _NEVER:
-            n_changed += _settle(
-                centres, rows, listed[b], np.uint32(label[b]), scratch.bound[b], memory, sums_of, sums
-            )
-        else:
-            listed[n_waiting] = listed[b]
-            n_waiting += 1
-    for b in range(n_waiting):
-        scratch.rest[n_rest] = listed[b]
+    n_changed, n_unknown = _search_by_product(centres, rows, n_open, scratch, memory, sums_of, sums)
+    for b in range(n_unknown):
+        scratch.rest[n_rest] = scratch.open[b]
         n_rest += 1
         if n_rest == REST:
-            n_changed += _search_rest(centres, rows, n_rest, scratch, memory, sums_of, sums)
+            n_changed += _search_by_difference(centres, rows, n_rest, scratch, memory, sums_of, sums)
             n_rest = 0
     return n_changed, n_rest
 
@@ -195,30 +196,37 @@ def _new_scratch(n_features):
         vectors[1],
         vectors[2],
         vectors[3],
-        np.empty(TILE, np.int32),
+        np.empty(TILE, np.uint32),
+        np.empty(TILE, np.uint64),
+        np.empty(TILE, np.uint32),
         np.empty((n_features, REST)),
         rest_vectors[0],
         rest_vectors[1],
-        np.empty(2 * TILE, np.int64),
-        np.empty(REST, np.int64),
+        np.empty(2 * TILE, np.uint64),
+        np.empty(REST, np.uint64),
     )
 
 
 @helper("elementwise")
-def _list_open(centres, rows, first, last, n_open, scratch, memory, sums_of, sums):
-    """The first sieve for the rows first..last - 1: list those that it lets pass; returns how many are listed."""
-    if sums_of == SUM_ALL:
-        for row in range(first, last):
-            if memory.bound[row] > centres.path_above[memory.label[row]]:
-                _add(centres, rows, row, memory.label[row], 1.0, sums)
-            else:
-                scratch.open[n_open] = row
-                n_open += 1
-        return n_open
+def _list_open(centres, first, label, bound, listed):
+    """The first sieve for the rows first..first + label.size - 1: list those that it lets pass; returns how many."""
+    path = centres.path_above
+    n = 0
+    for b in range(label.size):
+        listed[n] = first + b
+        n += 0 if bound[b] > path[label[b]] else 1
+    return n
+
+
+@helper("elementwise")
+def _add_others(centres, rows, first, last, listed, memory, sums):
+    """Add those of the rows first..last - 1 that are not listed (in ascending order)."""
+    n = 0
     for row in range(first, last):
-        scratch.open[n_open] = row
-        n_open += 0 if memory.bound[row] > centres.path_above[memory.label[row]] else 1
-    return n_open
+        if n < listed.size and listed[n] == np.uint64(row):
+            n += 1
+        else:
+            _add(centres, rows, row, memory.label[row], 1.0, sums)
 
 
 @helper("elementwise", allocates=True)
@@ -230,18 +238,25 @@ def _assign_lane(centres, rows, first_row, last_row, sums_of, memory, sums):
     n_open = 0
     n_rest = 0
     for first in range(first_row, last_row, TILE):
-        n_open = _list_open(centres, rows, first, min(first + TILE, last_row), n_open, scratch, memory, sums_of, sums)
+        last = min(first + TILE, last_row)
+        found = scratch.open[n_open:]
+        n_found = _list_open(centres, first, memory.label[first:last], memory.bound[first:last], found)
+        for b in range(n_found):
+            prefetch_row(rows.X, found[b])
+        if sums_of == SUM_ALL:
+            _add_others(centres, rows, first, last, found[:n_found], memory, sums)
+        n_open += n_found
         if n_open >= TILE:
-            n_new, n_rest = _search_open(centres, rows, TILE, n_rest, scratch, memory, sums_of, sums)
+            n_new, n_rest = _search(centres, rows, TILE, n_rest, scratch, memory, sums_of, sums)
             n_changed += n_new
             n_open -= TILE
             for b in range(n_open):
                 scratch.open[b] = scratch.open[TILE + b]
     if n_open > 0:
-        n_new, n_rest = _search_open(centres, rows, n_open, n_rest, scratch, memory, sums_of, sums)
+        n_new, n_rest = _search(centres, rows, n_open, n_rest, scratch, memory, sums_of, sums)
         n_changed += n_new
     if n_rest > 0:
-        n_changed += _search_rest(centres, rows, n_rest, scratch, memory, sums_of, sums)
+        n_changed += _search_by_difference(centres, rows, n_rest, scratch, memory, sums_of, sums)
     return n_changed
 
 
@@ -256,8 +271,8 @@ def _assign_pass(centres, rows, sums_of, lane_starts, first_lane, last_lane, mem
     lane_starts : (L + 1,) int64; lane l takes the rows lane_starts[l]..lane_starts[l + 1] - 1.
     first_lane, last_lane : the lanes first_lane..last_lane - 1 are worked on.
     memory : ``Memory``, brought up to date.
-    sums : OUT (L, K, 1 + 2 D): weight, weighted deviations from the centre's reference, and their squares; SUM_CHANGES: by
-        how much these change. Lanes are added into the first after the last of them.
+    sums : OUT (L, K, 2 P + WIDTH), see ``row_vectors.add_row``: weighted deviations from the centre's reference, their
+        squares, and the weight; SUM_CHANGES: by how much these change. Lanes are added into the first after the last.
     n_changed : OUT (L,) int64, how many labels changed.
     """
     for lane in prange(first_lane, last_lane):
