@@ -21,7 +21,7 @@ import numpy as np
 from numba import prange
 
 from fastmix._jit import entry_point, helper
-from fastmix.kernels.em_pass import add_lanes
+from fastmix.kernels.em_pass import add_lanes, aligned
 from fastmix.kernels.nearest import nearest_by_difference, nearest_by_product
 from fastmix.kernels.row_vectors import add_row, load_columns, prefetch_row
 
@@ -33,6 +33,10 @@ TILE = 128
 
 # What the second sieve leaves is searched in tiles of its own.
 REST = 32
+
+# Entries that one turn of a lane makes at most (all rows of a tile that are no longer read, two for each that changes in
+# the second and in the third sieve), and the one written beyond the last.
+MOST_ENTRIES = TILE + 2 * TILE + 2 * (TILE + REST) + 2
 
 # Larger than any product that counts, and its square root is finite.
 FAR = np.float32(1e37)
@@ -74,13 +78,14 @@ class Scratch(NamedTuple):
     norm: np.ndarray
     safe: np.ndarray  # by how much the two smallest distances differ at least, in units of 1 / scale
     label: np.ndarray  # (TILE,) uint32
-    changed: np.ndarray  # (TILE,) uint64: rows whose label changed
-    old: np.ndarray  # (TILE,) uint32: what it was
     rest_x: np.ndarray  # (D, REST) float64
     rest_best: np.ndarray  # (REST,) float64
     rest_second: np.ndarray
     open: np.ndarray  # (2 TILE,) uint64: rows that the first sieve let pass
-    rest: np.ndarray  # (REST,) uint64: rows that the second sieve let pass
+    rest: np.ndarray  # (TILE + REST,) uint64: rows that the second sieve let pass
+    entry_row: np.ndarray  # (MOST_ENTRIES,) uint64: what is to be added to the sums
+    entry_label: np.ndarray  # (MOST_ENTRIES,) uint32
+    entry_sign: np.ndarray  # (MOST_ENTRIES,)
 
 
 @helper("elementwise")
@@ -100,47 +105,35 @@ def _judge(best, second, norm, rounding, safe):
 
 
 @helper("elementwise")
-def _add(centres, rows, row, label, sign, sums):
-    weight = rows.weights[row] if rows.weights.size else 1.0
-    if weight > 0.0:  # a row without weight may be so far away that 0 times its distance is NaN
-        add_row(rows.X, row, centres.reference, label, sign * weight, sums)
-
-
-@helper("elementwise")
-def _take_over(centres, rows, listed, n_listed, all_known, scratch, memory, sums_of, sums):
+def _take_over(centres, listed, n_listed, all_known, n_entries, scratch, memory, sums_of):
     """Take over the labels that a sieve has found for the rows listed, and note how long they are safe; unknown ones stay.
 
-    Returns how many labels changed and how many rows are unknown; these are now the first of ``listed``.
+    Returns how many labels changed, how many rows are unknown (now the first of ``listed``), and the new ``n_entries``.
     """
-    label, safe, kept = scratch.label, scratch.safe, centres.rounding[4]
-    if sums_of == SUM_ALL:
-        for b in range(n_listed):
-            if all_known or safe[b] > _NEVER:
-                _add(centres, rows, listed[b], label[b], 1.0, sums)
-    n_changed = 0
-    n_unknown = 0
+    label, safe, kept, path = scratch.label, scratch.safe, centres.rounding[4], centres.path_below
+    entry_row, entry_label = scratch.entry_row[n_entries:], scratch.entry_label[n_entries:]
+    entry_sign = scratch.entry_sign[n_entries:]
+    for_new, for_known = (2 if sums_of == SUM_CHANGES else 0), (1 if sums_of == SUM_ALL else 0)
+    n_changed, n_unknown, n = 0, 0, 0
     for b in range(n_listed):  # without branches, which could not be predicted
         row = listed[b]
         is_known = all_known or safe[b] > _NEVER
         old = memory.label[row]
         new = label[b] if is_known else old
+        is_new = new != old
         memory.label[row] = new
-        memory.bound[row] = (safe[b] + centres.path_below[label[b]]) * kept
-        scratch.changed[n_changed] = row
-        scratch.old[n_changed] = old
-        n_changed += 1 if new != old else 0
+        memory.bound[row] = (safe[b] + path[label[b]]) * kept
         listed[n_unknown] = row
         n_unknown += 0 if is_known else 1
-    if sums_of == SUM_CHANGES:
-        for n in range(n_changed):
-            row = scratch.changed[n]
-            _add(centres, rows, row, scratch.old[n], -1.0, sums)
-            _add(centres, rows, row, memory.label[row], 1.0, sums)
-    return n_changed, n_unknown
+        n_changed += 1 if is_new else 0
+        entry_row[n], entry_label[n], entry_sign[n] = row, new, 1.0
+        entry_row[n + 1], entry_label[n + 1], entry_sign[n + 1] = row, old, -1.0
+        n += (for_new if is_new else 0) + (for_known if is_known else 0)
+    return n_changed, n_unknown, n_entries + n
 
 
 @helper("elementwise")
-def _search_by_product(centres, rows, n_open, scratch, memory, sums_of, sums):
+def _search_by_product(centres, rows, n_open, n_entries, scratch, memory, sums_of):
     """The second sieve for the first TILE rows listed in scratch.open, n_open of them real; returns as ``_take_over``."""
     listed = scratch.open[:TILE]
     for b in range(n_open, TILE):
@@ -149,41 +142,24 @@ def _search_by_product(centres, rows, n_open, scratch, memory, sums_of, sums):
     load_columns(rows.X, listed, centres.scale, centres.origin, scratch.x)
     nearest_by_product(scratch.x, centres.products, centres.half_squares, FAR, best, second, label, norm)
     _judge(best, second, norm, centres.rounding, scratch.safe)
-    return _take_over(centres, rows, listed, n_open, False, scratch, memory, sums_of, sums)
+    return _take_over(centres, listed, n_open, False, n_entries, scratch, memory, sums_of)
 
 
 @helper("elementwise")
-def _search_by_difference(centres, rows, n_rest, scratch, memory, sums_of, sums):
-    """The third sieve for the first n_rest rows listed in scratch.rest; returns how many labels changed."""
-    rest, best, second = scratch.rest, scratch.rest_best, scratch.rest_second
+def _search_by_difference(centres, rows, n_rest, n_entries, scratch, memory, sums_of):
+    """The third sieve for the first REST rows listed in scratch.rest, n_rest of them real; returns as ``_take_over``."""
+    listed, best, second = scratch.rest[:REST], scratch.rest_best, scratch.rest_second
     for b in range(n_rest, REST):
-        rest[b] = rest[n_rest - 1]
+        listed[b] = listed[n_rest - 1]
     label = scratch.label[:REST]
-    load_columns(rows.X, rest, 1.0, centres.zeros, scratch.rest_x)
+    load_columns(rows.X, listed, 1.0, centres.zeros, scratch.rest_x)
     nearest_by_difference(scratch.rest_x, centres.differences, centres.no_constants, np.inf, best, second, label)
     in_distance = centres.rounding[2]
     for b in range(n_rest):
         near, far = np.sqrt(best[b]), np.sqrt(second[b])
         found = np.float32(((far - near) - in_distance * far) * centres.scale)
         scratch.safe[b] = found if second[b] < _OVERFLOWING else _NEVER
-    n_changed, _ = _take_over(centres, rows, rest, n_rest, True, scratch, memory, sums_of, sums)
-    return n_changed
-
-
-@helper("elementwise")
-def _search(centres, rows, n_open, n_rest, scratch, memory, sums_of, sums):
-    """The second sieve for a tile, and the third as soon as enough rows wait for it.
-
-    Returns how many labels changed and how many rows wait for the third sieve.
-    """
-    n_changed, n_unknown = _search_by_product(centres, rows, n_open, scratch, memory, sums_of, sums)
-    for b in range(n_unknown):
-        scratch.rest[n_rest] = scratch.open[b]
-        n_rest += 1
-        if n_rest == REST:
-            n_changed += _search_by_difference(centres, rows, n_rest, scratch, memory, sums_of, sums)
-            n_rest = 0
-    return n_changed, n_rest
+    return _take_over(centres, listed, n_rest, True, n_entries, scratch, memory, sums_of)
 
 
 @helper("elementwise", allocates=True)
@@ -191,19 +167,20 @@ def _new_scratch(n_features):
     vectors = np.empty((4, TILE), np.float32)
     rest_vectors = np.empty((2, REST))
     return Scratch(
-        np.empty((n_features, TILE), np.float32),
+        aligned(n_features, TILE // 2).view(np.float32),
         vectors[0],
         vectors[1],
         vectors[2],
         vectors[3],
         np.empty(TILE, np.uint32),
-        np.empty(TILE, np.uint64),
-        np.empty(TILE, np.uint32),
-        np.empty((n_features, REST)),
+        aligned(n_features, REST),
         rest_vectors[0],
         rest_vectors[1],
         np.empty(2 * TILE, np.uint64),
-        np.empty(REST, np.uint64),
+        np.empty(TILE + REST, np.uint64),
+        np.empty(MOST_ENTRIES, np.uint64),
+        np.empty(MOST_ENTRIES, np.uint32),
+        np.empty(MOST_ENTRIES),
     )
 
 
@@ -219,14 +196,33 @@ def _list_open(centres, first, label, bound, listed):
 
 
 @helper("elementwise")
-def _add_others(centres, rows, first, last, listed, memory, sums):
-    """Add those of the rows first..last - 1 that are not listed (in ascending order)."""
-    n = 0
-    for row in range(first, last):
-        if n < listed.size and listed[n] == np.uint64(row):
+def _enter_others(first, label, listed, scratch):
+    """Enter those of the rows first..first + label.size - 1 that are not listed (in ascending order); returns how many."""
+    n, n_entries = 0, 0
+    for b in range(label.size):
+        if n < listed.size and listed[n] == np.uint64(first + b):
             n += 1
         else:
-            _add(centres, rows, row, memory.label[row], 1.0, sums)
+            scratch.entry_row[n_entries] = first + b
+            scratch.entry_label[n_entries] = label[b]
+            scratch.entry_sign[n_entries] = 1.0
+            n_entries += 1
+    return n_entries
+
+
+@helper("elementwise")
+def _add_entries(centres, rows, n_entries, scratch, sums):
+    for n in range(n_entries):
+        row = scratch.entry_row[n]
+        weight = rows.weights[row] if rows.weights.size else 1.0
+        if weight > 0.0:  # a row without weight may be so far away that 0 times its distance is NaN
+            add_row(rows.X, row, centres.reference, scratch.entry_label[n], scratch.entry_sign[n] * weight, sums)
+
+
+@helper("elementwise")
+def _move_down(listed, n_gone, n_left):
+    for b in range(n_left):
+        listed[b] = listed[n_gone + b]
 
 
 @helper("elementwise", allocates=True)
@@ -237,26 +233,38 @@ def _assign_lane(centres, rows, first_row, last_row, sums_of, memory, sums):
     n_changed = 0
     n_open = 0
     n_rest = 0
-    for first in range(first_row, last_row, TILE):
-        last = min(first + TILE, last_row)
-        found = scratch.open[n_open:]
-        n_found = _list_open(centres, first, memory.label[first:last], memory.bound[first:last], found)
-        for b in range(n_found):
-            prefetch_row(rows.X, found[b])
-        if sums_of == SUM_ALL:
-            _add_others(centres, rows, first, last, found[:n_found], memory, sums)
-        n_open += n_found
-        if n_open >= TILE:
-            n_new, n_rest = _search(centres, rows, TILE, n_rest, scratch, memory, sums_of, sums)
+    first = first_row
+    # Every part of the work is called from one place: all of it is inlined, and copies would double the time to compile.
+    while first < last_row or n_open + n_rest > 0:
+        n_entries = 0
+        if first < last_row:
+            last = min(first + TILE, last_row)
+            found = scratch.open[n_open:]
+            n_found = _list_open(centres, first, memory.label[first:last], memory.bound[first:last], found)
+            for b in range(n_found):
+                prefetch_row(rows.X, found[b])
+            if sums_of == SUM_ALL:
+                n_entries = _enter_others(first, memory.label[first:last], found[:n_found], scratch)
+            n_open += n_found
+            first = last
+        if n_open >= TILE or (n_open > 0 and first == last_row):
+            n_searched = min(n_open, TILE)
+            n_new, n_unknown, n_entries = _search_by_product(
+                centres, rows, n_searched, n_entries, scratch, memory, sums_of
+            )
             n_changed += n_new
-            n_open -= TILE
-            for b in range(n_open):
-                scratch.open[b] = scratch.open[TILE + b]
-    if n_open > 0:
-        n_new, n_rest = _search(centres, rows, n_open, n_rest, scratch, memory, sums_of, sums)
-        n_changed += n_new
-    if n_rest > 0:
-        n_changed += _search_by_difference(centres, rows, n_rest, scratch, memory, sums_of, sums)
+            for b in range(n_unknown):
+                scratch.rest[n_rest + b] = scratch.open[b]
+            n_rest += n_unknown
+            n_open -= n_searched
+            _move_down(scratch.open, n_searched, n_open)
+        while n_rest >= REST or (n_rest > 0 and n_open == 0 and first == last_row):
+            n_searched = min(n_rest, REST)
+            n_new, _, n_entries = _search_by_difference(centres, rows, n_searched, n_entries, scratch, memory, sums_of)
+            n_changed += n_new
+            n_rest -= n_searched
+            _move_down(scratch.rest, n_searched, n_rest)
+        _add_entries(centres, rows, n_entries, scratch, sums)
     return n_changed
 
 
