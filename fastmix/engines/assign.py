@@ -86,50 +86,70 @@ class Assigner:
 
     def label(self, centres: np.ndarray) -> np.ndarray:
         """Labels of the rows, (N,) int32, and nothing else."""
-        self._run(centres, LABELS_ONLY)
         self._moments = None
+        self._run(centres, LABELS_ONLY)
         return self.labels
 
     def assign(self, centres: np.ndarray, *, afresh: bool = False) -> Assignment:
         """Assign all rows; ``afresh`` sums over all rows instead of correcting the last sums."""
-        n_features = centres.shape[1]
-        is_first = self._moments is None
-        afresh = afresh or is_first or self._reference_is_stale()
-        if afresh:
-            self._reference[:, :n_features] = centres
-        n_changed = self._run(centres, SUM_ALL if afresh else SUM_CHANGES)
+        old = self._moments
+        self._moments = None  # an interrupt leaves labels and sums that do not fit: the next pass then begins afresh
+        with np.errstate(over="ignore", invalid="ignore"):
+            if afresh or old is None or self._is_stale(old):
+                self._reference[:, : centres.shape[1]] = centres
+                n_changed = self._run(centres, SUM_ALL)
+                self._moments = self._found()
+                self._passes_since_sums = 0
+            else:
+                n_changed = self._run(centres, SUM_CHANGES)
+                self._moments = _Moments(*(then + change for then, change in zip(old, self._found(), strict=True)))
+                self._passes_since_sums += 1
+            return Assignment(
+                counts=self._moments.counts,
+                means=self._means(self._moments, centres),
+                inertia=float(self._within(self._moments, centres).sum()),
+                n_changed=len(self.labels) if old is None else n_changed,
+            )
+
+    def mean_variance(self) -> float:
+        """Of the features, weighted; known after ``assign``."""
+        assert self._moments is not None
+        counts = self._moments.counts
+        means = self._means(self._moments, self._about())
+        centre = counts @ means / counts.sum()
+        return float(self._within(self._moments, centre).sum() / counts.sum() / centre.size)
+
+    def _found(self) -> _Moments:
+        """What the pass has added up."""
+        n_features = self.rows.X.shape[1]
         found = self._lane_sums[0]
-        moments = _Moments(
+        return _Moments(
             counts=found[:, 2 * self._padded].copy(),
             first=found[:, :n_features].copy(),
             second=found[:, self._padded : self._padded + n_features].copy(),
         )
-        self._passes_since_sums += 1
-        if afresh:
-            self._passes_since_sums = 0
-        elif self._moments is not None:
-            moments = _Moments(*(old + new for old, new in zip(self._moments, moments, strict=True)))
-        self._moments = moments
-        return Assignment(
-            moments.counts, self._means(centres), float(self._within(centres).sum()), len(self.labels) if is_first else n_changed
-        )
 
-    def _means(self, centres: np.ndarray) -> np.ndarray:
-        counts = self._moments.counts[:, None]
-        offsets = np.divide(self._moments.first, counts, out=np.zeros_like(centres), where=counts > 0)
-        return np.where(counts > 0, self._reference[:, : centres.shape[1]] + offsets, centres)
+    def _about(self) -> np.ndarray:
+        """(K, D) what the sums are about."""
+        return self._reference[:, : self.rows.X.shape[1]]
 
-    def _within(self, centres: np.ndarray) -> np.ndarray:
+    def _means(self, moments: _Moments, centres: np.ndarray) -> np.ndarray:
+        counts = moments.counts[:, None]
+        offsets = np.divide(moments.first, counts, out=np.zeros_like(centres), where=counts > 0)
+        return np.where(counts > 0, self._about() + offsets, centres)
+
+    def _within(self, moments: _Moments, centres: np.ndarray) -> np.ndarray:
         """(K,) weighted sums of squared distances to these centres."""
-        counts, first, second = self._moments
-        offset = centres - self._reference[:, : centres.shape[1]]
-        return (second - offset * (2.0 * first - counts[:, None] * offset)).sum(axis=1)
+        offset = centres - self._about()
+        return (moments.second - offset * (2.0 * moments.first - moments.counts[:, None] * offset)).sum(axis=1)
 
-    def _reference_is_stale(self) -> bool:
+    def _is_stale(self, moments: _Moments) -> bool:
+        """Whether sums about the reference have lost, or may lose, digits."""
+        assert self._centres is not None
         if self._passes_since_sums >= _PASSES_BETWEEN_SUMS:
             return True
-        moved = ((self._centres - self._reference[:, : self._centres.shape[1]]) ** 2).sum(axis=1)
-        return bool((self._moments.counts * moved > _FARTHEST_REFERENCE**2 * self._within(self._centres)).any())
+        moved = moments.counts * ((self._centres - self._about()) ** 2).sum(axis=1)
+        return bool((moved > _FARTHEST_REFERENCE**2 * self._within(moments, self._centres)).any())
 
     def _run(self, centres: np.ndarray, sums_of: int) -> int:
         n_rows, n_features = self.rows.X.shape
@@ -152,8 +172,13 @@ class Assigner:
             origin = np.median(centres, axis=0)
             offsets = centres - origin
             spread = float(np.abs(offsets).max())
-            if self._centres is None or not 1 / _LARGEST_CHANGE_OF_UNIT < spread * self._scale < _LARGEST_CHANGE_OF_UNIT:
-                exponent = int(np.clip(np.frexp(spread)[1] if np.isfinite(spread) else 0, -_LARGEST_EXPONENT, _LARGEST_EXPONENT))
+            if (
+                self._centres is None
+                or not 1 / _LARGEST_CHANGE_OF_UNIT < spread * self._scale < _LARGEST_CHANGE_OF_UNIT
+            ):
+                exponent = int(
+                    np.clip(np.frexp(spread)[1] if np.isfinite(spread) else 0, -_LARGEST_EXPONENT, _LARGEST_EXPONENT)
+                )
                 self._scale = 2.0**-exponent
                 self._bounds.fill(-np.inf)
                 self._path.fill(0.0)

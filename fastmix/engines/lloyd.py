@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,9 +22,11 @@ class Lloyd:
     ----------
     rows : the data.
     n_clusters : K.
-    tol : converged when the squared distances that the centres moved sum to no more (squared units of the data), or when
-        no label changes.
+    tol : converged when the squared distances that the centres moved sum to no more than tol times the mean variance of the
+        features, or when no label changes.
     n_threads : None for all.
+    unit : the weights of the rows are measured in this; the objective is the inertia by whole weights, or the largest number
+        where it exceeds that.
     assigner : keeps the labels, as of the last step.
     """
 
@@ -31,6 +34,7 @@ class Lloyd:
     n_clusters: int
     tol: float = 0.0
     n_threads: int | None = None
+    unit: float = 1.0
     assigner: Assigner = field(init=False)
     sign: int = -1
     is_monotone: bool = True
@@ -53,7 +57,9 @@ class Lloyd:
         if settled:  # what comes out are the means of the rows, without the rounding of rows that came and went
             assignment = self.assigner.assign(centres, afresh=True)
         moved = self._relocated(assignment, centres, empty) if empty.size else assignment.means
-        return EngineState(parameters=moved, evaluated=centres, objective=assignment.inertia, settled=settled)
+        inertia = assignment.inertia
+        objective = min(inertia * self.unit, sys.float_info.max) if np.isfinite(inertia) else inertia
+        return EngineState(parameters=moved, evaluated=centres, objective=objective, settled=settled)
 
     def _relocated(self, assignment: Assignment, centres: np.ndarray, empty: np.ndarray) -> np.ndarray:
         """Move empty clusters onto the rows farthest from their centres, in order; those rows leave their clusters."""
@@ -85,4 +91,7 @@ class Lloyd:
         return distances
 
     def converged(self, previous: EngineState, state: EngineState) -> bool:
-        return state.settled or float(((state.parameters - state.evaluated) ** 2).sum()) <= self.tol
+        if state.settled or self.tol == 0:
+            return state.settled
+        moved = float(((state.parameters - state.evaluated) ** 2).sum())
+        return moved <= self.tol * self.assigner.mean_variance()

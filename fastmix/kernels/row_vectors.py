@@ -77,7 +77,9 @@ def _load_square(is_whole):
     def load(typing_context, X, row_of, scale, origin, b, d, x):
         def generate(context, builder, signature, arguments):
             source, target = Matrix(context, builder, X, arguments[0]), Matrix(context, builder, x, arguments[6])
-            rows, about = (context.make_array(kind)(context, builder, arguments[n]).data for kind, n in ((row_of, 1), (origin, 3)))
+            rows, about = (
+                context.make_array(kind)(context, builder, arguments[n]).data for kind, n in ((row_of, 1), (origin, 3))
+            )
             factor, b, d = splat(builder, arguments[2], _DOUBLES), arguments[4], arguments[5]
             left = builder.sub(source.row_length, d)
             mask = None if is_whole else _first(builder, left)
@@ -117,9 +119,12 @@ def _add_vectors(typing_context, X, row, reference, k, weight, sums):
         )
         row, k = arguments[1], arguments[3]
         w = splat(builder, arguments[4], _DOUBLES)
+
         def add(d, mask=None):
             # Only the data are read under a mask: a store under a mask keeps the next row's load waiting (12 ns a row).
-            z = builder.fsub(_as_double(builder, _load(builder, source.address(row, d), mask)), _load(builder, about.address(k, d)))
+            z = builder.fsub(
+                _as_double(builder, _load(builder, source.address(row, d), mask)), _load(builder, about.address(k, d))
+            )
             weighted = builder.fmul(w, z)
             first, second = target.address(k, d), target.address(k, builder.add(d, about.row_length))
             _store(builder, builder.fadd(_load(builder, first), weighted), first)
