@@ -17,10 +17,10 @@ _MOST_LANES = 64
 _LEAST_LANES = 8
 _LANE_BYTES = 2 * 1024**2
 
-# Sums about a centre's place of so many passes ago are taken afresh, so that rows that come and go leave no rounding behind;
+# Sums are taken afresh after so many passes, so that rows that come and go leave no rounding behind; and where a centre has
+# moved so far, or so distant a row has left, that the sum of squares falls to less than a share of what it was.
 _PASSES_BETWEEN_SUMS = 32
-# and where a centre has moved by this many times the root mean square distance of its rows.
-_FARTHEST_REFERENCE = 10.0
+_LARGEST_CANCELLATION = 1000.0
 
 # Unit roundoff of float32 and float64.
 _ROUNDING_32 = 2.0**-24
@@ -76,6 +76,7 @@ class Assigner:
         self._padded = -(-n_features // WIDTH) * WIDTH
         self._reference = np.zeros((n_clusters, self._padded))
         self._moments: _Moments | None = None
+        self._largest = np.zeros(n_clusters)  # sums of squares, since sums were last taken afresh
         self._passes_since_sums = 0
         width = 2 * self._padded + WIDTH
         n_tiles = -(-n_rows // TILE)
@@ -95,19 +96,24 @@ class Assigner:
         old = self._moments
         self._moments = None  # an interrupt leaves labels and sums that do not fit: the next pass then begins afresh
         with np.errstate(over="ignore", invalid="ignore"):
-            if afresh or old is None or self._is_stale(old):
-                self._reference[:, : centres.shape[1]] = centres
-                n_changed = self._run(centres, SUM_ALL)
-                self._moments = self._found()
-                self._passes_since_sums = 0
-            else:
+            n_changed = 0
+            moments = None if afresh else old
+            if moments is not None and not self._loses_digits(moments, centres):
                 n_changed = self._run(centres, SUM_CHANGES)
-                self._moments = _Moments(*(then + change for then, change in zip(old, self._found(), strict=True)))
+                moments = _Moments(*(then + change for then, change in zip(moments, self._found(), strict=True)))
                 self._passes_since_sums += 1
+                self._largest = np.maximum(self._largest, moments.second.sum(axis=1))
+            if moments is None or self._loses_digits(moments, centres):
+                self._reference[:, : centres.shape[1]] = centres
+                n_changed += self._run(centres, SUM_ALL)
+                moments = self._found()
+                self._passes_since_sums = 0
+                self._largest = moments.second.sum(axis=1)
+            self._moments = moments
             return Assignment(
-                counts=self._moments.counts,
-                means=self._means(self._moments, centres),
-                inertia=float(self._within(self._moments, centres).sum()),
+                counts=moments.counts,
+                means=self._means(moments, centres),
+                inertia=float(self._within(moments, centres).sum()),
                 n_changed=len(self.labels) if old is None else n_changed,
             )
 
@@ -143,13 +149,11 @@ class Assigner:
         offset = centres - self._about()
         return (moments.second - offset * (2.0 * moments.first - moments.counts[:, None] * offset)).sum(axis=1)
 
-    def _is_stale(self, moments: _Moments) -> bool:
-        """Whether sums about the reference have lost, or may lose, digits."""
-        assert self._centres is not None
+    def _loses_digits(self, moments: _Moments, centres: np.ndarray) -> bool:
+        """Whether sums about the reference are much larger, or once were, than what they say about these centres."""
         if self._passes_since_sums >= _PASSES_BETWEEN_SUMS:
             return True
-        moved = moments.counts * ((self._centres - self._about()) ** 2).sum(axis=1)
-        return bool((moved > _FARTHEST_REFERENCE**2 * self._within(moments, self._centres)).any())
+        return bool((self._largest > _LARGEST_CANCELLATION * self._within(moments, centres)).any())
 
     def _run(self, centres: np.ndarray, sums_of: int) -> int:
         n_rows, n_features = self.rows.X.shape
