@@ -176,7 +176,7 @@ def _new_scratch(n_features):
         aligned(n_features, REST),
         rest_vectors[0],
         rest_vectors[1],
-        np.empty(2 * TILE, np.uint64),
+        np.empty(3 * TILE, np.uint64),
         np.empty(TILE + REST, np.uint64),
         np.empty(MOST_ENTRIES, np.uint64),
         np.empty(MOST_ENTRIES, np.uint32),
@@ -247,7 +247,7 @@ def _assign_lane(centres, rows, first_row, last_row, sums_of, memory, sums):
                 n_entries = _enter_others(first, memory.label[first:last], found[:n_found], scratch)
             n_open += n_found
             first = last
-        if n_open >= TILE or (n_open > 0 and first == last_row):
+        if n_open >= 2 * TILE or (n_open > 0 and first == last_row):
             n_searched = min(n_open, TILE)
             n_new, n_unknown, n_entries = _search_by_product(
                 centres, rows, n_searched, n_entries, scratch, memory, sums_of
