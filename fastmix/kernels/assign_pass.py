@@ -81,7 +81,7 @@ class Scratch(NamedTuple):
     rest_x: np.ndarray  # (D, REST) float64
     rest_best: np.ndarray  # (REST,) float64
     rest_second: np.ndarray
-    open: np.ndarray  # (2 TILE,) uint64: rows that the first sieve let pass
+    open: np.ndarray  # (3 TILE,) uint64: rows that the first sieve let pass
     rest: np.ndarray  # (TILE + REST,) uint64: rows that the second sieve let pass
     entry_row: np.ndarray  # (MOST_ENTRIES,) uint64: what is to be added to the sums
     entry_label: np.ndarray  # (MOST_ENTRIES,) uint32
@@ -93,13 +93,14 @@ def _judge(best, second, norm, rounding, safe):
     """How far the distances to the two nearest centres differ at least; -inf where rounding may have chosen between them.
 
     With s = |c|^2 / 2 - x.c, half the difference of two squared distances is a difference of s; each s is off by at most
-    ``slack``. The distances d1, d2 themselves differ by (d2^2 - d1^2) / (d1 + d2), and d1 + d2 <= sqrt(2 (d1^2 + d2^2)).
+    ``slack``. The distances d1, d2 themselves differ by (d2^2 - d1^2) / (d1 + d2), and d1 + d2 <= sqrt(2 (d1^2 + d2^2));
+    that sum of squares, |x|^2 included, is off by at most 4 ``slack``.
     """
     by_norm, always, in_distance, grown = rounding[0], rounding[1], rounding[2], rounding[3]
     for b in range(best.size):
         slack = by_norm * norm[b] + always
         gap = (second[b] - best[b]) - (slack + slack)
-        reach = np.sqrt(norm[b] + best[b] + second[b] + (slack + slack)) * grown
+        reach = np.sqrt(norm[b] + best[b] + second[b] + (slack + slack + slack + slack)) * grown
         found = gap / reach - in_distance * reach
         safe[b] = found if gap > 0 else _NEVER
 
@@ -247,6 +248,7 @@ def _assign_lane(centres, rows, first_row, last_row, sums_of, memory, sums):
                 n_entries = _enter_others(first, memory.label[first:last], found[:n_found], scratch)
             n_open += n_found
             first = last
+        # A tile behind: rows that were asked for have time to arrive (8 % where a third of the rows is read).
         if n_open >= 2 * TILE or (n_open > 0 and first == last_row):
             n_searched = min(n_open, TILE)
             n_new, n_unknown, n_entries = _search_by_product(
