@@ -16,6 +16,7 @@ from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.kmeans import KMeans
 from fastmix.exceptions import ConvergenceWarning
 from fastmix.families import GaussianFamily, GaussianParameters, Statistics, gaussian_family
+from fastmix.initialize import broad_covariance
 from fastmix.kernels.assign_pass import assign_pass
 from fastmix.kernels.em_pass import ACCUMULATE, LOAD, LOG_JOINT, NORMALISE, em_pass_for
 from fastmix.kernels.tiles import Rows
@@ -51,19 +52,23 @@ class MixtureProblem:
     ----------
     rows : the data.
     parameters : that every iteration begins with.
+    origin : (D,) for arithmetic in float32, relative to it; None for float64.
     """
 
     rows: Rows
     parameters: GaussianParameters
+    origin: np.ndarray | None = None
 
     @classmethod
-    def at_means(cls, X: np.ndarray, means: np.ndarray, covariance_type: str) -> MixtureProblem:
+    def at_means(cls, X: np.ndarray, means: np.ndarray, covariance_type: str, dtype: str) -> MixtureProblem:
         """Equal weights, and the identity for covariances."""
         family = gaussian_family(covariance_type)
         n_components, n_features = means.shape
         covariances = np.asarray(family.from_matrix(np.eye(n_features), n_components))
         weights = np.full(n_components, 1.0 / n_components)
-        return cls(make_rows(X), GaussianParameters(family, weights, means, covariances))
+        rows = make_rows(X)
+        origin = None if dtype == "float64" else broad_covariance(rows, np.random.default_rng(0))[0]
+        return cls(rows, GaussianParameters(family, weights, means, covariances), origin)
 
     def fitted(self, n_threads: int) -> MixtureProblem:
         """The same, from the parameters that a few iterations of a default fit come to."""
@@ -90,17 +95,23 @@ class MixtureProblem:
         return self.parameters.family
 
     @property
-    def kernel(self) -> Any:
-        """The compiled pass."""
-        return em_pass_for(self.family.kernel_class)
+    def dispatcher(self) -> Any:
+        """Numba's own, of the compiled code that works on rows."""
+        return em_pass_for(self.family.kernel_class).lane.dispatcher
 
-    def kernel_types(self) -> list[Any]:
-        """Types among the kernel's arguments that tell this problem's version from others."""
-        return [numba.typeof(self.rows), numba.typeof(self.family.kernel_parameters(self.parameters))]
+    def is_version(self, signature: tuple[Any, ...]) -> bool:
+        """Whether a version of the compiled code is the one for these rows and this arithmetic."""
+        return numba.typeof(self._constants()) == signature[0] and numba.typeof(self.rows.X) == signature[1].types[0]
+
+    def _constants(self) -> Any:
+        """What the kernel reads of the parameters."""
+        if self.origin is None:
+            return self.family.kernel_parameters(self.parameters)
+        return self.family.in_float32(self.parameters, self.origin)[1]
 
     def sweep(self, n_threads: int) -> Statistics:
         """One pass over the rows."""
-        return run_em_pass(self.family, self.parameters, self.rows, n_threads=n_threads)
+        return run_em_pass(self.family, self.parameters, self.rows, origin=self.origin, n_threads=n_threads)
 
     def iterate(self, n_threads: int) -> object:
         """One iteration."""
@@ -116,14 +127,14 @@ class MixtureProblem:
         the M-step.
         """
         family, parameters = self.family, self.parameters
-        run = partial(run_em_pass, family, parameters, n_threads=n_threads)
+        run = partial(run_em_pass, family, parameters, origin=self.origin, n_threads=n_threads)
         statistics = self.sweep(n_threads)
         tasks: dict[str, Callable[[], object]] = {
             "load": partial(run, self.rows, last_phase=LOAD),
             "log-joint": partial(run, self.rows, last_phase=LOG_JOINT),
             "normalise": partial(run, self.rows, last_phase=NORMALISE),
             "accumulate": partial(run, self.rows, last_phase=ACCUMULATE),
-            "constants": partial(family.kernel_parameters, parameters),
+            "constants": self._constants,
             "maximize": partial(family.maximize, statistics, _REG_COVAR),
         }
         n_few, n_more = self._n_rows(_FEW_TILES), self._n_rows(_MORE_TILES)
@@ -154,8 +165,9 @@ class MixtureProblem:
         n_components, n_features = self.parameters.means.shape
         n_statistics = n_components * self.family.n_statistics(n_features)
         n_shared = self.family.n_shared(n_features, n_components)
-        longest_tile = self.family.longest_tile(n_features)
-        tiles = layout(len(self.rows.X), n_features, n_components, n_statistics + n_shared, longest_tile)
+        itemsize = 8 if self.origin is None else 4
+        longest_tile = self.family.longest_tile(n_features, itemsize)
+        tiles = layout(len(self.rows.X), n_features, n_components, n_statistics + n_shared, longest_tile, itemsize)
         return tiles_a_lane * tiles.tile_size * (len(tiles.lane_starts) - 1)
 
 
@@ -192,13 +204,13 @@ class KMeansProblem:
         return replace(self, rows=self.rows._replace(X=self.rows.X[:1]), labels=self.labels[:1])
 
     @property
-    def kernel(self) -> Any:
-        """The compiled pass."""
-        return assign_pass()
+    def dispatcher(self) -> Any:
+        """Numba's own, of the compiled pass."""
+        return assign_pass().dispatcher
 
-    def kernel_types(self) -> list[Any]:
-        """Types among the kernel's arguments that tell this problem's version from others."""
-        return [numba.typeof(self.rows)]
+    def is_version(self, signature: tuple[Any, ...]) -> bool:
+        """Whether a version of the compiled code is the one for these rows."""
+        return numba.typeof(self.rows) in signature
 
     def sweep(self, n_threads: int) -> Assignment:
         """One pass over the rows."""
@@ -220,8 +232,8 @@ class KMeansProblem:
 Problem = MixtureProblem | KMeansProblem
 
 
-def make_problem(model: str, X: np.ndarray, means: np.ndarray) -> Problem:
-    """Iterations of a covariance type or "kmeans" over checked rows, from means (K, D)."""
+def make_problem(model: str, X: np.ndarray, means: np.ndarray, dtype: str) -> Problem:
+    """Iterations of a covariance type or "kmeans" over checked rows, from means (K, D), in arithmetic of a dtype."""
     if model == "kmeans":
         return KMeansProblem.at_means(X, means)
-    return MixtureProblem.at_means(X, means, model)
+    return MixtureProblem.at_means(X, means, model, dtype)
