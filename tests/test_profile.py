@@ -105,13 +105,22 @@ def test_operations_of_what_has_no_name():
 
 def test_phases_are_differences(monkeypatch):
     problem = problems.make_problem("diag", np.zeros((200_000, 8)), np.arange(16.0).reshape(2, 8), "float64")
-    few, more = problem._n_rows(2), problem._n_rows(6)
-    assert more == 3 * few < 200_000
+    tiles = problem._layout()
+    few, more = (n * tiles.tile_size * (len(tiles.lane_starts) - 1) for n in (2, 6))
+    hot = tiles.tile_size * (256 * 1024 // (64 * tiles.tile_size))
+    assert hot < more < 200_000
     fixed, constants = 1e-3, 2e-4
     times = {
-        "load": 5e-3, "log-joint": 9e-3, "normalise": 1.2e-2, "accumulate": 2e-2, "constants": constants, "maximize": 4e-4,
-        "few": fixed + few * 1e-9, "more": fixed + more * 1e-9,
-    }  # fmt: skip
+        "hot load": 1e-5,
+        "hot log-joint": 1e-5 + hot * 2e-8,
+        "log-joint": 9e-3,
+        "normalise": 1.2e-2,
+        "accumulate": 2e-2,
+        "constants": constants,
+        "maximize": 4e-4,
+        "few": fixed + few * 1e-9,
+        "more": fixed + more * 1e-9,
+    }
     asked = []
     monkeypatch.setattr(problems, "best_times", lambda tasks, _: asked.extend(tasks) or times)
     operations = count_operations("diag", 200_000, 8, 2)
@@ -130,10 +139,13 @@ def test_phases_are_differences(monkeypatch):
 
 def test_a_disturbed_measurement_takes_nothing_from_other_phases(monkeypatch):
     problem = problems.make_problem("diag", np.zeros((1000, 8)), np.zeros((2, 8)), "float64")
-    times = {"load": 7.0, "log-joint": 2.0, "normalise": 3.0, "accumulate": 4.0, "constants": 0.0, "maximize": 1.0}
+    times = {
+        "hot load": 1.0, "hot log-joint": 2.5, "log-joint": 7.0, "normalise": 3.0, "accumulate": 4.0, "constants": 0.0,
+        "maximize": 1.0,
+    }  # fmt: skip
     monkeypatch.setattr(problems, "best_times", lambda tasks, _: {name: times[name] for name in tasks})
     phases = problem.phases(count_operations("diag", 1000, 8, 2), 1, None)
-    assert [phase.seconds for phase in phases] == [2.0, 0.0, 1.0, 1.0, 0.0, 1.0]
+    assert [phase.seconds for phase in phases] == [1.5, 1.5, 0.0, 1.0, 0.0, 1.0]
 
 
 # The whole
