@@ -150,6 +150,11 @@ class LaneFunction:
         self._addresses: dict[Any, int] = {}
 
     @property
+    def dispatcher(self) -> Any:
+        """What Numba makes of the function: its versions, and where each came from."""
+        return self._dispatcher
+
+    @property
     def signatures(self) -> list[Any]:
         """The argument types it was compiled for, or loaded from the cache."""
         return self._dispatcher.signatures

@@ -104,14 +104,23 @@ def test_operations_of_what_has_no_name():
 
 
 def test_phases_are_differences(monkeypatch):
-    problem = problems.make_problem("diag", np.zeros((200_000, 8)), np.arange(16.0).reshape(2, 8))
-    few, more = problem._n_rows(2), problem._n_rows(6)
-    assert more == 3 * few < 200_000
+    problem = problems.make_problem("diag", np.zeros((200_000, 8)), np.arange(16.0).reshape(2, 8), "float64")
+    tiles = problem._layout()
+    few, more = (n * tiles.tile_size * (len(tiles.lane_starts) - 1) for n in (2, 6))
+    hot = tiles.tile_size * (256 * 1024 // (64 * tiles.tile_size))
+    assert hot < more < 200_000
     fixed, constants = 1e-3, 2e-4
     times = {
-        "load": 5e-3, "log-joint": 9e-3, "normalise": 1.2e-2, "accumulate": 2e-2, "constants": constants, "maximize": 4e-4,
-        "few": fixed + few * 1e-9, "more": fixed + more * 1e-9,
-    }  # fmt: skip
+        "hot load": 1e-5,
+        "hot log-joint": 1e-5 + hot * 2e-8,
+        "log-joint": 9e-3,
+        "normalise": 1.2e-2,
+        "accumulate": 2e-2,
+        "constants": constants,
+        "maximize": 4e-4,
+        "few": fixed + few * 1e-9,
+        "more": fixed + more * 1e-9,
+    }
     asked = []
     monkeypatch.setattr(problems, "best_times", lambda tasks, _: asked.extend(tasks) or times)
     operations = count_operations("diag", 200_000, 8, 2)
@@ -129,11 +138,14 @@ def test_phases_are_differences(monkeypatch):
 
 
 def test_a_disturbed_measurement_takes_nothing_from_other_phases(monkeypatch):
-    problem = problems.make_problem("diag", np.zeros((1000, 8)), np.zeros((2, 8)))
-    times = {"load": 7.0, "log-joint": 2.0, "normalise": 3.0, "accumulate": 4.0, "constants": 0.0, "maximize": 1.0}
+    problem = problems.make_problem("diag", np.zeros((1000, 8)), np.zeros((2, 8)), "float64")
+    times = {
+        "hot load": 1.0, "hot log-joint": 2.5, "log-joint": 7.0, "normalise": 3.0, "accumulate": 4.0, "constants": 0.0,
+        "maximize": 1.0,
+    }  # fmt: skip
     monkeypatch.setattr(problems, "best_times", lambda tasks, _: {name: times[name] for name in tasks})
     phases = problem.phases(count_operations("diag", 1000, 8, 2), 1, None)
-    assert [phase.seconds for phase in phases] == [2.0, 0.0, 1.0, 1.0, 0.0, 1.0]
+    assert [phase.seconds for phase in phases] == [1.5, 1.5, 0.0, 1.0, 0.0, 1.0]
 
 
 # The whole
@@ -176,6 +188,16 @@ def test_a_profile_of_given_rows():
     assert found.scaling[0].speed_up == 1
 
 
+def test_a_profile_of_float32_arithmetic():
+    found = fastmix.profile(
+        n_rows=2000, n_features=3, n_components=2, covariance_type="diag", dtype="float32", quick=True, n_threads=1
+    )
+    assert (found.data_dtype, found.dtype) == ("float64", "float32")
+    assert "float32 arithmetic, float64 data" in str(found)
+    kinds = {dtype for dtype, _ in found.machine_code.instructions}
+    assert "float32" in kinds or not kinds  # a processor may have no fused multiply-adds
+
+
 def test_a_profile_of_k_means():
     for found in (
         fastmix.profile(model="kmeans", n_rows=2000, n_components=5, quick=True, n_threads=1, data_dtype="float32"),
@@ -195,7 +217,8 @@ def test_a_profile_of_k_means():
         ({"n_components": 0}, "n_components must be an integer of at least 1; got 0"),
         ({"n_rows": 15}, "n_rows must be an integer of at least 16; got 15"),
         ({"n_features": 0.5}, "n_features must be an integer of at least 1; got 0.5"),
-        ({"dtype": "int8"}, "dtype must be one of 'float64'.*'int8'"),
+        ({"dtype": "int8"}, "dtype must be one of 'float64', 'float32'; got 'int8'"),
+        ({"dtype": "float32", "model": "kmeans"}, "K-means is computed in float64; leave dtype out"),
         ({"data_dtype": "int8"}, "data_dtype must be one of 'float64', 'float32'; got 'int8'"),
         ({"n_threads": 0}, "n_threads must be an integer of at least 1; got 0"),
         ({"X": [[1.0], [2.0]], "n_rows": 5}, "n_rows is 5, but X has its own"),

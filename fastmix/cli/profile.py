@@ -31,7 +31,7 @@ def add_parser(subparsers: shared.Subparsers) -> None:
     parser.add_argument("--covariance", choices=_COVARIANCES, help="(default: full)")
     parser.add_argument("--kmeans", action="store_true", help="profile K-means instead of a Gaussian mixture")
     parser.add_argument(
-        "--dtype", choices=("float64",), default="float64", help="of the arithmetic (default: %(default)s)"
+        "--dtype", choices=("float64", "float32"), default="float64", help="of the arithmetic (default: %(default)s)"
     )
     parser.add_argument("--data-dtype", choices=("float64", "float32"), help="of the rows to draw (default: float64)")
     shared.add_threads(parser)

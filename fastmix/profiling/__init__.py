@@ -47,8 +47,8 @@ def profile(
         As for ``GaussianMixture``; not together with K-means, which has none.
     data_dtype : {"float64", "float32"}, default "float64"
         Of drawn data; not together with X.
-    dtype : {"float64"}, default "float64"
-        Of the arithmetic.
+    dtype : {"float64", "float32"}, default "float64"
+        Of the arithmetic; K-means knows float64 only.
     n_threads : int, optional
         None for all; at most what Numba was started with.
     quick : bool, default False

@@ -11,11 +11,12 @@ from typing import Any
 import numba
 import numpy as np
 
-from fastmix.engines.passes import Assignment, layout, make_rows, run_assign_pass, run_em_pass
+from fastmix.engines.passes import Assignment, Layout, layout, make_rows, run_assign_pass, run_em_pass
 from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.kmeans import KMeans
 from fastmix.exceptions import ConvergenceWarning
 from fastmix.families import GaussianFamily, GaussianParameters, Statistics, gaussian_family
+from fastmix.initialize import broad_covariance
 from fastmix.kernels.assign_pass import assign_pass
 from fastmix.kernels.em_pass import ACCUMULATE, LOAD, LOG_JOINT, NORMALISE, em_pass_for
 from fastmix.kernels.tiles import Rows
@@ -28,6 +29,8 @@ from fastmix.profiling.timing import Effort, best_times
 _REG_COVAR = 1e-6
 # What a pass costs whatever its rows follows from passes over so many tiles a lane: both small enough to stay in cache.
 _FEW_TILES, _MORE_TILES = 2, 6
+# Rows of so many bytes a thread stay in a core's second-level cache, beside a tile's scratch.
+_HOT_BYTES = 256 * 1024
 # Of drawn data: so near to each other, in standard deviations, that many components share each row.
 _SEPARATION = 4.0
 # Data that are given are profiled after a few iterations: a start has harder clusters, or softer.
@@ -51,19 +54,23 @@ class MixtureProblem:
     ----------
     rows : the data.
     parameters : that every iteration begins with.
+    origin : (D,) for arithmetic in float32, relative to it; None for float64.
     """
 
     rows: Rows
     parameters: GaussianParameters
+    origin: np.ndarray | None = None
 
     @classmethod
-    def at_means(cls, X: np.ndarray, means: np.ndarray, covariance_type: str) -> MixtureProblem:
+    def at_means(cls, X: np.ndarray, means: np.ndarray, covariance_type: str, dtype: str) -> MixtureProblem:
         """Equal weights, and the identity for covariances."""
         family = gaussian_family(covariance_type)
         n_components, n_features = means.shape
         covariances = np.asarray(family.from_matrix(np.eye(n_features), n_components))
         weights = np.full(n_components, 1.0 / n_components)
-        return cls(make_rows(X), GaussianParameters(family, weights, means, covariances))
+        rows = make_rows(X)
+        origin = None if dtype == "float64" else broad_covariance(rows, np.random.default_rng(0))[0]
+        return cls(rows, GaussianParameters(family, weights, means, covariances), origin)
 
     def fitted(self, n_threads: int) -> MixtureProblem:
         """The same, from the parameters that a few iterations of a default fit come to."""
@@ -83,24 +90,35 @@ class MixtureProblem:
 
     def first_row(self) -> MixtureProblem:
         """The same, with a single row."""
-        return replace(self, rows=self.rows._replace(X=self.rows.X[:1]))
+        return self._first_rows(1)
+
+    def _first_rows(self, n_rows: int) -> MixtureProblem:
+        return replace(self, rows=self.rows._replace(X=self.rows.X[:n_rows]))
 
     @property
     def family(self) -> GaussianFamily:
         return self.parameters.family
 
     @property
-    def kernel(self) -> Any:
-        """The compiled pass."""
-        return em_pass_for(self.family.kernel_class)
+    def dispatcher(self) -> Any:
+        """Numba's own, of the compiled code that works on rows."""
+        return em_pass_for(self.family.kernel_class).lane.dispatcher
 
-    def kernel_types(self) -> list[Any]:
-        """Types among the kernel's arguments that tell this problem's version from others."""
-        return [numba.typeof(self.rows), numba.typeof(self.family.kernel_parameters(self.parameters))]
+    def is_version(self, signature: tuple[Any, ...]) -> bool:
+        """Whether a version of the compiled code is the one for these rows and this arithmetic."""
+        return numba.typeof(self._constants()) == signature[0] and numba.typeof(self.rows.X) == signature[1].types[0]
 
-    def sweep(self, n_threads: int) -> Statistics:
+    def _constants(self) -> Any:
+        """What the kernel reads of the parameters."""
+        if self.origin is None:
+            return self.family.kernel_parameters(self.parameters)
+        return self.family.in_float32(self.parameters, self.origin)[1]
+
+    def sweep(self, n_threads: int, last_phase: int = ACCUMULATE) -> Statistics:
         """One pass over the rows."""
-        return run_em_pass(self.family, self.parameters, self.rows, n_threads=n_threads)
+        return run_em_pass(
+            self.family, self.parameters, self.rows, origin=self.origin, last_phase=last_phase, n_threads=n_threads
+        )
 
     def iterate(self, n_threads: int) -> object:
         """One iteration."""
@@ -109,54 +127,62 @@ class MixtureProblem:
     def phases(self, operations: Operations, n_threads: int, effort: Effort) -> tuple[Phase, ...]:
         """The phases of an iteration; their times sum up to its.
 
-        The pass is stopped after each of its phases; a phase's time is what stopping after it takes longer than
-        stopping before it. "reduce" is what a pass costs whatever its rows: room for the lanes' statistics, waking
-        the threads, adding the lanes up. It is where the line through the times of loading few rows and of loading three
-        times as many meets no rows; with less data than that it stays in "load". Making the kernels' constants belongs to
-        the M-step.
+        The pass is stopped after each of its phases. "normalise" and "accumulate" are what stopping after them takes longer
+        than stopping before. The log-joint fetches the next tile's rows meanwhile, so it is timed over few rows, which
+        are in cache, and "load" is what loading adds to both: less than it would take alone. "reduce" is what a pass costs
+        whatever its rows: room for the lanes' statistics, waking the threads, adding the lanes up. It is where the line
+        through the times of loading few rows and of loading three times as many meets no rows; with less data than that
+        it stays in "load". Making the kernels' constants belongs to the M-step.
         """
-        family, parameters = self.family, self.parameters
-        run = partial(run_em_pass, family, parameters, n_threads=n_threads)
         statistics = self.sweep(n_threads)
+        tiles = self._layout()
+        n_rows, n_lanes = len(self.rows.X), len(tiles.lane_starts) - 1
+        in_cache = _HOT_BYTES // (self.rows.X[:1].nbytes * tiles.tile_size)
+        n_hot = min(n_rows, tiles.tile_size * n_threads * max(1, in_cache))
+        hot = self._first_rows(n_hot)
         tasks: dict[str, Callable[[], object]] = {
-            "load": partial(run, self.rows, last_phase=LOAD),
-            "log-joint": partial(run, self.rows, last_phase=LOG_JOINT),
-            "normalise": partial(run, self.rows, last_phase=NORMALISE),
-            "accumulate": partial(run, self.rows, last_phase=ACCUMULATE),
-            "constants": partial(family.kernel_parameters, parameters),
-            "maximize": partial(family.maximize, statistics, _REG_COVAR),
+            "hot load": partial(hot.sweep, n_threads, LOAD),
+            "hot log-joint": partial(hot.sweep, n_threads, LOG_JOINT),
+            "log-joint": partial(self.sweep, n_threads, LOG_JOINT),
+            "normalise": partial(self.sweep, n_threads, NORMALISE),
+            "accumulate": partial(self.sweep, n_threads, ACCUMULATE),
+            "constants": self._constants,
+            "maximize": partial(self.family.maximize, statistics, _REG_COVAR),
         }
-        n_few, n_more = self._n_rows(_FEW_TILES), self._n_rows(_MORE_TILES)
-        separable = n_more <= len(self.rows.X)
+        n_few, n_more = (tiles_a_lane * n_lanes * tiles.tile_size for tiles_a_lane in (_FEW_TILES, _MORE_TILES))
+        separable = n_more <= n_rows
         if separable:
-            for name, n in (("few", n_few), ("more", n_more)):
-                tasks[name] = partial(run, self.rows._replace(X=self.rows.X[:n]), last_phase=LOAD)
+            tasks["few"] = partial(self._first_rows(n_few).sweep, n_threads, LOAD)
+            tasks["more"] = partial(self._first_rows(n_more).sweep, n_threads, LOAD)
         best = best_times(tasks, effort)
         # A disturbance only ever adds: a pass takes no longer than one that goes on further was seen to take.
-        seen = [best[name] for name in ("load", "log-joint", "normalise", "accumulate")]
+        seen = [best[name] for name in ("log-joint", "normalise", "accumulate")]
         ends = np.minimum.accumulate(seen[::-1])[::-1].tolist()
-        constants = min(best["constants"], ends[0])
+        log_joint = min(max(0.0, best["hot log-joint"] - best["hot load"]) * n_rows / n_hot, ends[0])
+        rest = ends[0] - log_joint
+        constants = min(best["constants"], rest)
         reduce = 0.0
         if separable:
+            # few = fixed + rate * n_few and more = fixed + rate * n_more, with the constants in both of them.
             fixed = (n_more * best["few"] - n_few * best["more"]) / (n_more - n_few)
-            reduce = min(max(0.0, fixed - constants), ends[0] - constants)
+            reduce = min(max(0.0, fixed - constants), rest - constants)
         return (
-            Phase("load", ends[0] - constants - reduce, bytes=float(self.rows.X.nbytes)),
-            Phase("log-joint", ends[1] - ends[0], operations.log_joint),
-            Phase("normalise", ends[2] - ends[1]),
-            Phase("accumulate", ends[3] - ends[2], operations.accumulate),
+            Phase("load", rest - constants - reduce, bytes=float(self.rows.X.nbytes)),
+            Phase("log-joint", log_joint, operations.log_joint),
+            Phase("normalise", ends[1] - ends[0]),
+            Phase("accumulate", ends[2] - ends[1], operations.accumulate),
             Phase("reduce", reduce),
             Phase("M-step", best["maximize"] + constants),
         )
 
-    def _n_rows(self, tiles_a_lane: int) -> int:
-        """How many rows make so many tiles for each of the lanes that all rows have."""
+    def _layout(self) -> Layout:
+        """Tiles and lanes of a pass."""
         n_components, n_features = self.parameters.means.shape
         n_statistics = n_components * self.family.n_statistics(n_features)
         n_shared = self.family.n_shared(n_features, n_components)
-        longest_tile = self.family.longest_tile(n_features)
-        tiles = layout(len(self.rows.X), n_features, n_components, n_statistics + n_shared, longest_tile)
-        return tiles_a_lane * tiles.tile_size * (len(tiles.lane_starts) - 1)
+        itemsize = 8 if self.origin is None else 4
+        longest_tile = self.family.longest_tile(n_features, itemsize)
+        return layout(len(self.rows.X), n_features, n_components, n_statistics + n_shared, longest_tile, itemsize)
 
 
 @dataclass(frozen=True)
@@ -192,13 +218,13 @@ class KMeansProblem:
         return replace(self, rows=self.rows._replace(X=self.rows.X[:1]), labels=self.labels[:1])
 
     @property
-    def kernel(self) -> Any:
-        """The compiled pass."""
-        return assign_pass()
+    def dispatcher(self) -> Any:
+        """Numba's own, of the compiled pass."""
+        return assign_pass().dispatcher
 
-    def kernel_types(self) -> list[Any]:
-        """Types among the kernel's arguments that tell this problem's version from others."""
-        return [numba.typeof(self.rows)]
+    def is_version(self, signature: tuple[Any, ...]) -> bool:
+        """Whether a version of the compiled code is the one for these rows."""
+        return numba.typeof(self.rows) in signature
 
     def sweep(self, n_threads: int) -> Assignment:
         """One pass over the rows."""
@@ -220,8 +246,8 @@ class KMeansProblem:
 Problem = MixtureProblem | KMeansProblem
 
 
-def make_problem(model: str, X: np.ndarray, means: np.ndarray) -> Problem:
-    """Iterations of a covariance type or "kmeans" over checked rows, from means (K, D)."""
+def make_problem(model: str, X: np.ndarray, means: np.ndarray, dtype: str) -> Problem:
+    """Iterations of a covariance type or "kmeans" over checked rows, from means (K, D), in arithmetic of a dtype."""
     if model == "kmeans":
         return KMeansProblem.at_means(X, means)
-    return MixtureProblem.at_means(X, means, model)
+    return MixtureProblem.at_means(X, means, model, dtype)
