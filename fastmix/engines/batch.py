@@ -25,7 +25,7 @@ class BatchEM:
     tol : converged when the mean log-likelihood a row changes by less.
     reg_covar : added to variances in the M-step.
     n_threads : None for all.
-    origin : (D,), in the midst of the data: passes are computed in float32, relative to it. None: in float64.
+    dtype : "float64" or "float32", what log-densities and responsibilities are computed in.
     """
 
     family: Family
@@ -33,13 +33,13 @@ class BatchEM:
     tol: float = 1e-3
     reg_covar: float = 0.0
     n_threads: int | None = None
-    origin: np.ndarray | None = None
+    dtype: str = "float64"
     sign: int = 1
 
     @property
     def is_monotone(self) -> bool:
         """With a floor under the variances the M-step does not quite maximise the likelihood, and float32 rounds."""
-        return self.reg_covar == 0 and self.origin is None
+        return self.reg_covar == 0 and self.dtype == "float64"
 
     @property
     def n_rows(self) -> int:
@@ -49,8 +49,8 @@ class BatchEM:
         return EngineState(parameters, evaluated=parameters, objective=-np.inf)
 
     def step(self, state: EngineState) -> EngineState:
-        statistics = run_em_pass(self.family, state.parameters, self.rows, origin=self.origin, n_threads=self.n_threads)
-        out_of_reach = LOG_ZERO if self.origin is None else LOG_ZERO_32
+        statistics = run_em_pass(self.family, state.parameters, self.rows, dtype=self.dtype, n_threads=self.n_threads)
+        out_of_reach = LOG_ZERO if self.dtype == "float64" else LOG_ZERO_32
         if statistics.log_likelihood <= out_of_reach / 2:  # a row that no component reaches
             return EngineState(state.parameters, evaluated=state.parameters, objective=-np.inf)
         return EngineState(

@@ -114,24 +114,23 @@ def run_em_pass(
     schedule: Schedule = EVERYTHING,
     *,
     hard: bool = False,
-    origin: np.ndarray | None = None,
+    dtype: str = "float64",
     last_phase: int = ACCUMULATE,
     n_threads: int | None = None,
 ) -> Statistics:
     """One E-step and accumulation over all rows of the schedule; ``hard`` gives each row to one component whole.
 
-    With an ``origin`` (D,) in the midst of the data, log-densities and responsibilities are computed in float32, relative to
-    it; statistics are float64 still. An earlier ``last_phase`` (see ``fastmix.kernels.em_pass``) is for timing: the
-    statistics are then incomplete.
+    With ``dtype`` "float32" log-densities and responsibilities are computed in that, statistics are float64 still. An earlier
+    ``last_phase`` (see ``fastmix.kernels.em_pass``) is for timing: the statistics are then incomplete.
     """
     n_rows, n_features = rows.X.shape
     n_components = len(parameters.weights)
     n_statistics = family.n_statistics(n_features)
     n_shared = family.n_shared(n_features, n_components)
-    if origin is None:
+    if dtype == "float64":
         constants = family.kernel_parameters(parameters)
     else:
-        parameters, constants = family.in_float32(parameters, origin)
+        parameters, constants, origin = family.in_float32(parameters)
         rows = rows._replace(origin=origin, like=np.empty(0, np.float32))
     itemsize = rows.like.itemsize
     tile_size, lane_starts = layout(

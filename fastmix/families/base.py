@@ -76,9 +76,12 @@ class Family(ABC):
     def kernel_parameters(self, parameters: Any) -> Any:
         """The constants that the kernels read, an instance of ``kernel_class``."""
 
-    def in_float32(self, parameters: Any, origin: np.ndarray) -> tuple[Any, Any]:
-        """(Parameters that float32 can say relative to ``origin`` (D,), kernel parameters in float32), for a family that
-        has them."""
+    def in_float32(self, parameters: Any) -> tuple[Any, Any, np.ndarray]:
+        """(Parameters as float32 can say them, kernel parameters in float32, the origin (D,) that both are relative to).
+
+        For a family that computes in float32. Moments are about the means that the kernel used, so statistics have to be
+        centred at the parameters returned.
+        """
         raise ValueError(f"the family {self.name!r} is computed in float64 only")
 
     @abstractmethod

@@ -130,16 +130,14 @@ class GaussianFamily(Family):
         n_features = parameters.means.shape[1]
         return log_weights(parameters.weights) - 0.5 * (n_features * LOG_2PI + self.log_determinants(parameters))
 
-    def in_float32(self, parameters: GaussianParameters, origin: np.ndarray) -> tuple[GaussianParameters, Any]:
-        """(``parameters`` with means that float32 can say relative to ``origin`` (D,), kernel parameters in float32).
-
-        Moments are about the means that the kernel used, so these are what statistics have to be centred at.
-        """
+    def in_float32(self, parameters: GaussianParameters) -> tuple[GaussianParameters, Any, np.ndarray]:
+        """See ``Family.in_float32``; the origin is the mean of the mixture."""
+        origin = np.einsum("k,kd->d", parameters.weights, parameters.means)  # not BLAS: it may sum in another order
         relative = (parameters.means - origin).astype(np.float32).astype(np.float64)
         kernel = self.kernel_parameters(_with_means(parameters, relative))
         fields = kernel._asdict().items()
         single = {name: field if name == "log_constants" else field.astype(np.float32) for name, field in fields}
-        return _with_means(parameters, origin + relative), type(kernel)(**single)
+        return _with_means(parameters, origin + relative), type(kernel)(**single), origin
 
     def _recentred(self, statistics: Statistics, centre: GaussianParameters):
         """(statistics with first moments about the new means, shifts (K, D) of the means, previous first moments)."""

@@ -17,7 +17,6 @@ from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.kmeans import KMeans
 from fastmix.exceptions import ConvergenceWarning
 from fastmix.families import GaussianFamily, GaussianParameters, Statistics, gaussian_family
-from fastmix.initialize import broad_covariance
 from fastmix.kernels.assign_pass import assign_pass
 from fastmix.kernels.em_pass import ACCUMULATE, LOAD, LOG_JOINT, NORMALISE, em_pass_for
 from fastmix.kernels.tiles import Rows
@@ -55,12 +54,12 @@ class MixtureProblem:
     ----------
     rows : the data.
     parameters : that every iteration begins with.
-    origin : (D,) for arithmetic in float32, relative to it; None for float64.
+    dtype : "float64" or "float32", of the arithmetic.
     """
 
     rows: Rows
     parameters: GaussianParameters
-    origin: np.ndarray | None = None
+    dtype: str = "float64"
 
     @classmethod
     def at_means(cls, X: np.ndarray, means: np.ndarray, covariance_type: str, dtype: str) -> MixtureProblem:
@@ -70,8 +69,7 @@ class MixtureProblem:
         covariances = np.asarray(family.from_matrix(np.eye(n_features), n_components))
         weights = np.full(n_components, 1.0 / n_components)
         rows = make_rows(X)
-        origin = None if dtype == "float64" else broad_covariance(rows, np.random.default_rng(0))[0]
-        return cls(rows, GaussianParameters(family, weights, means, covariances), origin)
+        return cls(rows, GaussianParameters(family, weights, means, covariances), dtype)
 
     def fitted(self, n_threads: int) -> MixtureProblem:
         """The same, from the parameters that a few iterations of a default fit come to."""
@@ -111,14 +109,14 @@ class MixtureProblem:
 
     def _constants(self) -> Any:
         """What the kernel reads of the parameters."""
-        if self.origin is None:
+        if self.dtype == "float64":
             return self.family.kernel_parameters(self.parameters)
-        return self.family.in_float32(self.parameters, self.origin)[1]
+        return self.family.in_float32(self.parameters)[1]
 
     def sweep(self, n_threads: int, last_phase: int = ACCUMULATE) -> Statistics:
         """One pass over the rows."""
         return run_em_pass(
-            self.family, self.parameters, self.rows, origin=self.origin, last_phase=last_phase, n_threads=n_threads
+            self.family, self.parameters, self.rows, dtype=self.dtype, last_phase=last_phase, n_threads=n_threads
         )
 
     def iterate(self, n_threads: int) -> object:
@@ -181,7 +179,7 @@ class MixtureProblem:
         n_components, n_features = self.parameters.means.shape
         n_statistics = n_components * self.family.n_statistics(n_features)
         n_shared = self.family.n_shared(n_features, n_components)
-        itemsize = 8 if self.origin is None else 4
+        itemsize = np.dtype(self.dtype).itemsize
         longest_tile = self.family.longest_tile(n_features, itemsize)
         return layout(len(self.rows.X), n_features, n_components, n_statistics + n_shared, longest_tile, itemsize)
 

@@ -17,10 +17,10 @@ from fastmix.profiling.problems import Problem, draw, make_problem
 from fastmix.profiling.report import Compilation, Phase, ProfileReport, Scaling
 from fastmix.profiling.timing import FULL, QUICK, Effort, best_times, core_share
 from fastmix.threads import must_run_serially, thread_count
-from fastmix.validation import as_rows, check_choice, check_integer
+from fastmix.validation import DTYPES, as_rows, check_choice, check_integer
 
 MODELS = ("mixture", "kmeans")
-DTYPES = ("float64", "float32")
+
 
 _DEFAULT_ROWS, _DEFAULT_FEATURES = 1_000_000, 8
 
