@@ -15,9 +15,10 @@ from fastmix.estimators.concerns import concerns
 from fastmix.estimators.stored import ModelFields
 from fastmix.exceptions import CollapsedError, ConvergenceWarning
 from fastmix.families import GaussianParameters, gaussian_family
-from fastmix.initialize import INIT_METHODS, Start, generators
+from fastmix.initialize import INIT_METHODS, Start
 from fastmix.parameters import gaussian
 from fastmix.progress import with_progress
+from fastmix.seeding import generators
 from fastmix.validation import (
     as_weights,
     check_choice,
