@@ -24,7 +24,9 @@ _LEAST_ROWS, _MOST_ROWS = 4000, 10_000
 _ROWS_PER_COMPONENT = 250
 _ROWS_PER_COMPONENT_AND_FEATURE = 5
 _MOST_BLOCKS = 8
+_SEEDINGS = 3  # runs of k-means++ for each run that goes on
 _AGAIN = 3  # so many of the runs go on
+_CLEARLY = 2e-3  # nats a row
 _TRIAL = 4  # iterations after which two ways of going on are compared
 _SEEDED_PER_COMPONENT = 50  # rows that k-means++ looks at
 
@@ -53,15 +55,20 @@ class Plan(NamedTuple):
         return by_runs * few + (self.k_means_on + 1 + self.em_on) * block
 
 
+# From the one that small data can afford down to K-means alone.
+_PLANS = (
+    Plan(n_runs=8, em=10),
+    Plan(n_runs=8),
+    Plan(n_runs=6, em_on=24),
+    Plan(n_runs=4, em_on=16),
+    Plan(n_runs=2, em_on=8),
+    Plan(n_runs=1, em=0, k_means_on=0, em_on=4),
+)
+
+
 def affordable(n_rows: float, few: int, block: int) -> Plan:
-    """The largest plan that visits at most so many rows, as far as one run without EM goes."""
-    plan = Plan()
-    while plan.n_rows(few, block) > n_rows and plan.n_runs > 1:
-        # Runs are worth more than settling: first the one, then the other gives way, step by step.
-        plan = plan._replace(n_runs=plan.n_runs - 1, em_on=max(1, plan.em_on - 4))
-    if plan.n_rows(few, block) > n_rows:
-        plan = Plan(n_runs=1, k_means=3, em=0, k_means_on=0, em_on=0)
-    return plan
+    """The largest plan that visits at most so many rows, or the smallest there is."""
+    return next((plan for plan in _PLANS if plan.n_rows(few, block) <= n_rows), _PLANS[-1])
 
 
 class Metric(NamedTuple):
@@ -185,8 +192,8 @@ class Search:
             from_k_means = self._em(
                 self.clusters.parameters(self.blocks[-1], means, metric.covariances), len(trial), trial
             )
-            better = max(from_em, from_k_means, key=lambda run: run[0])[1]
-            return self._em(better, rest, self.blocks)[1]
+            better = from_em if from_em[0] > from_k_means[0] + _CLEARLY else from_k_means
+            return self._em(better[1], rest, self.blocks)[1]
         except CollapsedError:
             return parameters
 
@@ -205,10 +212,18 @@ class Search:
             # einsum, not BLAS: its order of summation depends on nothing but the shapes
             coordinates = np.einsum("nd,de->ne", X - self.mean, metric.transform)
             mine = len(range(index, n_runs, len(known)))
-            chosen, distinct = k_means_plus_plus_runs(
-                coordinates, weights, n_components, mine, self.generator, self.clusters.n_threads
+            chosen, distinct, potential = k_means_plus_plus_runs(
+                coordinates,
+                weights,
+                n_components,
+                mine * _SEEDINGS if n_runs > 1 else 1,
+                self.generator,
+                self.clusters.n_threads,
             )
-            seeded += [(metric, X[each]) for each in chosen]
+            # Half of them by potential, which tells where clusters are round and apart; the others as they were drawn.
+            best = np.argsort(potential, kind="stable")[: -(-mine // 2)]
+            others = np.setdiff1d(np.arange(len(chosen)), best)[: mine // 2]
+            seeded += [(metric, X[chosen[each]]) for each in (*best, *others)]
             n_distinct = max(n_distinct, int(distinct.max()))
         if n_distinct < n_components:
             warnings.warn(

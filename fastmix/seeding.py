@@ -63,8 +63,8 @@ def k_means_plus_plus_runs(
     n_runs: int,
     generator: np.random.Generator,
     n_threads: int | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """``k_means_plus_plus`` several times over: chosen (R, K), n_distinct (R,)."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """``k_means_plus_plus`` several times over: chosen (R, K), n_distinct (R,), sums of squared distances (R,)."""
     n_rows, n_features = X.shape
     n_tiles = -(-n_rows // _TILE)
     tiles = np.zeros((n_tiles * _TILE, n_features))
@@ -74,10 +74,11 @@ def k_means_plus_plus_runs(
     uniforms = generator.random((n_runs, n_clusters, 2 + int(np.log(n_clusters))))
     chosen = np.empty((n_runs, n_clusters), dtype=np.int64)
     n_distinct = np.empty(n_runs, dtype=np.int64)
+    potential = np.empty(n_runs)
     by_tile = np.ascontiguousarray(tiles.reshape(n_tiles, _TILE, n_features).transpose(0, 2, 1))
     with kernel_threads(n_threads):
-        seeding()(by_tile, tile_weights.reshape(n_tiles, _TILE), uniforms, chosen, n_distinct)
-    return chosen, n_distinct
+        seeding()(by_tile, tile_weights.reshape(n_tiles, _TILE), uniforms, chosen, n_distinct, potential)
+    return chosen, n_distinct, potential
 
 
 def k_means_plus_plus(
@@ -91,5 +92,5 @@ def k_means_plus_plus(
     -------
     chosen : (K,) row indices; how many of them are distinct rows (the others repeat the first).
     """
-    chosen, n_distinct = k_means_plus_plus_runs(X, weights, n_clusters, 1, generator, n_threads=1)
+    chosen, n_distinct, _ = k_means_plus_plus_runs(X, weights, n_clusters, 1, generator, n_threads=1)
     return chosen[0], int(n_distinct[0])

@@ -14,7 +14,6 @@ import numpy as np
 from fastmix.families.base import Family, Statistics, tile_in_first_cache
 from fastmix.kernels.assign_pass import INERTIA, N_CHANGED, assign_pass
 from fastmix.kernels.em_pass import ACCUMULATE, ENTROPY, LOG_LIKELIHOOD, N_TOTALS, TOTAL_WEIGHT, em_pass_for
-from fastmix.kernels.evaluate import evaluate_for
 from fastmix.kernels.tiles import Rows, Schedule
 from fastmix.kernels.vectors import GROUP
 from fastmix.threads import kernel_threads, thread_count
@@ -89,7 +88,8 @@ def _as_writable(array: np.ndarray) -> np.ndarray:
     return array if array.flags.writeable else np.asarray(_Memory(array))
 
 
-def _call_by_lanes(call: Callable[[int, int], None], n_lanes: int, n_operations: float, n_threads: int | None) -> None:
+def call_by_lanes(call: Callable[[int, int], None], n_lanes: int, n_operations: float, n_threads: int | None) -> None:
+    """``call(first, last)`` for all lanes, so many at a time that Ctrl-C is answered in between."""
     if n_operations < _WORTH_THREADS:
         n_threads = 1
     threads = thread_count(n_threads)
@@ -135,7 +135,7 @@ def run_em_pass(
             constants, rows, schedule, hard, last_phase, n_work, tile_size, lane_starts, first_lane, last_lane, sums
         )
 
-    _call_by_lanes(call, n_lanes, n_rows * n_components * (10.0 + n_statistics), n_threads)
+    call_by_lanes(call, n_lanes, n_rows * n_components * (10.0 + n_statistics), n_threads)
     return Statistics(
         family=family,
         centre=parameters,
@@ -145,46 +145,6 @@ def run_em_pass(
         entropy=float(totals[0, ENTROPY]),
         total_weight=float(totals[0, TOTAL_WEIGHT]),
     )
-
-
-class Evaluation(NamedTuple):
-    """What is known about each row; an empty array was not asked for."""
-
-    log_density: np.ndarray  # (N,)
-    responsibilities: np.ndarray  # (N, K)
-    labels: np.ndarray  # (N,) int64
-
-
-def run_evaluation(
-    family: Family,
-    parameters: Any,
-    X: np.ndarray,
-    *,
-    log_density: bool = False,
-    responsibilities: bool = False,
-    labels: bool = False,
-    n_threads: int | None = None,
-) -> Evaluation:
-    """Log-density, responsibilities or labels of each row of X."""
-    n_rows, n_features = X.shape
-    n_components = len(parameters.weights)
-    tile_size, lane_starts = layout(n_rows, n_features, n_components, 1, family.longest_tile(n_features))
-    n_lanes = len(lane_starts) - 1
-    outputs = Evaluation(
-        log_density=np.empty(n_rows if log_density else 0),
-        responsibilities=np.empty((n_rows, n_components) if responsibilities else (0, 0)),
-        labels=np.empty(n_rows if labels else 0, np.int64),
-    )
-    constants = family.kernel_parameters(parameters)
-    compiled = evaluate_for(family.kernel_class)
-    n_work = family.n_work_rows(n_features)
-    rows = make_rows(X)
-
-    def call(first: int, last: int) -> None:
-        compiled(constants, n_components, rows, EVERYTHING, n_work, tile_size, lane_starts, first, last, tuple(outputs))
-
-    _call_by_lanes(call, n_lanes, n_rows * n_components * (10.0 + family.n_statistics(n_features)), n_threads)
-    return outputs
 
 
 class Assignment(NamedTuple):
@@ -217,7 +177,7 @@ def run_assign_pass(
     def call(first: int, last: int) -> None:
         compiled(centres, rows, EVERYTHING, tile_size, lane_starts, first, last, sums, outputs)
 
-    _call_by_lanes(call, n_lanes, n_rows * n_centres * (5.0 + n_features), n_threads)
+    call_by_lanes(call, n_lanes, n_rows * n_centres * (5.0 + n_features), n_threads)
     by_centre, totals = sums[0][0], sums[1][0]
     return Assignment(
         counts=by_centre[:, 0].copy(),

@@ -24,7 +24,7 @@ def _interleave(builder, rows, width):
 
 
 @numba.extending.intrinsic
-def _transpose_square(typing_context, X, row_of, b, d, x):
+def transpose_square(typing_context, X, row_of, b, d, x):
     """x[d + j, b + i] = X[row_of[b + i], d + j] for i, j in 0..7."""
     element = {types.float64: DOUBLE, types.float32: ir.FloatType()}[X.dtype]
 
@@ -70,7 +70,7 @@ def _choose_gather(X, row_of, x):
         whole = X.shape[1] - X.shape[1] % VECTOR
         for b in range(0, row_of.size if whole else 0, VECTOR):
             for d in range(0, whole, VECTOR):
-                _transpose_square(X, row_of, b, d, x)
+                transpose_square(X, row_of, b, d, x)
         _gather_features(X, row_of, whole, x)
 
     return by_squares

@@ -59,7 +59,7 @@ def _candidate(tiles, weights, point, nearest, reduced, potential):
 
 @helper("elementwise", allocates=True)
 def _seed_run(tiles, weights, uniforms, chosen):
-    """One run: fill ``chosen`` (K,), and return how many of the rows are distinct."""
+    """One run: fill ``chosen`` (K,), and return (how many of the rows are distinct, the potential)."""
     n_tiles, n_features, tile_size = tiles.shape
     n_clusters, n_candidates = uniforms.shape
     nearest, reduced, best = (aligned(n_tiles, tile_size), aligned(n_tiles, tile_size), aligned(n_tiles, tile_size))
@@ -88,10 +88,10 @@ def _seed_run(tiles, weights, uniforms, chosen):
                 reduced_potential, best_potential = best_potential, reduced_potential
         nearest, best = best, nearest
         potential, best_potential = best_potential, potential
-    return n_distinct
+    return n_distinct, potential.sum()
 
 
-def _seed(tiles, weights, uniforms, chosen, n_distinct):
+def _seed(tiles, weights, uniforms, chosen, n_distinct, potential):
     """Seeds of several runs.
 
     Parameters
@@ -101,9 +101,10 @@ def _seed(tiles, weights, uniforms, chosen, n_distinct):
     uniforms : (R, K, C) random numbers in [0, 1): C candidates for each of the K seeds of R runs.
     chosen : OUT (R, K) int64, positions t B + b.
     n_distinct : OUT (R,) int64, how many of a run's seeds are distinct rows.
+    potential : OUT (R,), weighted sum of the squared distances to the nearest seed.
     """
     for r in prange(uniforms.shape[0]):
-        n_distinct[r] = _seed_run(tiles, weights, uniforms[r], chosen[r])
+        n_distinct[r], potential[r] = _seed_run(tiles, weights, uniforms[r], chosen[r])
 
 
 @cache
