@@ -30,9 +30,11 @@ _CLEARLY = 2e-3  # nats a row
 _TRIAL = 4  # iterations after which two ways of going on are compared
 _SEEDED_PER_COMPONENT = 50  # rows that k-means++ looks at
 
-# A start costs at most some 1.5 passes over the data, or 30 ms on one core where that is more.
-_PASSES_OVER_DATA = 1.5
-_LEAST_OPERATIONS = 5e8
+# What a start may cost, in operations of which an EM iteration makes N K (10 + S) with S statistics a component (1.6e10 a second on one core): one pass over the
+# data, or this much if it is more. A pass costs so many operations besides those of its rows, for the M-step and the call.
+_LEAST_OPERATIONS, _LEAST_OPERATIONS_SMALL = 4e8, 1e9
+_SMALL = 200_000  # rows
+_OPERATIONS_A_PASS = 4e6
 
 # Log-likelihoods a row that change by less have settled, on a single block.
 _SETTLED = 1e-6
@@ -49,26 +51,23 @@ class Plan(NamedTuple):
     k_means_on: int = 8  # of the best
     em_on: int = 32  # of the best
 
-    def n_rows(self, few: int, block: int) -> int:
-        """Rows visited, if runs look at ``few`` rows and what follows at ``block`` rows a pass."""
-        by_runs = self.n_runs * (self.k_means + 1 + self.em) + _AGAIN * self.em
-        return by_runs * few + (self.k_means_on + 1 + self.em_on) * block
+    def cost(self, few: float, block: float) -> float:
+        """Operations, if runs look at ``few`` rows and what follows at a ``block``, of so many operations each."""
+        by_runs = self.n_runs * (self.k_means + 1 + self.em)
+        after = _AGAIN * self.em + self.k_means_on + 1 + self.em_on
+        return by_runs * (few + _OPERATIONS_A_PASS) + after * (block + _OPERATIONS_A_PASS)
 
 
 # From the one that small data can afford down to K-means alone.
 _PLANS = (
     Plan(n_runs=8, em=10),
     Plan(n_runs=8),
-    Plan(n_runs=6, em_on=24),
-    Plan(n_runs=4, em_on=16),
-    Plan(n_runs=2, em_on=8),
+    Plan(n_runs=6, k_means=2, k_means_on=6, em_on=20),
+    Plan(n_runs=6, k_means=2, em=2, k_means_on=5, em_on=12),
+    Plan(n_runs=4, k_means=2, em=2, k_means_on=4, em_on=8),
+    Plan(n_runs=2, k_means=2, em=2, k_means_on=4, em_on=8),
     Plan(n_runs=1, em=0, k_means_on=0, em_on=4),
 )
-
-
-def affordable(n_rows: float, few: int, block: int) -> Plan:
-    """The largest plan that visits at most so many rows, or the smallest there is."""
-    return next((plan for plan in _PLANS if plan.n_rows(few, block) <= n_rows), _PLANS[-1])
 
 
 class Metric(NamedTuple):
@@ -116,7 +115,7 @@ def draw_blocks(rows: Rows, n_components: int, generator: np.random.Generator) -
     size = max(min(_MOST_ROWS, max(_LEAST_ROWS, rows.X.shape[0] // 50)), _least_rows(n_features, n_components))
     chosen = subsample_rows(rows, _MOST_BLOCKS * size, generator)
     n_blocks = max(1, len(chosen) // size)
-    X = rows.X[chosen]
+    X = np.take(rows.X, chosen, axis=0)
     weights = rows.weights[chosen] if rows.weights.size else None
     return [
         make_rows(
@@ -148,8 +147,9 @@ class Search:
         self.generator = generator
         family = clusters.family
         operations_a_row = clusters.n_components * (10.0 + family.n_statistics(len(mean)))
-        budget = max(_PASSES_OVER_DATA * n_rows * operations_a_row, _LEAST_OPERATIONS)
-        self.plan = affordable(budget / operations_a_row, len(self.few.X), len(blocks[0].X))
+        budget = max(n_rows * operations_a_row, _LEAST_OPERATIONS_SMALL if n_rows < _SMALL else _LEAST_OPERATIONS)
+        few, block = (operations_a_row * len(rows.X) for rows in (self.few, blocks[0]))
+        self.plan = next((plan for plan in _PLANS if plan.cost(few, block) <= budget), _PLANS[-1])
 
     def __call__(self) -> GaussianParameters:
         """The start. Where every run collapses: the clusters of one run as they are, which the fit then judges."""
@@ -170,7 +170,7 @@ class Search:
         again = []
         for _, parameters, means, metric in runs[:_AGAIN]:
             try:
-                again.append((*self._em(parameters, plan.em, [self.few]), means, metric))
+                again.append((*self._em(parameters, plan.em, self.blocks[-1:]), means, metric))
             except CollapsedError:
                 continue
         _, parameters, means, metric = max(again or runs, key=lambda run: run[0])

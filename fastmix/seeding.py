@@ -40,19 +40,21 @@ def generators(random_state: Any, n: int) -> list[np.random.Generator]:
 
 
 def subsample_rows(rows: Rows, n: int, generator: np.random.Generator) -> np.ndarray:
-    """Indices of at most n distinct rows of positive weight, ascending."""
+    """Indices of at most n distinct rows of positive weight, ascending: one at random from each of n equal stretches."""
     n_rows = rows.X.shape[0]
     candidates = np.flatnonzero(rows.weights > 0) if rows.weights.size else None
     n_candidates = n_rows if candidates is None else len(candidates)
     if n_candidates <= n:
         return np.arange(n_rows) if candidates is None else candidates
-    return np.sort(generator.choice(n_rows if candidates is None else candidates, n, replace=False, shuffle=False))
+    ends = np.arange(n + 1) * n_candidates // n
+    chosen = generator.integers(ends[:-1], ends[1:])
+    return chosen if candidates is None else candidates[chosen]
 
 
 def subsample(rows: Rows, n: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
     """At most n rows of positive weight as float64, with their weights (None: all 1), in the order of the data."""
     chosen = subsample_rows(rows, n, generator)
-    taken = np.asarray(rows.X[chosen], dtype=np.float64)
+    taken = np.asarray(np.take(rows.X, chosen, axis=0), dtype=np.float64)
     return taken, (rows.weights[chosen] if rows.weights.size else None)
 
 
