@@ -24,14 +24,16 @@ _LEAST_ROWS, _MOST_ROWS = 4000, 10_000
 _ROWS_PER_COMPONENT = 250
 _ROWS_PER_COMPONENT_AND_FEATURE = 5
 _MOST_BLOCKS = 8
+_MOST_ENTRIES = 1 << 22  # of all blocks together: 32 MB
 _SEEDINGS = 3  # runs of k-means++ for each run that goes on
 _AGAIN = 3  # so many of the runs go on
-_CLEARLY = 2e-3  # nats a row
-_TRIAL = 4  # iterations after which two ways of going on are compared
+_CLEARLY = 1e-2  # nats a row
+_TRIAL = 6  # iterations after which two ways of going on are compared
 _SEEDED_PER_COMPONENT = 50  # rows that k-means++ looks at
 
-# What a start may cost, in operations of which an EM iteration makes N K (10 + S) with S statistics a component (1.6e10 a second on one core): one pass over the
-# data, or this much if it is more. A pass costs so many operations besides those of its rows, for the M-step and the call.
+# What a start may cost, in operations, of which an EM iteration makes N K (10 + S) with S statistics a component, 1.6e10 a
+# second on one core: one pass over the data, or this much if it is more. A pass costs so many besides those of its rows, for
+# the M-step and the call.
 _LEAST_OPERATIONS, _LEAST_OPERATIONS_SMALL = 4e8, 1e9
 _SMALL = 200_000  # rows
 _OPERATIONS_A_PASS = 4e6
@@ -48,7 +50,7 @@ class Plan(NamedTuple):
     n_runs: int = 8
     k_means: int = 3  # of each run
     em: int = 3  # of each run, and again of the likeliest three
-    k_means_on: int = 8  # of the best
+    k_means_on: int = 16  # of the best
     em_on: int = 32  # of the best
 
     def cost(self, few: float, block: float) -> float:
@@ -62,8 +64,8 @@ class Plan(NamedTuple):
 _PLANS = (
     Plan(n_runs=8, em=10),
     Plan(n_runs=8),
-    Plan(n_runs=6, k_means=2, k_means_on=6, em_on=20),
-    Plan(n_runs=6, k_means=2, em=2, k_means_on=5, em_on=12),
+    Plan(n_runs=6, k_means=2, k_means_on=12, em_on=24),
+    Plan(n_runs=6, k_means=2, em=2, k_means_on=8, em_on=18),
     Plan(n_runs=4, k_means=2, em=2, k_means_on=4, em_on=8),
     Plan(n_runs=2, k_means=2, em=2, k_means_on=4, em_on=8),
     Plan(n_runs=1, em=0, k_means_on=0, em_on=4),
@@ -112,8 +114,10 @@ def thinned(rows: Rows, n: int) -> Rows:
 def draw_blocks(rows: Rows, n_components: int, generator: np.random.Generator) -> list[Rows]:
     """Disjoint subsamples of equal size, in the type of the data; one block of all rows where these are few."""
     n_features = rows.X.shape[1]
+    affordable = _MOST_ENTRIES // n_features
     size = max(min(_MOST_ROWS, max(_LEAST_ROWS, rows.X.shape[0] // 50)), _least_rows(n_features, n_components))
-    chosen = subsample_rows(rows, _MOST_BLOCKS * size, generator)
+    size = min(size, max(_LEAST_ROWS, affordable))
+    chosen = subsample_rows(rows, size * max(1, min(_MOST_BLOCKS, affordable // size)), generator)
     n_blocks = max(1, len(chosen) // size)
     X = np.take(rows.X, chosen, axis=0)
     weights = rows.weights[chosen] if rows.weights.size else None
@@ -183,10 +187,10 @@ class Search:
         standard deviations apart, N = 1e5: 0.004 nats a row lower at the end). K-means has less to fit it with.
         """
         n = self.plan.em_on
-        if len(self.blocks) == 1:
+        if len(self.blocks) < 3 or n < 3 * _TRIAL:
             return self._em(parameters, n, self.blocks)[1]
         means = self._k_means(means, metric, self.plan.k_means_on, self.blocks)
-        trial, rest = self.blocks[-_TRIAL:], max(0, n - 2 * _TRIAL)
+        trial, rest = self.blocks[1:-1][:_TRIAL], n - 2 * _TRIAL
         try:
             from_em = self._em(parameters, len(trial), trial)
             from_k_means = self._em(
