@@ -31,10 +31,11 @@ _CLEARLY = 1e-2  # nats a row
 _TRIAL = 6  # iterations after which two ways of going on are compared
 _SEEDED_PER_COMPONENT = 50  # rows that k-means++ looks at
 
-# What a start may cost, in operations, of which an EM iteration makes N K (10 + S) with S statistics a component, 1.6e10 a
-# second on one core: one pass over the data, or this much if it is more. A pass costs so many besides those of its rows, for
-# the M-step and the call.
-_LEAST_OPERATIONS, _LEAST_OPERATIONS_SMALL = 4e8, 1e9
+# What a start may cost, in operations: those of this many EM iterations on the data, or so many if that is more. An iteration
+# makes N K (10 + S) of them, S the number of statistics a component, 1.6e10 a second on one core; and a pass as many as
+# _OPERATIONS_A_PASS besides those of its rows, for the M-step and the call.
+_ITERATIONS = 1.42
+_LEAST_OPERATIONS, _LEAST_OPERATIONS_SMALL = 4e8, 1.2e9
 _SMALL = 200_000  # rows
 _OPERATIONS_A_PASS = 4e6
 
@@ -50,8 +51,8 @@ class Plan(NamedTuple):
     n_runs: int = 8
     k_means: int = 3  # of each run
     em: int = 3  # of each run, and again of the likeliest three
-    k_means_on: int = 16  # of the best
-    em_on: int = 32  # of the best
+    k_means_on: int = 20  # of the best
+    em_on: int = 40  # of the best
 
     def cost(self, few: float, block: float) -> float:
         """Operations, if runs look at ``few`` rows and what follows at a ``block``, of so many operations each."""
@@ -151,7 +152,8 @@ class Search:
         self.generator = generator
         family = clusters.family
         operations_a_row = clusters.n_components * (10.0 + family.n_statistics(len(mean)))
-        budget = max(n_rows * operations_a_row, _LEAST_OPERATIONS_SMALL if n_rows < _SMALL else _LEAST_OPERATIONS)
+        least = _LEAST_OPERATIONS_SMALL if n_rows < _SMALL else _LEAST_OPERATIONS
+        budget = max(_ITERATIONS * n_rows * operations_a_row, least)
         few, block = (operations_a_row * len(rows.X) for rows in (self.few, blocks[0]))
         self.plan = next((plan for plan in _PLANS if plan.cost(few, block) <= budget), _PLANS[-1])
 

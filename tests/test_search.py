@@ -1,5 +1,7 @@
 """The default start: how far it gets, what it may not depend on, and the seeds it begins with."""
 
+import warnings
+
 import naive
 import numpy as np
 import pytest
@@ -85,11 +87,11 @@ def test_seeds_are_rows_and_as_spread_out_as_the_textbook_has_them():
         rng = np.random.default_rng(seed)
         chosen, n_distinct = k_means_plus_plus(rows, None, 10, rng)
         assert n_distinct == len(set(chosen)) == 10
-        found.append(naive.k_means_step(rows, rows[chosen]).inertia)
-        random.append(naive.k_means_step(rows, rows[rng.choice(3000, 10, replace=False)]).inertia)
+        found.append(float(naive.inertia(rows, rows[chosen])))
+        random.append(float(naive.inertia(rows, rows[rng.choice(3000, 10, replace=False)])))
     # Arthur and Vassilvitskii's bound is 8 (ln K + 2) times the optimum, which is about 4 a row here.
     assert np.mean(found) < 2.5 * 4 * 3000
-    assert np.mean(found) < 0.6 * np.mean(random)
+    assert np.mean(found) < 0.75 * np.mean(random)
 
 
 def test_seeds_have_weight_and_repeat_only_when_rows_run_out(rng):
@@ -99,5 +101,7 @@ def test_seeds_have_weight_and_repeat_only_when_rows_run_out(rng):
     assert n_distinct == 3
     assert len(np.unique(rows[chosen], axis=0)) == 3
     assert np.all(weights[chosen] > 0)
-    with pytest.warns(ConvergenceWarning, match="3 distinct rows"):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
         GaussianMixture(5, random_state=0).fit(rows)
+    assert sum("3 distinct rows" in str(each.message) for each in caught) == 1
