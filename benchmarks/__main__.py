@@ -40,7 +40,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def measure(name: str, options: argparse.Namespace) -> Any:
     """What one section measures, as the table of that section wants it."""
     if name == "fit":
-        return [fits.measure(shape) for shape in (fits.QUICK_SHAPES if options.quick else fits.SHAPES)]
+        shapes = fits.QUICK_SHAPES if options.quick else fits.SHAPES
+        return [
+            fits.measure(shape, covariance_type, separation)
+            for separation in fits.SEPARATIONS
+            for shape in shapes
+            for covariance_type in fits.COVARIANCE_TYPES
+        ]
     if name == "memory":
         return processes.peak_memory(processes.QUICK_MEMORY_SHAPE if options.quick else processes.MEMORY_SHAPE)
     if name == "startup":
