@@ -69,7 +69,12 @@ def _evaluation(options: Options) -> list[Any]:
 
 
 def _fit(options: Options) -> list[Any]:
-    return [fits.measure(shape) for shape in (fits.QUICK_SHAPES if options.quick else fits.SHAPES)]
+    return [
+        fits.measure(shape, covariance_type, separation)
+        for separation in fits.SEPARATIONS
+        for shape in (fits.QUICK_SHAPES if options.quick else fits.SHAPES)
+        for covariance_type in fits.COVARIANCE_TYPES
+    ]
 
 
 def _memory(options: Options) -> processes.PeakMemory:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks.convergence import Converged
@@ -19,6 +20,7 @@ from benchmarks.timing import Comparison, Seconds
 from benchmarks.variants import Precision
 from benchmarks.workloads import (
     FAMILY_TARGETS,
+    FIT_TARGETS,
     FLOAT32_DIFFERENCE,
     MEMORY_TARGET_MEGABYTES,
     STARTUP_TARGETS_SECONDS,
@@ -186,22 +188,27 @@ def evaluation_table(comparisons: Sequence[Comparison]) -> str:
 
 
 def fit_table(fits: Sequence[WholeFit]) -> str:
-    """Whole default fits at equal likelihood."""
+    """Whole default fits: the median seed's seconds and iterations, and what all seeds gained in likelihood."""
     names = [name for name in CONTESTANTS if any(name in each.fitted for each in fits)]
-    header = ["N, D, K", "seed (skipped)"]
+    header = ["N, D, K", "covariance", "sd apart"]
     for name in names:
-        header += [f"{name}, s", "iterations", "mean log-likelihood"]
+        header += [f"{name}, s", "iterations"]
+    peers = [name for name in names if name != "fastmix"] if "fastmix" in names else []
+    for peer in peers:
+        header += [f"{peer} / fastmix", "gain in log-likelihood a row: least, median, most"]
     lines = []
     for each in fits:
-        skipped = ", ".join(map(str, each.skipped_seeds)) or "none"
-        line = [_shape(each.shape), f"{each.seed} ({skipped})"]
+        line = [_shape(each.shape), each.covariance_type, f"{each.separation:g}"]
+        seconds = {name: median(each.fitted[name].seconds) for name in names}
         for name in names:
-            fitted = each.fitted[name]
-            line += [_number(fitted.seconds), str(fitted.iterations), f"{fitted.log_likelihood:.5f}"]
-        if len(names) == 2:
-            line.append(_number(each.fitted[names[1]].seconds / each.fitted[names[0]].seconds))
+            line += [_number(seconds[name]), f"{median(each.fitted[name].iterations):g}"]
+        for peer in peers:
+            gains = each.gains(peer)
+            shown = ", ".join(f"{gain:+.5f}" for gain in (min(gains), median(gains), max(gains)))
+            promised = FIT_TARGETS.get((each.shape, peer))
+            line += [_against(seconds[peer] / seconds["fastmix"], promised), shown]
         lines.append(line)
-    return _table([*header, *([f"{names[1]} / {names[0]}"] if len(names) == 2 else [])], lines)
+    return _table(header, lines)
 
 
 def memory_table(memory: PeakMemory) -> str:

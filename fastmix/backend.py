@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.engines.passes import make_rows, run_em_pass, run_evaluation
+from fastmix.engines.evaluate import run_evaluation
+from fastmix.engines.passes import make_rows, run_em_pass
 from fastmix.families.base import Statistics
 from fastmix.families.gaussian import GaussianParameters
 from fastmix.parameters import gaussian
-from fastmix.validation import DTYPES, as_rows, as_weights, check_choice
+from fastmix.validation import DTYPES, as_kernels_read, as_table, as_weights, check_choice
 
 __all__ = [
     "GaussianParameters",
@@ -55,7 +56,7 @@ def em_pass(
     ------
     ValueError : bad input.
     """
-    rows = _rows(parameters, X)
+    rows = as_kernels_read(_table(parameters, X))
     weights = as_weights(sample_weight, rows.shape[0])
     check_choice(dtype, "dtype", DTYPES)
     return run_em_pass(parameters.family, parameters, make_rows(rows, weights), dtype=dtype, n_threads=n_threads)
@@ -79,13 +80,13 @@ def maximize(statistics: Statistics, reg_covar: float = 0.0) -> Any:
 
 def log_prob(parameters: Any, X: Any, n_threads: int | None = None) -> np.ndarray:
     """Log-density of each row under the mixture, (N,), in nats."""
-    rows = _rows(parameters, X)
+    rows = _table(parameters, X)
     return run_evaluation(parameters.family, parameters, rows, log_density=True, n_threads=n_threads).log_density
 
 
 def responsibilities(parameters: Any, X: Any, n_threads: int | None = None) -> np.ndarray:
     """Probability of each component given each row, (N, K)."""
-    rows = _rows(parameters, X)
+    rows = _table(parameters, X)
     return run_evaluation(
         parameters.family, parameters, rows, responsibilities=True, n_threads=n_threads
     ).responsibilities
@@ -99,8 +100,8 @@ def recentre(statistics: Statistics, parameters: Any) -> Statistics:
     return statistics.family.recentre(statistics, parameters)
 
 
-def _rows(parameters: Any, X: Any) -> np.ndarray:
-    rows = as_rows(X, owner="fastmix.backend")
+def _table(parameters: Any, X: Any) -> np.ndarray:
+    rows = as_table(X, owner="fastmix.backend")
     means = getattr(parameters, "means", None)
     if means is not None and rows.shape[1] != means.shape[1]:
         raise ValueError(f"X has {rows.shape[1]} features, but the parameters have {means.shape[1]}")

@@ -41,9 +41,12 @@ def feature_names(X: Any) -> np.ndarray | None:
 
 
 def as_rows(X: Any, name: str = "X", owner: str = "this estimator") -> np.ndarray:
-    """X as a C-contiguous float64 or float32 array (N, D) of finite numbers.
+    """``as_table``, converted as a whole to what kernels read."""
+    return as_kernels_read(as_table(X, name, owner))
 
-    A memory map of real numbers is used as it is, in its own type: kernels convert what they load.
+
+def as_table(X: Any, name: str = "X", owner: str = "this estimator") -> np.ndarray:
+    """X as an array (N, D) of finite real numbers, of any type and layout.
 
     Raises
     ------
@@ -80,7 +83,6 @@ def as_rows(X: Any, name: str = "X", owner: str = "this estimator") -> np.ndarra
             f"Found array with 0 feature(s) (shape={array.shape}) while a minimum of 1 is required by {owner}: "
             f"{name} has no columns"
         )
-    array = _contiguous(array)
     check_finite(array, name)
     return array
 
@@ -101,13 +103,23 @@ def _as_real(array: np.ndarray, name: str) -> np.ndarray:
     return array
 
 
-def _contiguous(array: np.ndarray) -> np.ndarray:
-    is_map = isinstance(array, np.memmap)
-    native = array.dtype.isnative and array.dtype.itemsize <= 8 and array.dtype != np.float16
-    if is_map and native and array.flags.c_contiguous:
+def kernels_read(array: np.ndarray) -> bool:
+    """Whether kernels read the array (N, D) as it is: float64 or float32 in C order.
+
+    A memory map may hold any native real type, since kernels convert what they load; others are converted first, because
+    each type is one more kernel to compile.
+    """
+    if not array.flags.c_contiguous or not array.dtype.isnative:
+        return False
+    is_map = isinstance(array, np.memmap) and array.dtype.itemsize <= 8 and array.dtype != np.float16
+    return is_map or array.dtype in (np.float64, np.float32)
+
+
+def as_kernels_read(array: np.ndarray) -> np.ndarray:
+    """The array itself where ``kernels_read`` it, else a copy in float64 (float32 for float32)."""
+    if kernels_read(array):
         return array
-    dtype = np.float32 if array.dtype == np.float32 else np.float64
-    return np.ascontiguousarray(array, dtype=dtype)
+    return np.ascontiguousarray(array, dtype=np.float32 if array.dtype == np.float32 else np.float64)
 
 
 def check_finite(array: np.ndarray, name: str) -> None:
@@ -121,7 +133,7 @@ def check_finite(array: np.ndarray, name: str) -> None:
         with np.errstate(over="ignore", invalid="ignore"):
             if np.isfinite(chunk.sum(dtype=np.float64)):
                 continue
-        bad = ~np.isfinite(chunk)
+            bad = ~np.isfinite(chunk.astype(np.float64))  # as it will be used: a long double may be too large
         if bad.any():
             where = np.argwhere(bad)[0]
             value = chunk[tuple(where)]

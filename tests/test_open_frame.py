@@ -10,8 +10,9 @@ import pytest
 
 from fastmix.engines import passes
 from fastmix.engines.batch import BatchEM
+from fastmix.engines.evaluate import run_evaluation
 from fastmix.engines.loop import StopReason, run
-from fastmix.engines.passes import make_rows, run_evaluation
+from fastmix.engines.passes import make_rows
 from fastmix.families.base import Family, log_weights
 from fastmix.kernels.em_pass import em_pass_for
 from fastmix.kernels.tiles import register_tile_functions

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from numpy.typing import NDArray
-
 from fastmix.cli import arguments as shared
 from fastmix.cli import output
 
@@ -59,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
         model, data, objective="mean log-likelihood", quiet=arguments.quiet, path=arguments.output
     )
     results = {
-        **likelihoods(model, data),
+        **model.likelihoods(data),
         "n_iter": model.n_iter_,
         "converged": model.converged_,
         "stop_reason": model.stop_reason_.name,
@@ -72,15 +70,6 @@ def run(arguments: argparse.Namespace) -> None:
         output.print_json(results)
     else:
         _print_summary(results, model.stop_reason_.value, model.covariance_type)
-
-
-def likelihoods(model: Any, data: NDArray[Any]) -> dict[str, float]:
-    """Total log-likelihood, BIC and AIC of `data`."""
-    return {
-        "log_likelihood": model.score(data) * len(data),
-        "bic": model.bic(data),
-        "aic": model.aic(data),
-    }
 
 
 def _print_summary(results: dict[str, Any], why: str, covariance_type: str) -> None:

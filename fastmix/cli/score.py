@@ -24,7 +24,6 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from fastmix import KMeans
     from fastmix.cli.data import read_data
-    from fastmix.cli.fit import likelihoods
     from fastmix.modelfile import load
 
     model = load(arguments.model)
@@ -33,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
     if isinstance(model, KMeans):
         results = {"inertia": -model.score(data)}
     else:
-        results = likelihoods(model, data)
+        results = model.likelihoods(data)
         results["mean_log_likelihood"] = results["log_likelihood"] / len(data)
     if arguments.json:
         output.print_json(results)

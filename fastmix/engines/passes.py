@@ -14,7 +14,6 @@ import numpy as np
 
 from fastmix.families.base import Family, Statistics
 from fastmix.kernels.em_pass import ACCUMULATE, ENTROPY, LOG_LIKELIHOOD, N_TOTALS, TOTAL_WEIGHT, em_pass_for
-from fastmix.kernels.evaluate import evaluate_for
 from fastmix.kernels.scratch import scratch_bytes
 from fastmix.kernels.tiles import Rows, Schedule
 from fastmix.kernels.vectors import GROUP
@@ -171,43 +170,3 @@ def run_em_pass(
 
 def _call(compiled, arguments, sums, first_lane: int, last_lane: int) -> None:
     compiled(*arguments, first_lane, last_lane, sums)
-
-
-class Evaluation(NamedTuple):
-    """What is known about each row; an empty array was not asked for."""
-
-    log_density: np.ndarray  # (N,)
-    responsibilities: np.ndarray  # (N, K)
-    labels: np.ndarray  # (N,) int64
-
-
-def run_evaluation(
-    family: Family,
-    parameters: Any,
-    X: np.ndarray,
-    *,
-    log_density: bool = False,
-    responsibilities: bool = False,
-    labels: bool = False,
-    n_threads: int | None = None,
-) -> Evaluation:
-    """Log-density, responsibilities or labels of each row of X."""
-    n_rows, n_features = X.shape
-    n_components = len(parameters.weights)
-    tile_size, lane_starts = layout(n_rows, n_features, n_components, 1, family.longest_tile(n_features))
-    n_lanes = len(lane_starts) - 1
-    outputs = Evaluation(
-        log_density=np.empty(n_rows if log_density else 0),
-        responsibilities=np.empty((n_rows, n_components) if responsibilities else (0, 0)),
-        labels=np.empty(n_rows if labels else 0, np.int64),
-    )
-    constants = family.kernel_parameters(parameters)
-    compiled = evaluate_for(family.kernel_class)
-    n_work = family.n_work_rows(n_features)
-    rows = make_rows(X)
-
-    def call(first: int, last: int) -> None:
-        compiled(constants, n_components, rows, EVERYTHING, n_work, tile_size, lane_starts, first, last, tuple(outputs))
-
-    call_by_lanes(call, n_lanes, n_rows * n_components * (10.0 + family.n_statistics(n_features)), n_threads)
-    return outputs

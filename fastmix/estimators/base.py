@@ -9,7 +9,7 @@ import numpy as np
 
 from fastmix.exceptions import not_fitted
 from fastmix.modelfile import write_model
-from fastmix.validation import as_rows, feature_names, warn_about_names
+from fastmix.validation import as_kernels_read, as_rows, as_table, feature_names, warn_about_names
 
 
 class Estimator:
@@ -87,10 +87,14 @@ class Estimator:
             del self.feature_names_in_
 
     def _rows_to_evaluate(self, X: Any) -> np.ndarray:
-        """Checked rows of data for a fitted model."""
+        """Checked rows of data for a fitted model, as kernels read them."""
+        return as_kernels_read(self._table_to_evaluate(X))
+
+    def _table_to_evaluate(self, X: Any) -> np.ndarray:
+        """Checked rows of data for a fitted model, of any real type and layout."""
         self._check_fitted()
         warn_about_names(getattr(self, "feature_names_in_", None), feature_names(X), type(self).__name__)
-        rows = as_rows(X, owner=type(self).__name__)
+        rows = as_table(X, owner=type(self).__name__)
         if rows.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has {rows.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} features as input"

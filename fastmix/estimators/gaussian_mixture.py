@@ -8,21 +8,23 @@ from typing import Any
 import numpy as np
 
 from fastmix.engines.batch import BatchEM
+from fastmix.engines.evaluate import Evaluation, run_evaluation, total_log_density
 from fastmix.engines.loop import Callback, RunResult, StopReason, run
-from fastmix.engines.passes import Evaluation, make_rows, run_evaluation
+from fastmix.engines.passes import make_rows
 from fastmix.estimators.base import Estimator
+from fastmix.estimators.checks import check_mixture
 from fastmix.estimators.concerns import concerns
 from fastmix.estimators.stored import ModelFields
 from fastmix.exceptions import CollapsedError, ConvergenceWarning
 from fastmix.families import GaussianParameters, gaussian_family
-from fastmix.initialize import INIT_METHODS, Start, generators
+from fastmix.initialize import Start
 from fastmix.parameters import gaussian
 from fastmix.progress import with_progress
+from fastmix.sampling import draw
+from fastmix.seeding import generators
 from fastmix.validation import (
     as_weights,
-    check_choice,
     check_integer,
-    check_real,
 )
 
 
@@ -46,14 +48,17 @@ class GaussianMixture(Estimator):
         Most iterations of a run; 0 returns the start.
     n_init : int, default 1
         Number of starts; the one with the best likelihood is kept. They share nothing but the seed, and those in which a
-        component collapses are left out (``n_collapsed_runs_``).
+        component collapses are left out (``n_collapsed_runs_``). A start that is given leaves nothing to repeat: one run.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, callable or (N, K) array, default "kmeans"
-        How a run starts. "kmeans": a short run of K-means on a subsample, seeded by greedy k-means++, features in units of
-        their standard deviations; "k-means++": its seeds; "random_from_data": random rows as means; "random": random
-        responsibilities; a callable ``f(X, n_components, generator)`` that returns means (K, D) or responsibilities (N, K);
-        an array of responsibilities. Means become a full start by one hard assignment of all rows, each to the nearest (in
-        the same units): weights, means and covariances by cluster, shrunk towards the pooled covariance where a cluster has
-        few rows.
+        How a run starts. "kmeans": short runs from several seedings by greedy k-means++ on a subsample, each a few
+        iterations of K-means and then of EM; the likeliest is carried on with EM on larger subsamples (Biernacki, Celeux and
+        Govaert 2003). Features count in units of their standard deviations, and in every other run, where components have
+        matrices, whitened. It takes no longer than two iterations on a large data set, some 30 ms on a small one.
+        "k-means++": one seeding; "random_from_data": random rows as means; "random": random responsibilities; a callable
+        ``f(X, n_components, generator)`` that returns means (K, D) or responsibilities (N, K); an array of responsibilities.
+        Means become a full start by one hard assignment of all rows, each to the nearest, features in units of their
+        standard deviations: weights, means and covariances by cluster, shrunk towards the pooled covariance where a cluster
+        has few rows.
     weights_init : (K,) array, optional
         Weights of the start.
     means_init : (K, D) array, optional
@@ -207,7 +212,7 @@ class GaussianMixture(Estimator):
         family = gaussian_family(self.covariance_type)
         engine = BatchEM(family, rows, self.tol, self.reg_covar, self.n_threads)
         continued = self._continued(n_features)
-        n_runs = self.n_init if continued is None else 1
+        n_runs = 1 if continued is not None or self._start_is_given() else self.n_init
         streams = generators(self.random_state, 2 + n_runs)
         start = None
         if continued is None:
@@ -265,17 +270,22 @@ class GaussianMixture(Estimator):
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Mean log-density a row in nats, weighted if ``sample_weight`` (N,) is given."""
-        return self._mean_and_weight(X, sample_weight)[0]
+        total, n = self._total_and_weight(X, sample_weight)
+        return total / n
 
     def bic(self, X: Any, sample_weight: Any = None) -> float:
         """Bayesian information criterion -2 LL + p ln n, n the sum of weights; lower is better (Schwarz 1978)."""
-        mean, n = self._mean_and_weight(X, sample_weight)
-        return float(-2.0 * mean * n + self._n_parameters() * np.log(n))
+        return self.likelihoods(X, sample_weight)["bic"]
 
     def aic(self, X: Any, sample_weight: Any = None) -> float:
         """Akaike information criterion -2 LL + 2 p; lower is better (Akaike 1974)."""
-        mean, n = self._mean_and_weight(X, sample_weight)
-        return float(-2.0 * mean * n + 2.0 * self._n_parameters())
+        return self.likelihoods(X, sample_weight)["aic"]
+
+    def likelihoods(self, X: Any, sample_weight: Any = None) -> dict[str, float]:
+        """``log_likelihood`` (total, nats), ``bic`` and ``aic``, all by one pass over the rows."""
+        total, n = self._total_and_weight(X, sample_weight)
+        p = self._n_parameters()
+        return {"log_likelihood": total, "bic": float(-2.0 * total + p * np.log(n)), "aic": -2.0 * total + 2.0 * p}
 
     def sample(self, n_samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Draw rows from the model, in random order.
@@ -289,29 +299,14 @@ class GaussianMixture(Estimator):
         """
         parameters = self._parameters()
         check_integer(n_samples, "n_samples", 1)
-        generator = self._sampling
-        y = generator.choice(len(parameters.weights), n_samples, p=parameters.weights / parameters.weights.sum())
-        X = generator.standard_normal((n_samples, self.n_features_in_))
-        for k in range(len(parameters.weights)):
-            mine = y == k
-            X[mine] = parameters.means[k] + parameters.family.colour(parameters, k, X[mine])
-        return X, y
+        return draw(parameters, n_samples, self._sampling)
 
     def _check_parameters(self) -> None:
-        check_integer(self.n_components, "n_components", 1)
-        gaussian_family(self.covariance_type)
-        check_real(self.tol, "tol")
-        check_real(self.reg_covar, "reg_covar")
-        check_integer(self.max_iter, "max_iter", 0)
-        check_integer(self.n_init, "n_init", 1)
-        check_choice(self.algorithm, "algorithm", ["batch"])
-        if isinstance(self.init_params, str):
-            check_choice(self.init_params, "init_params", INIT_METHODS)
-        if self.n_threads is not None:
-            check_integer(self.n_threads, "n_threads", 1)
-        check_integer(self.verbose_interval, "verbose_interval", 1)
-        if self.callback is not None and not callable(self.callback):
-            raise ValueError(f"callback must be callable or None; got {self.callback!r}")
+        check_mixture(self)
+
+    def _start_is_given(self) -> bool:
+        """Whether nothing about a start is random, so that each would be the same."""
+        return self.means_init is not None or not (isinstance(self.init_params, str) or callable(self.init_params))
 
     def _continued(self, n_features: int) -> GaussianParameters | None:
         """The parameters that a warm start goes on from."""
@@ -348,16 +343,17 @@ class GaussianMixture(Estimator):
         self.n_collapsed_components_ = int(((parameters.weights == 0) | floored.any(axis=1)).sum())
 
     def _evaluate(self, X: Any, **wanted: bool) -> Evaluation:
-        rows = self._rows_to_evaluate(X)
+        rows = self._table_to_evaluate(X)
         parameters = self._parameters()
         return run_evaluation(parameters.family, parameters, rows, n_threads=self.n_threads, **wanted)
 
-    def _mean_and_weight(self, X: Any, sample_weight: Any) -> tuple[float, float]:
-        """(mean log-density a row, sum of weights)."""
-        log_density = self.score_samples(X)
-        weights = as_weights(sample_weight, len(log_density))
-        total = float(len(log_density)) if weights is None else float(weights.sum())
-        return float(np.average(log_density, weights=weights)), total
+    def _total_and_weight(self, X: Any, sample_weight: Any) -> tuple[float, float]:
+        """(log-likelihood, sum of weights)."""
+        rows = self._table_to_evaluate(X)
+        weights = as_weights(sample_weight, len(rows))
+        parameters = self._parameters()
+        total = total_log_density(parameters.family, parameters, rows, weights, self.n_threads)
+        return total, float(len(rows) if weights is None else weights.sum())
 
     def _n_parameters(self) -> int:
         """The number of free parameters (scikit-learn's name for it)."""

@@ -14,9 +14,9 @@ from fastmix.engines.passes import make_rows
 from fastmix.estimators.base import Estimator
 from fastmix.estimators.stored import ModelFields
 from fastmix.exceptions import ConvergenceWarning
-from fastmix.initialize import generators, k_means_plus_plus, subsample
 from fastmix.kernels.tiles import Rows
 from fastmix.progress import with_progress
+from fastmix.seeding import generators, k_means_plus_plus, subsample
 from fastmix.validation import as_parameter_array, as_weights, check_choice, check_integer, check_real
 
 # Seeding looks at this many rows a cluster; below _LEAST_SEEDED rows it looks at all.

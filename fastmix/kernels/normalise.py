@@ -106,3 +106,10 @@ def log_rows(maximum, total, spread, log_row, entropy_row):
         log_total = log_positive(total[b])
         log_row[b] = maximum[b] + log_total
         entropy_row[b] = log_total - spread[b] / total[b]
+
+
+@helper("elementwise")
+def log_densities(maximum, total, out):
+    """out[b] = the log-density of row b, for as many rows as ``out`` has."""
+    for b in range(out.size):
+        out[b] = maximum[b] + log_positive(total[b])

@@ -104,19 +104,3 @@ def aligned(n_rows, n_columns, like):
     buffer = np.empty(n_rows * n_columns + _LINE // like.itemsize, like.dtype)
     skip = (-(buffer.ctypes.data // like.itemsize)) % (_LINE // like.itemsize)
     return buffer[skip : skip + n_rows * n_columns].reshape((n_rows, n_columns))
-
-
-@helper("elementwise", allocates=True)
-def new_scratch(n_features, n_components, n_work, tile_size, like):
-    """Buffers in memory of their own."""
-    tile = Tile(aligned(n_features, tile_size, like), aligned(n_work, tile_size, like))
-    tile.work[:] = 0.0
-    return Scratch(
-        tile,
-        aligned(n_components, tile_size, like),
-        aligned(6, tile_size, np.empty(0)),
-        np.empty(tile_size, np.int64),
-        np.arange(n_components),
-        Tile(aligned(n_features, tile_size, like), aligned(n_work, tile_size, like)),
-        np.empty(tile_size, like.dtype),
-    )

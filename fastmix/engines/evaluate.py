@@ -1,0 +1,90 @@
+"""Evaluating a model row by row: log-density, responsibilities, most probable component."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastmix.engines.passes import EVERYTHING, call_by_lanes, layout, make_rows
+from fastmix.families.base import Family
+from fastmix.kernels.evaluate import evaluate_for
+from fastmix.kernels.scratch import scratch_bytes
+from fastmix.validation import as_kernels_read, kernels_read
+
+# Numbers of a part that is converted, or whose results are summed, before the next is looked at: 8 MB.
+_PART = 1 << 20
+
+
+class Evaluation(NamedTuple):
+    """What is known about each row; an empty array was not asked for."""
+
+    log_density: np.ndarray  # (N,)
+    responsibilities: np.ndarray  # (N, K)
+    labels: np.ndarray  # (N,) int64
+
+
+def parts(n_rows: int, n_columns: int) -> Iterator[slice]:
+    """Consecutive slices of the rows, of about 8 MB each."""
+    step = max(1, _PART // n_columns)
+    return (slice(first, min(n_rows, first + step)) for first in range(0, n_rows, step))
+
+
+def run_evaluation(
+    family: Family,
+    parameters: Any,
+    X: np.ndarray,
+    *,
+    log_density: bool = False,
+    responsibilities: bool = False,
+    labels: bool = False,
+    n_threads: int | None = None,
+) -> Evaluation:
+    """Log-density, responsibilities or labels of each row of X (N, D), of any real type and layout.
+
+    What the kernels cannot read as it is, is converted part by part: memory is that of the output and a constant.
+    """
+    n_rows = len(X)
+    n_components = len(parameters.weights)
+    outputs = Evaluation(
+        log_density=np.empty(n_rows if log_density else 0),
+        responsibilities=np.empty((n_rows, n_components) if responsibilities else (0, 0)),
+        labels=np.empty(n_rows if labels else 0, np.int64),
+    )
+    if kernels_read(X):
+        _fill(family, parameters, X, outputs, n_threads)
+        return outputs
+    for part in parts(*X.shape):
+        # Of an output that is not wanted, a part is empty, too.
+        _fill(family, parameters, as_kernels_read(X[part]), Evaluation(*(each[part] for each in outputs)), n_threads)
+    return outputs
+
+
+def _fill(family: Family, parameters: Any, X: np.ndarray, outputs: Evaluation, n_threads: int | None) -> None:
+    rows = make_rows(X)
+    n_rows, n_features = X.shape
+    n_components = len(parameters.weights)
+    tile_size, lane_starts = layout(n_rows, n_features, n_components, 1, family.longest_tile(n_features))
+    constants = family.kernel_parameters(parameters)
+    compiled = evaluate_for(family.kernel_class)
+    n_work = family.n_work_rows(n_features)
+    n_bytes = scratch_bytes(n_features, n_components, n_work, tile_size, rows.like.itemsize)
+
+    def call(first: int, last: int) -> None:
+        layout_of_call = n_components, n_work, n_bytes, tile_size, lane_starts
+        compiled(constants, rows, EVERYTHING, *layout_of_call, first, last, *outputs)
+
+    n_operations = n_rows * n_components * (10.0 + family.n_statistics(n_features))
+    call_by_lanes(call, len(lane_starts) - 1, n_operations, n_threads)
+
+
+def total_log_density(
+    family: Family, parameters: Any, X: np.ndarray, weights: np.ndarray | None = None, n_threads: int | None = None
+) -> float:
+    """Sum over the rows of weight times log-density, in nats; memory is constant."""
+    totals = []
+    for part in parts(*X.shape):
+        found = run_evaluation(family, parameters, X[part], log_density=True, n_threads=n_threads).log_density
+        totals.append((found if weights is None else found * weights[part]).sum())
+    return float(np.sum(totals))

@@ -1,0 +1,27 @@
+"""Checking the parameters of estimators, when they are used: setting them is free."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastmix.families import gaussian_family
+from fastmix.initialize import INIT_METHODS
+from fastmix.validation import check_choice, check_integer, check_real
+
+
+def check_mixture(model: Any) -> None:
+    """ValueError, or whatever the check says, for the first parameter of a mixture that cannot be."""
+    check_integer(model.n_components, "n_components", 1)
+    gaussian_family(model.covariance_type)
+    check_real(model.tol, "tol")
+    check_real(model.reg_covar, "reg_covar")
+    check_integer(model.max_iter, "max_iter", 0)
+    check_integer(model.n_init, "n_init", 1)
+    check_choice(model.algorithm, "algorithm", ["batch"])
+    if isinstance(model.init_params, str):
+        check_choice(model.init_params, "init_params", INIT_METHODS)
+    if model.n_threads is not None:
+        check_integer(model.n_threads, "n_threads", 1)
+    check_integer(model.verbose_interval, "verbose_interval", 1)
+    if model.callback is not None and not callable(model.callback):
+        raise ValueError(f"callback must be callable or None; got {model.callback!r}")

@@ -1,0 +1,98 @@
+"""Random numbers, subsamples, and seeds by greedy k-means++."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastmix.kernels.seeding import seeding
+from fastmix.kernels.tiles import Rows
+from fastmix.kernels.vectors import GROUP
+from fastmix.threads import kernel_threads
+
+_TILE = 8 * GROUP  # x, distances and weights of so many rows stay in the first-level cache up to 16 features
+
+
+def generators(random_state: Any, n: int) -> list[np.random.Generator]:
+    """n independent generators; the first m are the same whatever n is.
+
+    Parameters
+    ----------
+    random_state : None (fresh entropy), an integer of at least 0, a SeedSequence, a Generator or a RandomState (which are
+        drawn from).
+    """
+    if random_state is None or isinstance(random_state, (int, np.integer)):
+        if random_state is not None and random_state < 0:
+            raise ValueError(f"random_state must be an integer of at least 0; got {random_state}")
+        sequence = np.random.SeedSequence(None if random_state is None else int(random_state))
+    elif isinstance(random_state, np.random.SeedSequence):
+        sequence = np.random.SeedSequence(random_state.entropy, spawn_key=random_state.spawn_key)
+    elif isinstance(random_state, np.random.Generator):
+        sequence = np.random.SeedSequence(int(random_state.integers(2**63)))
+    elif isinstance(random_state, np.random.RandomState) or random_state is np.random:
+        sequence = np.random.SeedSequence(int(random_state.randint(2**31 - 1)))
+    else:
+        raise ValueError(
+            f"random_state must be None, an integer, a SeedSequence, a Generator or a RandomState; got {random_state!r}"
+        )
+    return [np.random.default_rng(child) for child in sequence.spawn(n)]
+
+
+def subsample_rows(rows: Rows, n: int, generator: np.random.Generator) -> np.ndarray:
+    """Indices of at most n distinct rows of positive weight, ascending: one at random from each of n equal stretches."""
+    n_rows = rows.X.shape[0]
+    candidates = np.flatnonzero(rows.weights > 0) if rows.weights.size else None
+    n_candidates = n_rows if candidates is None else len(candidates)
+    if n_candidates <= n:
+        return np.arange(n_rows) if candidates is None else candidates
+    ends = np.arange(n + 1) * n_candidates // n
+    chosen = generator.integers(ends[:-1], ends[1:])
+    return chosen if candidates is None else candidates[chosen]
+
+
+def subsample(rows: Rows, n: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+    """At most n rows of positive weight as float64, with their weights (None: all 1), in the order of the data."""
+    chosen = subsample_rows(rows, n, generator)
+    taken = np.asarray(np.take(rows.X, chosen, axis=0), dtype=np.float64)
+    return taken, (rows.weights[chosen] if rows.weights.size else None)
+
+
+def k_means_plus_plus_runs(
+    X: np.ndarray,
+    weights: np.ndarray | None,
+    n_clusters: int,
+    n_runs: int,
+    generator: np.random.Generator,
+    n_threads: int | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """``k_means_plus_plus`` several times over: chosen (R, K), n_distinct (R,), sums of squared distances (R,)."""
+    n_rows, n_features = X.shape
+    n_tiles = -(-n_rows // _TILE)
+    tiles = np.zeros((n_tiles * _TILE, n_features))
+    tiles[:n_rows] = X
+    tile_weights = np.zeros(n_tiles * _TILE)
+    tile_weights[:n_rows] = 1.0 if weights is None else weights
+    uniforms = generator.random((n_runs, n_clusters, 2 + int(np.log(n_clusters))))
+    chosen = np.empty((n_runs, n_clusters), dtype=np.int64)
+    n_distinct = np.empty(n_runs, dtype=np.int64)
+    potential = np.empty(n_runs)
+    by_tile = np.ascontiguousarray(tiles.reshape(n_tiles, _TILE, n_features).transpose(0, 2, 1))
+    with kernel_threads(n_threads):
+        seeding()(by_tile, tile_weights.reshape(n_tiles, _TILE), uniforms, chosen, n_distinct, potential)
+    return chosen, n_distinct, potential
+
+
+def k_means_plus_plus(
+    X: np.ndarray, weights: np.ndarray | None, n_clusters: int, generator: np.random.Generator
+) -> tuple[np.ndarray, int]:
+    """Greedy k-means++ (Arthur and Vassilvitskii 2007), with 2 + ln K candidates a step.
+
+    Distances are taken by differences: clusters 1e8 apart keep the distances within them.
+
+    Returns
+    -------
+    chosen : (K,) row indices; how many of them are distinct rows (the others repeat the first).
+    """
+    chosen, n_distinct, _ = k_means_plus_plus_runs(X, weights, n_clusters, 1, generator, n_threads=1)
+    return chosen[0], int(n_distinct[0])
