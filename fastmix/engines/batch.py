@@ -49,9 +49,7 @@ class BatchEM:
         return EngineState(parameters, evaluated=parameters, objective=-np.inf)
 
     def step(self, state: EngineState) -> EngineState:
-        statistics = run_em_pass(
-            self.family, state.parameters, self.rows, origin=self.origin, n_threads=self.n_threads
-        )
+        statistics = run_em_pass(self.family, state.parameters, self.rows, origin=self.origin, n_threads=self.n_threads)
         out_of_reach = LOG_ZERO if self.origin is None else LOG_ZERO_32
         if statistics.log_likelihood <= out_of_reach / 2:  # a row that no component reaches
             return EngineState(state.parameters, evaluated=state.parameters, objective=-np.inf)

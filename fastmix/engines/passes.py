@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmix.families.base import Family, Statistics, tile_in_first_cache
-from fastmix.kernels.assign_pass import INERTIA, N_CHANGED, assign_pass
+from fastmix.families.base import Family, Statistics
 from fastmix.kernels.em_pass import ACCUMULATE, ENTROPY, LOG_LIKELIHOOD, N_TOTALS, TOTAL_WEIGHT, em_pass_for
 from fastmix.kernels.evaluate import evaluate_for
 from fastmix.kernels.scratch import scratch_bytes
@@ -96,7 +95,8 @@ def _as_writable(array: np.ndarray) -> np.ndarray:
     return array if array.flags.writeable else np.asarray(_Memory(array))
 
 
-def _call_by_lanes(call: Callable[[int, int], None], n_lanes: int, n_operations: float, n_threads: int | None) -> None:
+def call_by_lanes(call: Callable[[int, int], None], n_lanes: int, n_operations: float, n_threads: int | None) -> None:
+    """Have ``call(first, last)`` work on all lanes, in as many calls as keep each of them short."""
     if n_operations < _WORTH_THREADS:
         n_threads = 1
     threads = thread_count(n_threads)
@@ -155,7 +155,7 @@ def run_em_pass(
             np.zeros((n_lanes, N_TOTALS)),
         )
         how = (constants, rows, schedule, hard, last_phase, n_work, n_bytes, tile_size, lane_starts)
-        _call_by_lanes(partial(_call, compiled, how, sums), n_lanes, operations, n_threads)
+        call_by_lanes(partial(_call, compiled, how, sums), n_lanes, operations, n_threads)
         statistics, shared, totals = (each[0] for each in sums)
         complete = family.complete_shared(parameters, constants, statistics, shared)
         constants = family.careful(constants)
@@ -210,45 +210,5 @@ def run_evaluation(
     def call(first: int, last: int) -> None:
         compiled(constants, n_components, rows, EVERYTHING, n_work, tile_size, lane_starts, first, last, tuple(outputs))
 
-    _call_by_lanes(call, n_lanes, n_rows * n_components * (10.0 + family.n_statistics(n_features)), n_threads)
+    call_by_lanes(call, n_lanes, n_rows * n_components * (10.0 + family.n_statistics(n_features)), n_threads)
     return outputs
-
-
-class Assignment(NamedTuple):
-    """What an assignment pass accumulates."""
-
-    counts: np.ndarray  # (K,) total weight by centre
-    shifts: np.ndarray  # (K, D) weighted sum of deviations from the centre
-    inertia: float
-    n_changed: int  # rows whose label changed
-
-
-def run_assign_pass(
-    centres: np.ndarray,
-    rows: Rows,
-    labels: np.ndarray,
-    distances: np.ndarray | None = None,
-    n_threads: int | None = None,
-) -> Assignment:
-    """Assign each row to its nearest centre; labels (N,) and distances (N,) are filled in place."""
-    n_rows, n_features = rows.X.shape
-    n_centres = len(centres)
-    tile_size, lane_starts = layout(
-        n_rows, n_features, n_centres, n_centres * (1 + n_features), tile_in_first_cache(n_features)
-    )
-    n_lanes = len(lane_starts) - 1
-    sums = (np.zeros((n_lanes, n_centres, 1 + n_features)), np.zeros((n_lanes, N_TOTALS)))
-    outputs = (labels, np.empty(0) if distances is None else distances)
-    compiled = assign_pass()
-
-    def call(first: int, last: int) -> None:
-        compiled(centres, rows, EVERYTHING, tile_size, lane_starts, first, last, sums, outputs)
-
-    _call_by_lanes(call, n_lanes, n_rows * n_centres * (5.0 + n_features), n_threads)
-    by_centre, totals = sums[0][0], sums[1][0]
-    return Assignment(
-        counts=by_centre[:, 0].copy(),
-        shifts=by_centre[:, 1:].copy(),
-        inertia=float(totals[INERTIA]),
-        n_changed=int(totals[N_CHANGED]),
-    )

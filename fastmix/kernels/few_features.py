@@ -27,6 +27,7 @@ from fastmix.kernels.vectors import (
     vector_of,
     zeros,
 )
+from fastmix.kernels.vectors import constant as constant_vector
 
 MOST_FEATURES = 8
 # Vectors of rows at once in the log-joint.
@@ -64,7 +65,7 @@ def _half_squared_norms(typing_context, x, mean, factor, constant, out):
         vector = vector_of(rows.element)
         means, target = (vector_data(context, builder, kind, arguments[n]) for kind, n in ((mean, 1), (out, 4)))
         level = splat(builder, cast(builder, arguments[3], rows.element), vector)
-        minus_half = splat(builder, rows.element(-0.5), vector)
+        minus_half = constant_vector(vector, -0.5)
 
         def entry(i, j):
             return splat(builder, builder.load(a.address(index(i), index(j))), vector)

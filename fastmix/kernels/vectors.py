@@ -46,7 +46,7 @@ class Matrix:
     def __init__(self, context, builder, array_type, value):
         array = context.make_array(array_type)(context, builder, value)
         self.builder = builder
-        self.element = _ELEMENTS[array_type.dtype]
+        self.element = _ELEMENTS.get(array_type.dtype)  # None: for addresses only
         self.data = array.data
         self.n_rows, self.row_length = cgutils.unpack_tuple(builder, array.shape)
 

@@ -11,7 +11,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from fastmix.engines.passes import Assignment, Layout, layout, make_rows, run_assign_pass, run_em_pass
+from fastmix.engines.assign import Assigner, Assignment
+from fastmix.engines.passes import Layout, layout, make_rows, run_em_pass
 from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.kmeans import KMeans
 from fastmix.exceptions import ConvergenceWarning
@@ -193,17 +194,15 @@ class KMeansProblem:
     ----------
     rows : the data.
     centres : (K, D), that every iteration begins with.
-    labels : (N,) int64, filled in place.
     """
 
     rows: Rows
     centres: np.ndarray
-    labels: np.ndarray
 
     @classmethod
     def at_means(cls, X: np.ndarray, means: np.ndarray) -> KMeansProblem:
         """With the means for centres."""
-        return cls(make_rows(X), means, np.full(len(X), -1, dtype=np.int64))
+        return cls(make_rows(X), means)
 
     def fitted(self, n_threads: int) -> KMeansProblem:
         """The same, from the centres that a few iterations of a default fit come to."""
@@ -215,7 +214,7 @@ class KMeansProblem:
 
     def first_row(self) -> KMeansProblem:
         """The same, with a single row."""
-        return replace(self, rows=self.rows._replace(X=self.rows.X[:1]), labels=self.labels[:1])
+        return replace(self, rows=self.rows._replace(X=self.rows.X[:1]))
 
     @property
     def dispatcher(self) -> Any:
@@ -227,19 +226,17 @@ class KMeansProblem:
         return numba.typeof(self.rows) in signature
 
     def sweep(self, n_threads: int) -> Assignment:
-        """One pass over the rows."""
-        return run_assign_pass(self.centres, self.rows, self.labels, n_threads=n_threads)
+        """A first pass over the rows: all distances, and sums over all rows. Later passes of a fit skip most of both."""
+        return Assigner(self.rows, len(self.centres), n_threads).assign(self.centres)
 
     def iterate(self, n_threads: int) -> object:
         """One iteration."""
-        assignment = self.sweep(n_threads)
-        counts = assignment.counts[:, None]
-        return self.centres + np.divide(assignment.shifts, counts, out=np.zeros_like(self.centres), where=counts > 0)
+        return self.sweep(n_threads).means
 
     def phases(self, operations: Operations, n_threads: int, effort: Effort) -> tuple[Phase, ...]:
         """One phase: distances, labels and sums are one kernel."""
         seconds = best_times({"assign": partial(self.iterate, n_threads)}, effort)["assign"]
-        labels_in_and_out = 2.0 * self.labels.nbytes
+        labels_in_and_out = 8.0 * len(self.rows.X)
         return (Phase("assign", seconds, operations.total, self.rows.X.nbytes + labels_in_and_out),)
 
 
