@@ -13,8 +13,7 @@ from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.kmeans import KMeans
 from fastmix.exceptions import ConvergenceWarning
 from fastmix.families import gaussian_family
-
-_DTYPES = ("float64", "float32")
+from fastmix.validation import DTYPES
 
 
 def warmup(
@@ -33,7 +32,8 @@ def warmup(
     covariance_types : str or iterable of str, default ("full",)
         As for ``GaussianMixture``.
     dtypes : dtype or iterable of dtypes, default ("float64",)
-        Of the data: "float64" or "float32", as names, NumPy types or dtypes.
+        Of the data: "float64" or "float32", as names, NumPy types or dtypes. With "float32" also what a fit with
+        ``dtype="float32"`` needs on such data.
     kmeans : bool, default False
         Compile ``KMeans``, too.
 
@@ -56,9 +56,12 @@ def warmup(
         for kind in kinds:
             X: np.ndarray = rows.astype(kind)
             for covariance_type in types:
-                model = GaussianMixture(2, covariance_type=covariance_type, max_iter=1, random_state=0).fit(X)
-                model.score_samples(X)
-                model.predict(X)
+                for computed in sorted({"float64", kind.name}):
+                    model = GaussianMixture(
+                        2, covariance_type=covariance_type, dtype=computed, max_iter=1, random_state=0
+                    )
+                    model.fit(X).score_samples(X)
+                    model.predict(X)
             if kmeans:
                 KMeans(2, max_iter=1, random_state=0).fit(X)
 
@@ -74,6 +77,6 @@ def _checked(dtype: Any) -> np.dtype:
     except TypeError:
         kind = None
     # NumPy takes None for float64; here it is more likely a mistake.
-    if dtype is None or kind is None or kind.name not in _DTYPES or not kind.isnative:
-        raise ValueError(f"dtypes must be of {', '.join(_DTYPES)}; got {dtype!r}. Other data are converted to float64")
+    if dtype is None or kind is None or kind.name not in DTYPES or not kind.isnative:
+        raise ValueError(f"dtypes must be of {', '.join(DTYPES)}; got {dtype!r}. Other data are converted to float64")
     return kind
