@@ -17,13 +17,14 @@ def draw(parameters: GaussianParameters, n_rows: int, generator: np.random.Gener
     y = np.empty(n_rows, dtype=np.int64)
     up_to = np.cumsum(parameters.weights)
     last = np.flatnonzero(parameters.weights)[-1]  # where rounding leaves the last sum below a number drawn
+    smallest = np.min_scalar_type(n_components)  # NumPy sorts 16 bits by radix, four times as fast
     step = max(1, _PART // n_features)
     for first in range(0, n_rows, step):
         component = np.searchsorted(up_to, generator.random(min(step, n_rows - first)) * up_to[-1], side="right")
         component = np.minimum(component, last)
         rows = generator.standard_normal((len(component), n_features))
         # By component first: contiguous rows are coloured in place, and then scattered to where they belong.
-        order = np.argsort(component, kind="stable")
+        order = np.argsort(component.astype(smallest), kind="stable")
         ends = np.cumsum(np.bincount(component, minlength=n_components))
         for k in map(int, np.flatnonzero(parameters.weights)):
             mine = slice(ends[k - 1] if k else 0, ends[k])

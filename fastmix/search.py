@@ -224,7 +224,6 @@ class Search:
                 n_components,
                 mine * _SEEDINGS if n_runs > 1 else 1,
                 self.generator,
-                self.clusters.n_threads,
             )
             # Half of them by potential, which tells where clusters are round and apart; the others as they were drawn.
             best = np.argsort(potential, kind="stable")[: -(-mine // 2)]

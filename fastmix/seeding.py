@@ -9,7 +9,6 @@ import numpy as np
 from fastmix.kernels.seeding import seeding
 from fastmix.kernels.tiles import Rows
 from fastmix.kernels.vectors import GROUP
-from fastmix.threads import kernel_threads
 
 _TILE = 8 * GROUP  # x, distances and weights of so many rows stay in the first-level cache up to 16 features
 
@@ -64,7 +63,6 @@ def k_means_plus_plus_runs(
     n_clusters: int,
     n_runs: int,
     generator: np.random.Generator,
-    n_threads: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """``k_means_plus_plus`` several times over: chosen (R, K), n_distinct (R,), sums of squared distances (R,)."""
     n_rows, n_features = X.shape
@@ -78,8 +76,12 @@ def k_means_plus_plus_runs(
     n_distinct = np.empty(n_runs, dtype=np.int64)
     potential = np.empty(n_runs)
     by_tile = np.ascontiguousarray(tiles.reshape(n_tiles, _TILE, n_features).transpose(0, 2, 1))
-    with kernel_threads(n_threads):
-        seeding()(by_tile, tile_weights.reshape(n_tiles, _TILE), uniforms, chosen, n_distinct, potential)
+    scratch = (
+        np.empty((n_runs, 3, n_tiles, _TILE)),
+        np.empty((n_runs, 3, n_tiles)),
+        np.empty((n_runs, n_features)),
+    )
+    seeding()(by_tile, tile_weights.reshape(n_tiles, _TILE), uniforms, chosen, n_distinct, potential, scratch)
     return chosen, n_distinct, potential
 
 
@@ -94,5 +96,5 @@ def k_means_plus_plus(
     -------
     chosen : (K,) row indices; how many of them are distinct rows (the others repeat the first).
     """
-    chosen, n_distinct, _ = k_means_plus_plus_runs(X, weights, n_clusters, 1, generator, n_threads=1)
+    chosen, n_distinct, _ = k_means_plus_plus_runs(X, weights, n_clusters, 1, generator)
     return chosen[0], int(n_distinct[0])
