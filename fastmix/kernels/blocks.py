@@ -10,7 +10,7 @@ import numba.extending
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from fastmix._jit import helper
+from fastmix._jit import part
 from fastmix.kernels.sums import sum_over_rows
 from fastmix.kernels.vectors import (
     DOUBLE,
@@ -186,7 +186,7 @@ def _add_outer_block(typing_context, left, right, j, out, block):
     return types.void(left, right, types.intp, out, types.intp), generate
 
 
-@helper("elementwise")
+@part
 def half_squared_norms(x, mean, factor, work, constant, out):
     """out[b] = constant - |factor (x[:, b] - mean)|^2 / 2 for a lower triangular factor.
 
@@ -197,7 +197,7 @@ def half_squared_norms(x, mean, factor, work, constant, out):
         position += _half_squares_of_group(x, mean, factor, work, position, constant, out)
 
 
-@helper("elementwise")
+@part
 def whiten(x, mean, factor, work, out):
     """out[:, b] = factor (x[:, b] - mean), as in ``half_squared_norms``; out (P, B)."""
     position = 0
@@ -205,7 +205,7 @@ def whiten(x, mean, factor, work, out):
         position += _whiten_group(x, mean, factor, work, position, 0.0, out)
 
 
-@helper("elementwise")
+@part
 def add_scatter(deviations, r, weighted, first, second):
     """first[d] += sum over b of r z[d], second += that of the lower triangle of r z z^T, in blocks: second[16 n + 4 p + q]
     for block n = (I, J <= I), row by row.
@@ -224,7 +224,7 @@ def add_scatter(deviations, r, weighted, first, second):
             block += 1
 
 
-@helper("elementwise")
+@part
 def add_outer_products(left, right, out):
     """Add the lower triangle of left @ right.T, in blocks as in ``add_scatter``; left, right (P, B)."""
     block = 0

@@ -7,7 +7,7 @@ registers 0.6), and adds up each sum over rows by itself.
 import numba.extending
 from numba.core import cgutils, types
 
-from fastmix._jit import helper
+from fastmix._jit import helper, part
 from fastmix.kernels.vectors import (
     Matrix,
     add_sums,
@@ -190,7 +190,7 @@ def _mean_offsets_of(n_features):
 _mean_offsets_of_2, _mean_offsets_of_1 = _mean_offsets_of(2), _mean_offsets_of(1)
 
 
-@helper("elementwise")
+@part
 def squared_distance(x, mean, constant, factor, out):
     """out[b] = constant + factor * (sum over d of (x[d, b] - mean[d])^2). x (D, B), mean (D,), out (B,)."""
     position = 0
@@ -198,7 +198,7 @@ def squared_distance(x, mean, constant, factor, out):
         position += _squared_distance(x, mean, position, constant, factor, out)
 
 
-@helper("elementwise")
+@part
 def scaled_squared_distance(x, mean, scale, constant, factor, out):
     """out[b] = constant + factor * (sum over d of (scale[d] (x[d, b] - mean[d]))^2)."""
     position = 0
@@ -206,7 +206,7 @@ def scaled_squared_distance(x, mean, scale, constant, factor, out):
         position += _scaled_squared_distance(x, mean, scale, position, constant, factor, out)
 
 
-@helper("elementwise")
+@part
 def add_moments(x, mean, r, first, second):
     """first[d] += sum over b of r[b] z, second[d] += sum over b of r[b] z^2, where z = x[d, b] - mean[d].
 
@@ -227,7 +227,7 @@ def add_moments(x, mean, r, first, second):
         _add_moments_of_1(x, mean, r, d, first, second)
 
 
-@helper("elementwise")
+@part
 def add_first_moments(x, mean, r, first):
     """first[d] += sum over b of r[b] (x[d, b] - mean[d])."""
     n_left = x.shape[0]
@@ -245,7 +245,7 @@ def add_first_moments(x, mean, r, first):
         _add_first_moments_of_1(x, mean, r, d, first, first)
 
 
-@helper("elementwise")
+@part
 def weighted_mean_offsets(means, components, r, about, out):
     """out[d, b] = sum over a of r[a, b] (means[components[a], d] - about[d, b]), for d < D.
 

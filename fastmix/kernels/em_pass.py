@@ -39,7 +39,7 @@ LOG_LIKELIHOOD, ENTROPY, TOTAL_WEIGHT = 0, 1, 2
 N_TOTALS = 8  # a cache line, so that lanes do not share one
 
 
-@helper("elementwise")
+@part
 def load_tile(rows, schedule, first, x, w, row_of):
     """Gather the rows at positions first..first + B - 1 into x (D, B); beyond the last row, repeat it with weight 0."""
     last = rows.X.shape[0] - 1
@@ -59,7 +59,7 @@ def load_tile(rows, schedule, first, x, w, row_of):
         w[b] = 0.0
 
 
-@helper("elementwise")
+@part
 def keep_known_labels(labels, row_of, components, q):
     """Leave a row of known component no other choice."""
     for b in range(row_of.size):
@@ -84,7 +84,7 @@ def _harden(r, w, best, leader):
             r[a, b] = w[b] if leader[b] == a else 0.0
 
 
-@helper("elementwise")
+@part
 def _count_above(r, threshold):
     n = 0
     for b in range(r.size):
@@ -110,7 +110,7 @@ def _pack(x, r, threshold, packed_x, packed_r):
             packed_x[d, m] = x[d, last]
 
 
-@helper("elementwise")
+@part
 def _take_given(responsibilities, row_of, w, r):
     for a in range(r.shape[0]):
         for b in range(row_of.size):

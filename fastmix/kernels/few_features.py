@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import numba.extending
 from numba.core import cgutils, types
 
-from fastmix._jit import helper
+from fastmix._jit import part
 from fastmix.kernels.blocks import BLOCK
 from fastmix.kernels.vectors import (
     Matrix,
@@ -172,13 +172,13 @@ def _add_scatter(typing_context, x, mean, r, first, second):
     return types.void(x, mean, r, first, second), generate
 
 
-@helper("elementwise")
+@part
 def half_squared_norms_of_few(x, mean, factor, constant, out):
     """``blocks.half_squared_norms`` for D <= MOST_FEATURES; B a multiple of GROUP."""
     _half_squared_norms(x, mean, factor, constant, out)
 
 
-@helper("elementwise")
+@part
 def add_scatter_of_few(x, mean, r, first, second):
     """first and second moments about ``mean``, laid out as by ``blocks.add_scatter``, for D <= MOST_FEATURES."""
     _add_scatter(x, mean, r, first, second)

@@ -7,7 +7,7 @@ import numba.extending
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from fastmix._jit import helper, options
+from fastmix._jit import helper, options, part
 from fastmix.kernels.vectors import (
     DOUBLE,
     FLOAT,
@@ -41,7 +41,7 @@ def _prefetch(typing_context, X, row, offset):
     return types.void(X, types.intp, types.intp), generate
 
 
-@helper("elementwise")
+@part
 def prefetch(X, order, first, last):
     """Fetch the rows at the positions first..last - 1 of the schedule into the second-level cache, for a later ``gather``.
 
@@ -153,7 +153,7 @@ def gather(X, row_of, origin, x):
     """
 
 
-@helper("elementwise")
+@part
 def _gather_by_vectors(X, row_of, origin, x):
     """All features but an odd last one."""
     n_features = X.shape[1]

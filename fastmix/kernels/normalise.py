@@ -4,7 +4,7 @@ import numba.extending
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from fastmix._jit import helper
+from fastmix._jit import helper, part
 from fastmix.kernels.elementary import exponential, log_positive
 from fastmix.kernels.vectors import (
     DOUBLE,
@@ -87,7 +87,7 @@ def _normalise_rows(typing_context, q, w, maximum, total, spread, position):
     return types.intp(q, w, maximum, total, spread, types.intp), generate
 
 
-@helper("elementwise")
+@part
 def normalise(q, w, maximum, total, spread):
     """q[a, b] -> w[b] exp(q[a, b] - maximum[b]) / total[b]; total and spread are the sums over a of that exponential and of
     it times its exponent.

@@ -7,7 +7,7 @@ from numba.core import types
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from fastmix._jit import helper
+from fastmix._jit import helper, part
 from fastmix.kernels.tiles import Tile
 from fastmix.kernels.vectors import index
 
@@ -61,13 +61,13 @@ def _matrix_at(typing_context, buffer, first, n_rows, n_columns, like):
     return kind(buffer, types.intp, types.intp, types.intp, like), generate
 
 
-@helper("elementwise")
+@part
 def _next_line(buffer, used):
     """The first byte at or after ``used`` that begins a cache line."""
     return used + (-(buffer.ctypes.data + used)) % _LINE
 
 
-@helper("elementwise")
+@part
 def carve(buffer, rows, n_components, n_work, tile_size):
     """Buffers for one lane; n_work = W. The family's scratch is 0 to begin with. The caller keeps ``buffer`` alive."""
     n_features, like, doubles, integers = rows.X.shape[1], rows.like, rows.weights, rows.labels

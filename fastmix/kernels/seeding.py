@@ -9,12 +9,12 @@ from functools import cache
 
 import numpy as np
 
-from fastmix._jit import entry_point, helper
+from fastmix._jit import entry_point, part
 from fastmix.kernels.deviations import squared_distance
 from fastmix.kernels.sums import dot
 
 
-@helper("elementwise")
+@part
 def _draw(potential, values, weights, target):
     """The first row up to which ``values * weights`` sum to more than ``target``; ``potential`` (T,) are sums by tile."""
     n_tiles, tile_size = values.shape
@@ -32,7 +32,7 @@ def _draw(potential, values, weights, target):
     return t * tile_size + last
 
 
-@helper("elementwise")
+@part
 def _candidate(tiles, weights, point, nearest, reduced, potential):
     """reduced = min(nearest, squared distance to the point); potential by tile; returns the whole potential."""
     whole = 0.0
@@ -47,7 +47,7 @@ def _candidate(tiles, weights, point, nearest, reduced, potential):
     return whole
 
 
-@helper("elementwise")
+@part
 def _seed_run(tiles, weights, uniforms, chosen, distances, potentials, point):
     """One run: fill ``chosen`` (K,), and return (how many of the rows are distinct, the potential)."""
     n_tiles, n_features, tile_size = tiles.shape

@@ -7,7 +7,7 @@ compiler and the same kernel from the cache on disk differed in the last place. 
 import numba.extending
 from numba.core import cgutils, types
 
-from fastmix._jit import helper
+from fastmix._jit import part
 from fastmix.kernels.vectors import (
     DOUBLE,
     add_lanes_of,
@@ -87,13 +87,13 @@ def _dot(typing_context, left, right):
     return types.float64(left, right), generate
 
 
-@helper("elementwise")
+@part
 def total(values):
     """Sum of values (B,), float64 or float32, as float64; B a multiple of VECTOR."""
     return _total(values)
 
 
-@helper("elementwise")
+@part
 def dot(left, right):
     """Sum of left[b] right[b]; (B,) float64, B a multiple of VECTOR."""
     return _dot(left, right)
