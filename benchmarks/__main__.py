@@ -1,22 +1,23 @@
 """Measure fastmix beside its peers and rewrite the tables of docs/benchmarks.md and README.md.
 
 ``python -m benchmarks`` from the root of a checkout with the extra ``bench`` installed. Progress on stderr, tables on
-stdout. Leave the machine alone meanwhile.
+stdout. Leave the machine alone meanwhile. ``--compare`` measures fastmix only, and names what became slower.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import fits, machine, processes, tables, timing, workloads
+from benchmarks import guard, iterations, machine, processes, referee, results, tables, timing
+from benchmarks.sections import SECTIONS, Options
 
-SECTIONS = (*workloads.COVARIANCE_TYPES, "kmeans", "fit", "memory", "startup")
 README_SECTIONS = ("full", "diag", "kmeans")
+# How often --compare measures a section in which something seems slower.
+ATTEMPTS = 3
 DOCUMENT = processes.ROOT / "docs" / "benchmarks.md"
 README = processes.ROOT / "README.md"
 
@@ -29,68 +30,67 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write every number to this file")
     parser.add_argument("--dry-run", action="store_true", help="print the tables; the documents stay")
     parser.add_argument(
+        "--compare",
+        type=Path,
+        nargs="?",
+        const=results.COMMITTED,
+        metavar="JSON",
+        help="measure fastmix only, compare with an earlier run (default: the committed one), and name what became "
+        "slower by more than noise; exit status 1 then",
+    )
+    parser.add_argument(
         "--separation",
         type=float,
-        default=timing.SEPARATION,
+        default=iterations.SEPARATION,
         help="of components, in standard deviations (default: %(default)s; with another the documents stay)",
     )
     return parser.parse_args(arguments)
 
 
-def measure(name: str, options: argparse.Namespace) -> Any:
-    """What one section measures, as the table of that section wants it."""
-    if name == "fit":
-        shapes = fits.QUICK_SHAPES if options.quick else fits.SHAPES
-        return [
-            fits.measure(shape, covariance_type, separation)
-            for separation in fits.SEPARATIONS
-            for shape in shapes
-            for covariance_type in fits.COVARIANCE_TYPES
-        ]
-    if name == "memory":
-        return processes.peak_memory(processes.QUICK_MEMORY_SHAPE if options.quick else processes.MEMORY_SHAPE)
-    if name == "startup":
-        return processes.startup(quick=options.quick)
-    sizes = workloads.sizes(name, quick=options.quick)
-    return [timing.measure(name, size, options.separation) for size in sizes]
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the sections asked for, and either put their tables into the documents or compare with an earlier run.
 
-
-def render(name: str, measured: Any, peak: float) -> str:
-    """The table of one section."""
-    if name == "fit":
-        return tables.fit_table(measured)
-    if name == "memory":
-        return tables.memory_table(measured)
-    if name == "startup":
-        return tables.startup_table(measured)
-    return tables.iteration_table(measured, peak)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the sections asked for, print their tables, and put them into the documents."""
+    Returns the exit status: 1 if a section was void, or a figure became slower.
+    """
     options = parse(arguments)
+    chosen = [name for name in SECTIONS if options.only is None or name in options.only]
+    how = Options(quick=options.quick, peers=options.compare is None, separation=options.separation)
+    if options.compare is not None:
+        return compare(options.compare, [name for name in chosen if SECTIONS[name].guarded], how, options.json)
+
     timing.say("measuring the machine")
     described = machine.describe(quick=options.quick)
-    chosen = [name for name in SECTIONS if options.only is None or name in options.only]
-    measured = {name: measure(name, options) for name in chosen}
+    measured: dict[str, Any] = {}
+    for name in chosen:
+        try:
+            measured[name] = SECTIONS[name].measure(how)
+        except referee.BenchmarkVoid as error:  # the other sections are still worth their minutes
+            timing.say(f"{name} is void, and its table stays as it is: {error}")
     # Once more at the end, because machines drift: the limit is the best that the machine did during the run.
     described = machine.better(described, machine.describe(quick=options.quick))
-
-    note = tables.provenance(described)
-    texts = {"machine": tables.machine_table(described)}
-    for name in chosen:
-        texts[name] = f"{render(name, measured[name], described['fma_peak_gflops'])}\n\n{note}"
-    if set(README_SECTIONS) <= set(chosen):
-        lines = [line for name in README_SECTIONS for line in measured[name]]
-        texts["readme"] = f"{tables.readme_table(lines)}\n\n{note}"
+    texts = rendered(described, measured)
     for name, text in texts.items():
         print(f"\n## {name}\n\n{text}")
+    entries = results.record(described, measured)
     if options.json:
-        record = json.dumps({"machine": described, **measured}, indent=2, default=asdict)
-        options.json.write_text(record + "\n", encoding="utf-8")
+        results.write(options.json, entries)
     # The documents' prose describes the default sizes and data, so only those belong into their tables.
-    if not (options.quick or options.dry_run or options.separation != timing.SEPARATION):
+    if not (options.quick or options.dry_run or options.separation != iterations.SEPARATION):
         write(texts)
+        results.write(results.COMMITTED, {**results.read(results.COMMITTED), **entries})
+    return int(len(measured) < len(chosen))
+
+
+def rendered(described: dict[str, Any], measured: dict[str, Any]) -> dict[str, str]:
+    """The text for each place in the documents."""
+    note = tables.provenance(described)
+    texts = {"machine": tables.machine_table(described)}
+    for name, each in measured.items():
+        texts[name] = f"{SECTIONS[name].table(each, described)}\n\n{note}"
+    if set(README_SECTIONS) <= set(measured):
+        lines = [line for name in README_SECTIONS for line in measured[name]]
+        texts["readme"] = f"{tables.readme_table(lines)}\n\n{note}"
+    return texts
 
 
 def write(texts: dict[str, str]) -> None:
@@ -101,5 +101,45 @@ def write(texts: dict[str, str]) -> None:
             timing.say(f"{document} has no place for a table: add {' '.join(tables.markers(name))}")
 
 
+def compare(earlier: Path, names: Sequence[str], how: Options, json: Path | None) -> int:
+    """Measure fastmix again and name what became slower than in an earlier run; 1 if anything did."""
+    entries = results.read(earlier)
+    names = [name for name in names if name in entries]
+    if not names:
+        timing.say(f"{earlier} has none of these sections: a run without --compare writes it")
+        return 2
+    described = machine.describe(quick=True)
+    measured: dict[str, Any] = {}
+    verdicts: dict[str, list[guard.Verdict]] = {}
+    for name in names:
+        same = guard.same_machine(entries[name]["machine"], described)
+        if not same:
+            timing.say(f"{name} was measured on another machine: what all its figures have in common is not judged")
+        before = guard.figures(name, entries[name], described["fma_peak_gflops"] if same else 0.0)
+        known_peak = guard.best_peak(entries[name]) if same else 0.0
+        now: dict[str, guard.Figure] = {}
+        for attempt in range(1, 1 + ATTEMPTS):
+            try:
+                measured[name] = SECTIONS[name].measure(how)
+            except referee.BenchmarkVoid as error:  # without peers: another process disturbs the timing
+                timing.say(f"{name} is void in attempt {attempt} of {ATTEMPTS}: {error}")
+                continue
+            entry = results.record(described, measured)[name]
+            now = guard.better(now, guard.figures(name, entry, known_peak))
+            verdicts[name] = guard.judge(before, now, same_machine=same)
+            slower = guard.named(verdicts[name], "slower")
+            if not slower and not any(figure.disturbed for figure in now.values()):
+                break
+            timing.say(f"{name}: slower or disturbed in attempt {attempt} of {ATTEMPTS}")
+    if json:
+        results.write(json, results.record(described, measured))
+    found = [verdict for each in verdicts.values() for verdict in each]
+    print(tables.guard_table(found))
+    for judged in ("disturbed", "slower"):
+        which = guard.named(found, judged)
+        print(f"\n{judged}: {len(which)} of {len(found)} figures", *which, sep="\n  ")
+    return int(bool(guard.named(found, "slower")))
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,7 +1,7 @@
 """The contestants, each asked for the same thing: so many iterations from a given start, and what came out.
 
 Every contestant is used as its own user would, with all cores. A fit of many iterations differs from a fit of one
-(see ``timing.py``) by iterations and nothing else: validation, copies and the last assignment of rows cancel.
+(see ``timing.of_iterations``) by iterations and nothing else: validation, copies and the last assignment of rows cancel.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Clustering:
-    """What a fit of K-means came to."""
+    """What a fit of K-means came to; the inertia as the contestant reports it."""
 
     centres: np.ndarray
+    inertia: float
     iterations: int
 
 
@@ -67,11 +68,16 @@ def _mixture_of(model: Any) -> Mixture:
     return Mixture(model.weights_, model.means_, np.asarray(model.covariances_), model.n_iter_)
 
 
-def fastmix_mixture(X: np.ndarray, iterations: int, start: Start, covariance_type: str) -> Mixture:
-    """``fastmix.GaussianMixture``, all parameters given."""
+def fastmix_model(X: np.ndarray, iterations: int, start: Start, covariance_type: str, **options: Any) -> Any:
+    """A fitted ``fastmix.GaussianMixture``, all parameters given; ``options`` go to its constructor."""
     from fastmix import GaussianMixture
 
-    return _mixture_of(_fit_estimator(GaussianMixture(**_estimator_arguments(start, covariance_type, iterations)), X))
+    return _fit_estimator(GaussianMixture(**_estimator_arguments(start, covariance_type, iterations), **options), X)
+
+
+def fastmix_mixture(X: np.ndarray, iterations: int, start: Start, covariance_type: str) -> Mixture:
+    """``fastmix.GaussianMixture``, all parameters given."""
+    return _mixture_of(fastmix_model(X, iterations, start, covariance_type))
 
 
 def sklearn_mixture(X: np.ndarray, iterations: int, start: Start, covariance_type: str) -> Mixture:
@@ -99,22 +105,22 @@ def onedal_mixture(X: np.ndarray, iterations: int, start: Start, covariance_type
 
 
 def _clustering_of(model: Any) -> Clustering:
-    return Clustering(model.cluster_centers_, model.n_iter_)
+    return Clustering(model.cluster_centers_, float(model.inertia_), model.n_iter_)
 
 
-def fastmix_kmeans(X: np.ndarray, iterations: int, centres: np.ndarray) -> Clustering:
+def fastmix_kmeans(X: np.ndarray, iterations: int, centres: np.ndarray, tol: float = 0.0) -> Clustering:
     """``fastmix.KMeans`` from given centres."""
     from fastmix import KMeans
 
-    model = KMeans(len(centres), init=centres.copy(), n_init=1, max_iter=iterations, tol=0.0)
+    model = KMeans(len(centres), init=centres.copy(), n_init=1, max_iter=iterations, tol=tol)
     return _clustering_of(_fit_estimator(model, X))
 
 
-def sklearn_kmeans(X: np.ndarray, iterations: int, centres: np.ndarray) -> Clustering:
+def sklearn_kmeans(X: np.ndarray, iterations: int, centres: np.ndarray, tol: float = 0.0) -> Clustering:
     """``sklearn.cluster.KMeans`` from given centres, Lloyd's algorithm."""
     from sklearn.cluster import KMeans
 
-    model = KMeans(len(centres), init=centres.copy(), n_init=1, max_iter=iterations, tol=0.0, algorithm="lloyd")
+    model = KMeans(len(centres), init=centres.copy(), n_init=1, max_iter=iterations, tol=tol, algorithm="lloyd")
     return _clustering_of(_fit_estimator(model, X))
 
 
@@ -134,14 +140,19 @@ def installed(name: str) -> bool:
     return True
 
 
-def mixtures(covariance_type: str, start: Start) -> dict[str, Fit]:
+def mixtures(covariance_type: str, start: Start, *, peers: bool = True) -> dict[str, Fit]:
     """The installed contestants that fit mixtures with this covariance type, from this start."""
-    fits = {name: fit for name, fit in _MIXTURES.items() if installed(name)}
+    fits = {name: fit for name, fit in _MIXTURES.items() if _competes(name, peers)}
     if covariance_type not in ("full", "diag"):
         fits.pop("oneDAL", None)
     return {name: partial(fit, start=start, covariance_type=covariance_type) for name, fit in fits.items()}
 
 
-def clusterings(start: Start) -> dict[str, Fit]:
-    """The installed contestants that run K-means, from the means of this start."""
-    return {name: partial(fit, centres=start.means) for name, fit in _CLUSTERINGS.items() if installed(name)}
+def clusterings(centres: np.ndarray, *, peers: bool = True, tol: float = 0.0) -> dict[str, Fit]:
+    """The installed contestants that run K-means, from these centres."""
+    fits = {name: fit for name, fit in _CLUSTERINGS.items() if _competes(name, peers)}
+    return {name: partial(fit, centres=centres, tol=tol) for name, fit in fits.items()}
+
+
+def _competes(name: str, peers: bool) -> bool:
+    return (peers or name == "fastmix") and installed(name)

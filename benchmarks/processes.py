@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import contestants
-from benchmarks.timing import alternate, say
+from benchmarks.timing import Seconds, alternate, say, say_seconds
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -94,25 +94,27 @@ def _seconds(source: str, environment: Mapping[str, str] | None = None) -> float
     return time.perf_counter() - begin
 
 
-def startup(*, quick: bool = False) -> dict[str, float]:
+def startup(*, quick: bool = False, peers: bool = True) -> dict[str, Seconds]:
     """Seconds of whole processes: imports, and a first full-covariance fit, cold, cached, and scikit-learn's."""
-    installed = [name for name in _MIXTURE_MODULES if contestants.installed(name)]
+    installed = [name for name in _MIXTURE_MODULES if (peers or name == "fastmix") and contestants.installed(name)]
     imports = {"numba": "import numba"}
     imports |= {name: f"import {_MIXTURE_MODULES[name]}" for name in installed}
     run("\n".join(imports.values()))  # from the disk into the system's cache
     tasks = {f"import {name}": lambda source=source: run(source) for name, source in imports.items()}
-    found = {name: min(times) for name, times in alternate(tasks, 5 if quick else 11).items()}
+    found = alternate(tasks, 5 if quick else 11)
     if "scikit-learn" in installed:
         source = _FIRST_FIT.format(module=_MIXTURE_MODULES["scikit-learn"])
-        found["first fit scikit-learn"] = min(_seconds(source) for _ in range(5))
+        found["first fit scikit-learn"] = [_seconds(source) for _ in range(5)]
     if "fastmix" in installed:
         source = _FIRST_FIT.format(module="fastmix")
-        cold, cached = [], []
+        # numba's import between them: it says what the machine did meanwhile.
+        found |= {"first fit cold": [], "first fit cached": []}
         for _ in range(1 if quick else 3):
             with tempfile.TemporaryDirectory(prefix="fastmix-benchmark-") as directory:
                 environment = {"NUMBA_CACHE_DIR": directory}
-                cold.append(_seconds(source, environment))
-                cached += [_seconds(source, environment) for _ in range(3)]
-        found |= {"first fit cold": min(cold), "first fit cached": min(cached)}
-    say("startup: " + ", ".join(f"{name} {seconds:.3f} s" for name, seconds in found.items()))
-    return found
+                for name in ("first fit cold", *3 * ["first fit cached"]):
+                    found["import numba"].append(_seconds(imports["numba"]))
+                    found[name].append(_seconds(source, environment))
+    seconds = {name: Seconds.of(times) for name, times in found.items()}
+    say_seconds("startup", seconds)
+    return seconds

@@ -87,10 +87,10 @@ def require_iterations(contestant: str, made: int, asked: int) -> None:
         raise BenchmarkVoid(f"{contestant} made {made} iterations where {asked} were asked: it cannot be timed by them")
 
 
-def require_agreement(what: str, objectives: Mapping[str, float]) -> None:
-    """Void the benchmark if the objectives of the contestants differ by more than ``AGREEMENT``, relatively."""
+def require_agreement(what: str, objectives: Mapping[str, float], tolerance: float = AGREEMENT) -> None:
+    """Void the benchmark if the objectives of the contestants differ by more than ``tolerance``, relatively."""
     values = list(objectives.values())
     if not np.all(np.isfinite(values)):
         raise BenchmarkVoid(f"{what}: an objective is not finite: {dict(objectives)}")
-    if max(values) - min(values) > AGREEMENT * max(abs(value) for value in values):
+    if max(values) - min(values) > tolerance * max(abs(value) for value in values):
         raise BenchmarkVoid(f"{what}: the contestants came to different answers: {dict(objectives)}")

@@ -11,10 +11,20 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.convergence import Converged
 from benchmarks.fits import WholeFit
+from benchmarks.guard import Verdict
+from benchmarks.iterations import Measurement
 from benchmarks.processes import PeakMemory
-from benchmarks.timing import Measurement
-from benchmarks.workloads import MEMORY_TARGET_MEGABYTES, STARTUP_TARGETS_SECONDS
+from benchmarks.timing import Comparison, Seconds
+from benchmarks.variants import Precision
+from benchmarks.workloads import (
+    FAMILY_TARGETS,
+    FIT_TARGETS,
+    FLOAT32_DIFFERENCE,
+    MEMORY_TARGET_MEGABYTES,
+    STARTUP_TARGETS_SECONDS,
+)
 
 CONTESTANTS = ("fastmix", "scikit-learn", "oneDAL")
 
@@ -40,6 +50,20 @@ def _against(value: float | None, target: float | None, *, at_most: bool = False
 def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     rule = ["---", *["---:"] * (len(header) - 1)]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [header, rule, *lines])
+
+
+def _best(comparison: Comparison, name: str) -> str:
+    """Best seconds of a contestant."""
+    return _number(comparison.seconds[name].best if name in comparison.seconds else None)
+
+
+def _ratio(comparison: Comparison, numerator: str, denominator: str = "fastmix") -> str:
+    """One contestant's seconds over another's, with the target of the numerator."""
+    return _against(comparison.ratio(numerator, denominator), comparison.targets.get(numerator))
+
+
+def _contestants(comparisons: Sequence[Comparison]) -> list[str]:
+    return [name for name in CONTESTANTS if any(name in each.seconds for each in comparisons)]
 
 
 def _shape(shape: tuple[int, int, int]) -> str:
@@ -73,7 +97,7 @@ def machine_table(machine: Mapping[str, Any]) -> str:
 
 def iteration_table(measurements: Sequence[Measurement], peak: float) -> str:
     """Seconds an iteration, ratios with their targets, and fastmix's share of the machine's peak (GFLOP/s)."""
-    names = [name for name in CONTESTANTS if any(name in each.seconds for each in measurements)]
+    names = _contestants(measurements)
     peers = [name for name in names if name != "fastmix"]
     header = ["N, D, K", *(f"{name}, s" for name in names), *(f"{peer} / fastmix" for peer in peers)]
     lines = []
@@ -81,14 +105,86 @@ def iteration_table(measurements: Sequence[Measurement], peak: float) -> str:
         share = None if each.gflops is None else 100 * each.gflops / peak
         lines.append(
             [
-                _shape(each.size.shape),
-                *(_number(each.seconds.get(name)) for name in names),
-                *(_against(each.ratio(peer), each.targets.get(peer)) for peer in peers),
+                _shape(each.shape),
+                *(_best(each, name) for name in names),
+                *(_ratio(each, peer) for peer in peers),
                 _number(each.gflops),
-                _number(share, 2),
+                _against(share, each.peak_target, digits=2),
             ]
         )
     return _table([*header, "GFLOP/s", "% of FMA peak"], lines)
+
+
+def families_table(comparisons: Sequence[Comparison]) -> str:
+    """Seconds an iteration of fastmix's covariance types, and the promised multiples."""
+    names = list(comparisons[0].seconds)
+    header = ["N, D, K", *(f"{name}, s" for name in names)]
+    header += [f"{numerator} / {denominator}" for numerator, denominator in FAMILY_TARGETS]
+    lines = []
+    for each in comparisons:
+        line = [_shape(each.shape), *(_best(each, name) for name in names)]
+        for (numerator, denominator), targets in FAMILY_TARGETS.items():
+            line.append(_against(each.ratio(numerator, denominator), targets.get(each.shape[1]), at_most=True))
+        lines.append(line)
+    return _table(header, lines)
+
+
+def float32_table(precisions: Sequence[Precision]) -> str:
+    """The gain of computing in float32, and what it costs in accuracy."""
+    header = ["covariances", "N, D, K", "float64, s", "float32, s", "float64 / float32"]
+    lines = []
+    for each in precisions:
+        gain = _against(each.ratio("float64", "float32"), each.targets.get("float32"))
+        missed = "" if each.difference <= FLOAT32_DIFFERENCE else ": missed"
+        accuracy = f"{each.difference:.1e} (<= {FLOAT32_DIFFERENCE:g}{missed})"
+        lines.append(
+            [each.what, _shape(each.shape), *(_best(each, name) for name in ("float64", "float32")), gain, accuracy]
+        )
+    return _table([*header, "relative difference of log-likelihoods"], lines)
+
+
+def threads_table(comparisons: Sequence[Comparison], count: int) -> str:
+    """The gain of all threads, of which there are ``count``."""
+    header = ["covariances", "N, D, K", "1 thread, s", f"{count} threads, s", f"1 thread / {count} threads"]
+    lines = []
+    for each in comparisons:
+        gain = _against(each.ratio("one thread", "all threads"), each.targets.get("all threads"))
+        lines.append([each.what, _shape(each.shape), _best(each, "one thread"), _best(each, "all threads"), gain])
+    return _table(header, lines)
+
+
+def convergence_table(fits: Sequence[Converged]) -> str:
+    """K-means to convergence."""
+    names = _contestants(fits)
+    header = ["components", "N, D, K"]
+    for name in names:
+        header += [f"{name}, s", "iterations"]
+    header += [f"{name} / fastmix" for name in names[1:]]
+    lines = []
+    for each in fits:
+        line = [each.what, _shape(each.shape)]
+        for name in names:
+            line += [_best(each, name), str(each.iterations[name])]
+        line += [_ratio(each, name) for name in names[1:]]
+        smallest, largest = min(each.inertias.values()), max(each.inertias.values())
+        lines.append([*line, f"{(largest - smallest) / smallest:.0e}"])
+    return _table([*header, "relative difference of inertias"], lines)
+
+
+def evaluation_table(comparisons: Sequence[Comparison]) -> str:
+    """What fitted models answer about rows."""
+    names = _contestants(comparisons)
+    header = ["method, covariances", "N, D, K", *(f"{name}, s" for name in names)]
+    lines = [
+        [
+            each.what,
+            _shape(each.shape),
+            *(_best(each, name) for name in names),
+            *(_ratio(each, peer) for peer in names[1:]),
+        ]
+        for each in comparisons
+    ]
+    return _table([*header, *(f"{peer} / fastmix" for peer in names[1:])], lines)
 
 
 def fit_table(fits: Sequence[WholeFit]) -> str:
@@ -109,7 +205,8 @@ def fit_table(fits: Sequence[WholeFit]) -> str:
         for peer in peers:
             gains = each.gains(peer)
             shown = ", ".join(f"{gain:+.5f}" for gain in (min(gains), median(gains), max(gains)))
-            line += [_number(seconds[peer] / seconds["fastmix"]), shown]
+            promised = FIT_TARGETS.get((each.shape, peer))
+            line += [_against(seconds[peer] / seconds["fastmix"], promised), shown]
         lines.append(line)
     return _table(header, lines)
 
@@ -124,32 +221,51 @@ def memory_table(memory: PeakMemory) -> str:
     return _table(header, [[_shape(memory.shape), _number(memory.data), *cells]])
 
 
-def startup_table(seconds: Mapping[str, float]) -> str:
+def startup_table(seconds: Mapping[str, Seconds]) -> str:
     """Imports and first fits; an import's cost is what it adds to that of numba."""
     targets = STARTUP_TARGETS_SECONDS
-    lines = [(name, _number(value)) for name, value in seconds.items() if name.startswith("import")]
+    lines = [(name, _number(value.best)) for name, value in seconds.items() if name.startswith("import")]
     if "import fastmix" in seconds:
-        added = max(0.0, seconds["import fastmix"] - seconds["import numba"])
+        added = max(0.0, seconds["import fastmix"].best - seconds["import numba"].best)
         lines.append(("fastmix above numba", _against(added, targets["import"], at_most=True)))
     for name in ("first fit cold", "first fit cached", "first fit scikit-learn"):
         if name in seconds:
             target = targets.get(name.removeprefix("first fit "))
-            lines.append((name, _against(seconds[name], target, at_most=True)))
+            lines.append((name, _against(seconds[name].best, target, at_most=True)))
     return _table(["whole process", "s"], lines)
 
 
+def guard_table(verdicts: Sequence[Verdict]) -> str:
+    """What two runs differ by."""
+    header = ["figure", "before, s", "now, s", "cost now / before", "margin", "judged"]
+    lines = [
+        [
+            each.name,
+            _number(each.before.seconds),
+            _number(each.now.seconds),
+            f"{each.ratio:.2f}",
+            f"{100 * each.margin:.0f} %",
+            each.judged,
+        ]
+        for each in verdicts
+    ]
+    return _table(header, lines)
+
+
 def readme_table(measurements: Sequence[Measurement]) -> str:
-    """The short table: one line a model and size."""
+    """The short table: one line a model and size at which there are peers."""
     header = ["one iteration", "N, D, K", *(f"{name}, s" for name in CONTESTANTS)]
     lines = []
     for each in measurements:
-        what = "K-means" if each.model == "kmeans" else f"EM, {each.model}"
-        cells = [_number(each.seconds.get("fastmix"))]
+        if len(each.seconds) == 1:
+            continue
+        what = "K-means" if each.what == "kmeans" else f"EM, {each.what}"
+        cells = [_best(each, "fastmix")]
         for peer in CONTESTANTS[1:]:
             ratio = each.ratio(peer)
             times = "" if ratio is None else f" ({_number(ratio, 2)}x)"
-            cells.append(_number(each.seconds.get(peer)) + times)
-        lines.append([what, _shape(each.size.shape), *cells])
+            cells.append(_best(each, peer) + times)
+        lines.append([what, _shape(each.shape), *cells])
     return _table(header, lines)
 
 

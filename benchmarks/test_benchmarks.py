@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import contestants, processes, referee, tables, timing, workloads
+from benchmarks import contestants, iterations, processes, referee, tables, workloads
 
 SIZE = workloads.QUICK_SIZES[1]
 ITERATIONS = 10
@@ -21,13 +21,13 @@ ITERATIONS = 10
 
 @cache
 def _problem() -> tuple[np.ndarray, workloads.Start]:
-    X, means = workloads.draw(*SIZE.shape, separation=timing.SEPARATION)
+    X, means = workloads.draw(*SIZE.shape, separation=iterations.SEPARATION)
     return X, workloads.start(means)
 
 
 def _fits(model: str) -> dict[str, contestants.Fit]:
     begin = _problem()[1]
-    return contestants.clusterings(begin) if model == "kmeans" else contestants.mixtures(model, begin)
+    return contestants.clusterings(begin.means) if model == "kmeans" else contestants.mixtures(model, begin)
 
 
 @pytest.mark.parametrize("name", ["fastmix", "scikit-learn", "oneDAL"])

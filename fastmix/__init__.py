@@ -7,6 +7,7 @@ from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.kmeans import KMeans
 from fastmix.exceptions import CollapsedError, ConvergenceWarning, NotFittedError
 from fastmix.modelfile import ModelFileError, load
+from fastmix.profiling import profile
 from fastmix.warm import warmup
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "backend",
     "datasets",
     "load",
+    "profile",
     "warmup",
 ]

@@ -15,7 +15,7 @@ from fastmix.engines.passes import make_rows, run_em_pass
 from fastmix.families.base import Statistics
 from fastmix.families.gaussian import GaussianParameters
 from fastmix.parameters import gaussian
-from fastmix.validation import as_kernels_read, as_table, as_weights
+from fastmix.validation import DTYPES, as_kernels_read, as_table, as_weights, check_choice
 
 __all__ = [
     "GaussianParameters",
@@ -29,7 +29,9 @@ __all__ = [
 ]
 
 
-def em_pass(parameters: Any, X: Any, sample_weight: Any = None, n_threads: int | None = None) -> Statistics:
+def em_pass(
+    parameters: Any, X: Any, sample_weight: Any = None, n_threads: int | None = None, dtype: str = "float64"
+) -> Statistics:
     """One E-step, fused with the accumulation of the statistics that an M-step needs; no N x K array is made.
 
     Parameters
@@ -42,6 +44,8 @@ def em_pass(parameters: Any, X: Any, sample_weight: Any = None, n_threads: int |
         At least 0.
     n_threads : int, optional
         None for all; the result does not depend on it.
+    dtype : {"float64", "float32"}, default "float64"
+        What log-densities and responsibilities are computed in; sums over rows are float64.
 
     Returns
     -------
@@ -54,7 +58,8 @@ def em_pass(parameters: Any, X: Any, sample_weight: Any = None, n_threads: int |
     """
     rows = as_kernels_read(_table(parameters, X))
     weights = as_weights(sample_weight, rows.shape[0])
-    return run_em_pass(parameters.family, parameters, make_rows(rows, weights), n_threads=n_threads)
+    check_choice(dtype, "dtype", DTYPES)
+    return run_em_pass(parameters.family, parameters, make_rows(rows, weights), dtype=dtype, n_threads=n_threads)
 
 
 def maximize(statistics: Statistics, reg_covar: float = 0.0) -> Any:

@@ -14,6 +14,9 @@ _CHUNK = 1 << 20
 
 _LARGEST = float(np.finfo(np.float64).max)
 
+# What log-densities may be computed in.
+DTYPES = ("float64", "float32")
+
 
 def is_sparse(X: Any) -> bool:
     """Whether X is one of SciPy's sparse containers (asked without importing SciPy)."""

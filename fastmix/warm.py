@@ -3,32 +3,80 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.kmeans import KMeans
 from fastmix.exceptions import ConvergenceWarning
+from fastmix.families import gaussian_family
+from fastmix.validation import DTYPES
 
 
-def warmup(covariance_types: Sequence[str] = ("full",), dtypes: Sequence[type] = (np.float64,)) -> None:
-    """Compile (or load from the cache on disk) the kernels of some covariance types, so that the first fit is quick.
+def warmup(
+    covariance_types: str | Iterable[str] = ("full",),
+    dtypes: DTypeLike | Iterable[DTypeLike] = ("float64",),
+    *,
+    kmeans: bool = False,
+) -> None:
+    """Compile ahead, or load from the cache on disk, what the first fits of some models will need.
+
+    Afterwards ``fit``, ``predict``, ``predict_proba``, ``score_samples`` and ``score`` of a ``GaussianMixture`` of these
+    types on data of these types compile nothing. A covariance type takes some seconds where nothing is cached yet.
 
     Parameters
     ----------
-    covariance_types : default ("full",)
-    dtypes : of the data, float64 or float32; default (float64,)
+    covariance_types : str or iterable of str, default ("full",)
+        As for ``GaussianMixture``.
+    dtypes : dtype or iterable of dtypes, default ("float64",)
+        Of the data: "float64" or "float32", as names, NumPy types or dtypes. With "float32" also what a fit with
+        ``dtype="float32"`` needs on such data.
+    kmeans : bool, default False
+        Compile ``KMeans``, too.
 
     Raises
     ------
-    ValueError : for an unknown covariance type.
+    ValueError : for an unknown covariance type or another dtype; nothing is compiled then.
+
+    Examples
+    --------
+    >>> import fastmix
+    >>> fastmix.warmup(("full", "diag"), "float32")
     """
+    types = [covariance_types] if isinstance(covariance_types, str) else list(covariance_types)
+    for covariance_type in types:
+        gaussian_family(covariance_type)
+    kinds = [_checked(dtype) for dtype in _several(dtypes)]
     rows = np.random.default_rng(0).standard_normal((64, 2))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        for dtype in dtypes:
-            X: np.ndarray = rows.astype(dtype)
-            KMeans(2, random_state=0).fit(X)
-            for covariance_type in covariance_types:
-                GaussianMixture(2, covariance_type=covariance_type, max_iter=1, random_state=0).fit(X).score_samples(X)
+        for kind in kinds:
+            X: np.ndarray = rows.astype(kind)
+            for covariance_type in types:
+                for computed in sorted({"float64", kind.name}):
+                    model = GaussianMixture(
+                        2, covariance_type=covariance_type, dtype=computed, max_iter=1, random_state=0
+                    )
+                    model.fit(X).score_samples(X)
+                    model.predict(X)
+            if kmeans:
+                KMeans(2, max_iter=1, random_state=0).fit(X)
+
+
+def _several(dtypes: Any) -> list[Any]:
+    """One dtype or several, as a list."""
+    return list(dtypes) if isinstance(dtypes, Iterable) and not isinstance(dtypes, (str, type)) else [dtypes]
+
+
+def _checked(dtype: Any) -> np.dtype:
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
+    # NumPy takes None for float64; here it is more likely a mistake.
+    if dtype is None or kind is None or kind.name not in DTYPES or not kind.isnative:
+        raise ValueError(f"dtypes must be of {', '.join(DTYPES)}; got {dtype!r}. Other data are converted to float64")
+    return kind

@@ -228,7 +228,7 @@ def test_version(capsys):
 def test_help(capsys):
     status, out, _ = run(capsys, "--help")
     assert status == 0
-    for command in ("fit", "kmeans", "predict", "score", "sample", "info", "demo"):
+    for command in ("fit", "kmeans", "predict", "score", "sample", "info", "profile", "demo"):
         assert command in out
         assert run(capsys, command, "--help")[0] == 0
 

@@ -3,15 +3,38 @@
 import numba
 import numpy as np
 import pytest
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
 
 from fastmix._jit import options
-from fastmix.kernels.elementary import exp_nonpositive, log_positive
+from fastmix.kernels.elementary import exponential, log_positive
+from fastmix.kernels.vectors import VECTOR, element_of, load, store, vector_data
 
 
-@numba.njit(**options("reduction"))
-def apply_exp(x, out):
-    for i in range(x.size):
-        out[i] = exp_nonpositive(x[i])
+@intrinsic
+def exp_of_eight(typing_context, values, position):
+    """Replace eight numbers by their exponentials."""
+
+    def generate(context, builder, signature, arguments):
+        address = builder.gep(vector_data(context, builder, values, arguments[0]), [arguments[1]])
+        vector = ir.VectorType(element_of(values), VECTOR)
+        store(builder, exponential(builder, load(builder, address, vector)), address)
+        return context.get_dummy_value()
+
+    return types.void(values, types.intp), generate
+
+
+@numba.njit(**options("elementwise"))
+def exp_in_place(values):
+    for position in range(0, values.size, VECTOR):
+        exp_of_eight(values, position)
+
+
+def apply_exp(x):
+    padded = np.append(x, np.zeros(-x.size % VECTOR, x.dtype))
+    exp_in_place(padded)
+    return padded[: x.size]
 
 
 @numba.njit(**options("reduction"))
@@ -23,17 +46,22 @@ def apply_log(x, out):
 @pytest.mark.parametrize("low", [-708.0, -40.0, -1.0, -1e-3, -1e-12])
 def test_exp_has_a_relative_error_below_4e16(low, rng):
     x = np.append(rng.uniform(low, 0.0, size=200_000), [low, 0.0])
-    found = np.empty_like(x)
-    apply_exp(x, found)
     expected = np.exp(x.astype(np.longdouble))
-    assert np.max(np.abs(found - expected) / expected) < 4e-16
+    assert np.max(np.abs(apply_exp(x) - expected) / expected) < 4e-16
+
+
+@pytest.mark.parametrize("low", [-86.5, -10.0, -1e-3])
+def test_exp_in_float32_has_a_relative_error_below_2e7(low, rng):
+    x = np.append(rng.uniform(low, 0.0, size=200_000), [low, 0.0]).astype(np.float32)
+    expected = np.exp(x.astype(np.float64))
+    assert np.max(np.abs(apply_exp(x) - expected) / expected) < 2e-7
 
 
 def test_exp_at_its_ends():
-    x = np.array([0.0, -0.0, -708.0000001, -745.0, -1e5, -1e300, -np.inf])
-    found = np.empty_like(x)
-    apply_exp(x, found)
-    np.testing.assert_array_equal(found, [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    x = np.array([0.0, -0.0, -708.0000001, -745.0, -1e5, -1e300, -np.inf, np.nan])
+    np.testing.assert_array_equal(apply_exp(x), [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    x = np.array([0.0, -0.0, -86.6, -104.0, -1e5, -1e38, -np.inf, np.nan], np.float32)
+    np.testing.assert_array_equal(apply_exp(x), [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
 
 
 def test_log_has_an_error_below_2e16(rng):

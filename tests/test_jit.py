@@ -68,7 +68,7 @@ def test_an_edited_helper_is_compiled_again_and_an_unedited_one_is_not(tmp_path)
 
     helper = site / "fastmix" / "kernels" / "elementary.py"
     source = helper.read_text()
-    edited = source.replace("return p * scale if", "return 0.5 * p * scale if")
+    edited = source.replace("in_range, scaled,", "in_range, builder.fmul(scaled, constant(vector, 0.5)),")
     assert edited != source, "the line that this test edits is gone"
     helper.write_text(edited)
     # Every row's sum of exponentials is halved.

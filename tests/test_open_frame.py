@@ -116,10 +116,10 @@ def test_the_batch_engine_fits_it(counts):
 
 
 def test_it_is_compiled_once_and_passes_once_an_iteration(counts, monkeypatch):
-    compiled = em_pass_for(PoissonKernel).parallel
+    compiled = em_pass_for(PoissonKernel)
     calls = []
     monkeypatch.setattr(passes, "em_pass_for", lambda kernel: lambda *a: calls.append(kernel) or compiled(*a))
     result = run(BatchEM(Poisson(), make_rows(counts), tol=0), start(), max_iter=7)
     assert len(result.objectives) == 7
     assert calls == [PoissonKernel] * 7
-    assert len(compiled.nopython_signatures) == 1
+    assert len(compiled.lane.signatures) == 1

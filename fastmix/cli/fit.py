@@ -32,6 +32,9 @@ def add_parser(subparsers: shared.Subparsers) -> None:
     parser.add_argument(
         "--reg-covar", type=shared.nonnegative_float, default=1e-6, help="added to variances (default: %(default)s)"
     )
+    parser.add_argument(
+        "--dtype", choices=("float64", "float32"), default="float64", help="what to compute in (default: %(default)s)"
+    )
     shared.add_fitting(parser, tol=1e-3, max_iter=100)
     parser.set_defaults(run=run)
 
@@ -52,6 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
         init_params=arguments.init,
         random_state=arguments.seed,
         n_threads=arguments.threads,
+        dtype=arguments.dtype,
     )
     seconds = fit_with_progress(
         model, data, objective="mean log-likelihood", quiet=arguments.quiet, path=arguments.output

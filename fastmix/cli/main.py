@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
-from fastmix.cli import demo, fit, info, kmeans, output, predict, sample, score
+from fastmix.cli import demo, fit, info, kmeans, output, predict, profile, sample, score
 
 __all__ = ["main"]
 
@@ -69,7 +69,7 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (fit, kmeans, predict, score, sample, info, demo):
+    for command in (fit, kmeans, predict, score, sample, info, profile, demo):
         command.add_parser(commands)
     return parser
 

@@ -15,7 +15,7 @@ from fastmix.atomicfile import check_writable
 from fastmix.cli import output
 from fastmix.progress import describe
 
-__all__ = ["fit_with_progress"]
+__all__ = ["fit_with_progress", "open_stages"]
 
 _SECONDS_BETWEEN_UPDATES = 0.1
 # Not a terminal, so probably a log file: a sign of life is enough.
@@ -90,6 +90,13 @@ def _open_progress(objective: str, total: int, quiet: bool) -> _Silence:
         return _LiveLine(objective, sys.stderr, _SECONDS_BETWEEN_UPDATES)
 
 
+def open_stages(quiet: bool) -> _Silence:
+    """A report, for a ``with`` statement, to be called with the name of each stage as it begins."""
+    if quiet:
+        return _Silence()
+    return _LiveStages(sys.stderr) if sys.stderr.isatty() else _StageLines(sys.stderr)
+
+
 class _LogLines(_Silence):
     """A whole line now and then."""
 
@@ -100,11 +107,16 @@ class _LogLines(_Silence):
         self._next = time.monotonic() + interval
 
     def __call__(self, state: Any) -> None:
-        now = time.monotonic()
-        if now >= self._next:
-            self._next = now + self._interval
+        if self._is_due():
             run = f"run {state.run + 1}, " if state.run else ""
             self._show(f"{run}iteration {state.iteration}: {describe(state, self._objective)}")
+
+    def _is_due(self) -> bool:
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self._interval
+        return True
 
     def _show(self, text: str) -> None:
         print(f"fastmix: {text}", file=self._stream, flush=True)
@@ -123,6 +135,27 @@ class _LiveLine(_LogLines):
         self._show("")
         self._stream.write("\r")
         self._stream.flush()
+
+
+class _StageLines(_LogLines):
+    """What is being done, for work that has stages in place of iterations."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__("", stream, _SECONDS_BETWEEN_LOG_LINES)
+
+    def __call__(self, state: str) -> None:
+        if self._is_due():
+            self._show(state)
+
+
+class _LiveStages(_LiveLine):
+    """The same on one line that is written over, each stage as it begins."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__("", stream, 0.0)
+
+    def __call__(self, state: str) -> None:
+        self._show(state)
 
 
 class _Bar(_Silence):

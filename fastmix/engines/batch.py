@@ -10,7 +10,7 @@ import numpy as np
 from fastmix.engines.loop import EngineState
 from fastmix.engines.passes import run_em_pass
 from fastmix.families.base import Family
-from fastmix.kernels.em_pass import LOG_ZERO
+from fastmix.kernels.normalise import LOG_ZERO, LOG_ZERO_32
 from fastmix.kernels.tiles import Rows
 
 
@@ -25,6 +25,7 @@ class BatchEM:
     tol : converged when the mean log-likelihood a row changes by less.
     reg_covar : added to variances in the M-step.
     n_threads : None for all.
+    dtype : "float64" or "float32", what log-densities and responsibilities are computed in.
     """
 
     family: Family
@@ -32,12 +33,13 @@ class BatchEM:
     tol: float = 1e-3
     reg_covar: float = 0.0
     n_threads: int | None = None
+    dtype: str = "float64"
     sign: int = 1
 
     @property
     def is_monotone(self) -> bool:
-        """With a floor under the variances the M-step does not quite maximise the likelihood."""
-        return self.reg_covar == 0
+        """With a floor under the variances the M-step does not quite maximise the likelihood, and float32 rounds."""
+        return self.reg_covar == 0 and self.dtype == "float64"
 
     @property
     def n_rows(self) -> int:
@@ -47,8 +49,9 @@ class BatchEM:
         return EngineState(parameters, evaluated=parameters, objective=-np.inf)
 
     def step(self, state: EngineState) -> EngineState:
-        statistics = run_em_pass(self.family, state.parameters, self.rows, n_threads=self.n_threads)
-        if statistics.log_likelihood <= LOG_ZERO / 2:  # a row out of reach of every component
+        statistics = run_em_pass(self.family, state.parameters, self.rows, dtype=self.dtype, n_threads=self.n_threads)
+        out_of_reach = LOG_ZERO if self.dtype == "float64" else LOG_ZERO_32
+        if statistics.log_likelihood <= out_of_reach / 2:  # a row that no component reaches
             return EngineState(state.parameters, evaluated=state.parameters, objective=-np.inf)
         return EngineState(
             parameters=self.family.maximize(statistics, self.reg_covar),

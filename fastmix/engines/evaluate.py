@@ -10,6 +10,7 @@ import numpy as np
 from fastmix.engines.passes import EVERYTHING, call_by_lanes, layout, make_rows
 from fastmix.families.base import Family
 from fastmix.kernels.evaluate import evaluate_for
+from fastmix.kernels.scratch import scratch_bytes
 from fastmix.validation import as_kernels_read, kernels_read
 
 # Numbers of a part that is converted, or whose results are summed, before the next is looked at: 8 MB.
@@ -61,16 +62,18 @@ def run_evaluation(
 
 
 def _fill(family: Family, parameters: Any, X: np.ndarray, outputs: Evaluation, n_threads: int | None) -> None:
+    rows = make_rows(X)
     n_rows, n_features = X.shape
     n_components = len(parameters.weights)
     tile_size, lane_starts = layout(n_rows, n_features, n_components, 1, family.longest_tile(n_features))
     constants = family.kernel_parameters(parameters)
     compiled = evaluate_for(family.kernel_class)
     n_work = family.n_work_rows(n_features)
-    rows = make_rows(X)
+    n_bytes = scratch_bytes(n_features, n_components, n_work, tile_size, rows.like.itemsize)
 
     def call(first: int, last: int) -> None:
-        compiled(constants, n_components, rows, EVERYTHING, n_work, tile_size, lane_starts, first, last, tuple(outputs))
+        layout_of_call = n_components, n_work, n_bytes, tile_size, lane_starts
+        compiled(constants, rows, EVERYTHING, *layout_of_call, first, last, *outputs)
 
     n_operations = n_rows * n_components * (10.0 + family.n_statistics(n_features))
     call_by_lanes(call, len(lane_starts) - 1, n_operations, n_threads)

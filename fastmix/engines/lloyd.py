@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from fastmix.engines.assign import Assigner, Assignment
 from fastmix.engines.loop import EngineState
-from fastmix.engines.passes import run_assign_pass
 from fastmix.kernels.tiles import Rows
+
+_CHUNK_ENTRIES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -18,21 +21,26 @@ class Lloyd:
     Attributes
     ----------
     rows : the data.
-    tol : converged when the squared distances that the centres moved sum to no more (squared units of the data), or when
-        no label changes.
-    labels : (N,) int64, each row's centre as of the last step; filled in place.
+    n_clusters : K.
+    tol : converged when the squared distances that the centres moved sum to no more than tol times the mean variance of the
+        features, or when no label changes.
     n_threads : None for all.
+    unit : the weights of the rows are measured in this; the objective is the inertia by whole weights, or the largest number
+        where it exceeds that.
+    assigner : keeps the labels, as of the last step.
     """
 
     rows: Rows
+    n_clusters: int
     tol: float = 0.0
     n_threads: int | None = None
-    labels: np.ndarray = field(init=False)
+    unit: float = 1.0
+    assigner: Assigner = field(init=False)
     sign: int = -1
     is_monotone: bool = True
 
     def __post_init__(self):
-        object.__setattr__(self, "labels", np.full(self.rows.X.shape[0], -1, dtype=np.int64))
+        object.__setattr__(self, "assigner", Assigner(self.rows, self.n_clusters, self.n_threads))
 
     @property
     def n_rows(self) -> int:
@@ -43,34 +51,47 @@ class Lloyd:
 
     def step(self, state: EngineState) -> EngineState:
         centres = state.parameters
-        assignment = run_assign_pass(centres, self.rows, self.labels, n_threads=self.n_threads)
-        counts = assignment.counts[:, None]
-        moved = centres + np.divide(assignment.shifts, counts, out=np.zeros_like(centres), where=counts > 0)
+        assignment = self.assigner.assign(centres)
         empty = np.flatnonzero(assignment.counts == 0)
-        if empty.size:
-            moved = self._relocate(moved, centres, assignment.counts, empty)
         settled = assignment.n_changed == 0 and not empty.size
-        return EngineState(parameters=moved, evaluated=centres, objective=assignment.inertia, settled=settled)
+        if settled:  # what comes out are the means of the rows, without the rounding of rows that came and went
+            assignment = self.assigner.assign(centres, afresh=True)
+        moved = self._relocated(assignment, centres, empty) if empty.size else assignment.means
+        inertia = assignment.inertia
+        objective = min(inertia * self.unit, sys.float_info.max) if np.isfinite(inertia) else inertia
+        return EngineState(parameters=moved, evaluated=centres, objective=objective, settled=settled)
 
-    def _relocate(self, moved, centres, counts, empty) -> np.ndarray:
+    def _relocated(self, assignment: Assignment, centres: np.ndarray, empty: np.ndarray) -> np.ndarray:
         """Move empty clusters onto the rows farthest from their centres, in order; those rows leave their clusters."""
-        distances = np.empty(self.n_rows)
-        run_assign_pass(centres, self.rows, self.labels, distances, self.n_threads)
+        labels = self.assigner.labels
         weights = self.rows.weights if self.rows.weights.size else np.ones(self.n_rows)
+        distances = self._distances(centres, labels)
         distances[weights == 0] = -1.0
         n_candidates = min(empty.size, self.n_rows)
         farthest = np.argpartition(-distances, n_candidates - 1)[:n_candidates]
         farthest = farthest[np.lexsort((farthest, -distances[farthest]))]
-        moved, left = moved.copy(), counts.copy()
+        moved, left = assignment.means.copy(), assignment.counts.copy()
         for k, row in zip(empty, farthest, strict=False):
             if distances[row] <= 0:
                 break  # every row sits on a centre: fewer distinct rows than clusters
-            x, w, old = self.rows.X[row].astype(np.float64), weights[row], self.labels[row]
+            x, w, old = self.rows.X[row].astype(np.float64), weights[row], labels[row]
             if left[old] > w:
                 moved[old] += (moved[old] - x) * (w / (left[old] - w))
                 left[old] -= w
             moved[k] = x
         return moved
 
+    def _distances(self, centres: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """(N,) squared distance of each row to its centre."""
+        distances = np.empty(self.n_rows)
+        step = max(1, _CHUNK_ENTRIES // centres.shape[1])
+        for first in range(0, self.n_rows, step):
+            chunk = slice(first, first + step)
+            distances[chunk] = ((self.rows.X[chunk] - centres[labels[chunk]]) ** 2).sum(axis=1)
+        return distances
+
     def converged(self, previous: EngineState, state: EngineState) -> bool:
-        return state.settled or float(((state.parameters - state.evaluated) ** 2).sum()) <= self.tol
+        if state.settled or self.tol == 0:
+            return state.settled
+        moved = float(((state.parameters - state.evaluated) ** 2).sum())
+        return moved <= self.tol * self.assigner.mean_variance()

@@ -7,13 +7,14 @@ order: any number of threads gives the same bits.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmix.families.base import Family, Statistics, tile_in_first_cache
-from fastmix.kernels.assign_pass import INERTIA, N_CHANGED, assign_pass
+from fastmix.families.base import Family, Statistics
 from fastmix.kernels.em_pass import ACCUMULATE, ENTROPY, LOG_LIKELIHOOD, N_TOTALS, TOTAL_WEIGHT, em_pass_for
+from fastmix.kernels.scratch import scratch_bytes
 from fastmix.kernels.tiles import Rows, Schedule
 from fastmix.kernels.vectors import GROUP
 from fastmix.threads import kernel_threads, thread_count
@@ -43,13 +44,16 @@ class Layout(NamedTuple):
     lane_starts: np.ndarray  # (L + 1,) int64
 
 
-def layout(n_rows: int, n_features: int, n_components: int, n_statistics: int, longest_tile: int) -> Layout:
-    """Tiles and lanes for one problem; ``n_statistics`` float64 are kept a lane."""
-    in_cache = _TILE_BYTES // (8 * (3 * n_features + n_components))
-    n_groups = max(1, min(_LONGEST_TILE, longest_tile, in_cache) // GROUP)
+def layout(
+    n_rows: int, n_features: int, n_components: int, n_statistics: int, longest_tile: int, itemsize: int = 8
+) -> Layout:
+    """Tiles and lanes for one problem; ``n_statistics`` float64 are kept a lane, a row's numbers take ``itemsize`` bytes."""
+    group = GROUP * 8 // itemsize
+    in_cache = _TILE_BYTES // (itemsize * (3 * n_features + n_components))
+    n_groups = max(1, min(_LONGEST_TILE * 8 // itemsize, longest_tile, in_cache) // group)
     if n_groups > 2 and n_groups % 2 == 0:
         n_groups -= 1  # rows of the scratch a power of two apart would share the sets of the first-level cache
-    tile_size = GROUP * n_groups
+    tile_size = group * n_groups
     n_tiles = -(-n_rows // tile_size)
     affordable = max(_LEAST_LANES, _LANE_BYTES // (8 * n_statistics) // _LEAST_LANES * _LEAST_LANES)
     n_lanes = min(_MOST_LANES, affordable, n_tiles)
@@ -68,6 +72,8 @@ def make_rows(
         weights=np.empty(0) if weights is None else _as_writable(weights),
         labels=_NO_INDICES if labels is None else _as_writable(labels),
         responsibilities=np.empty((0, 0)) if responsibilities is None else _as_writable(responsibilities),
+        origin=np.empty(0),
+        like=np.empty(0),
     )
 
 
@@ -89,7 +95,7 @@ def _as_writable(array: np.ndarray) -> np.ndarray:
 
 
 def call_by_lanes(call: Callable[[int, int], None], n_lanes: int, n_operations: float, n_threads: int | None) -> None:
-    """``call(first, last)`` for all lanes, so many at a time that Ctrl-C is answered in between."""
+    """Have ``call(first, last)`` work on all lanes, in as many calls as keep each of them short."""
     if n_operations < _WORTH_THREADS:
         n_threads = 1
     threads = thread_count(n_threads)
@@ -107,81 +113,60 @@ def run_em_pass(
     schedule: Schedule = EVERYTHING,
     *,
     hard: bool = False,
+    dtype: str = "float64",
     last_phase: int = ACCUMULATE,
     n_threads: int | None = None,
 ) -> Statistics:
     """One E-step and accumulation over all rows of the schedule; ``hard`` gives each row to one component whole.
 
-    An earlier ``last_phase`` (see ``fastmix.kernels.em_pass``) is for timing: the statistics are then incomplete.
+    With ``dtype`` "float32" log-densities and responsibilities are computed in that, statistics are float64 still. An earlier
+    ``last_phase`` (see ``fastmix.kernels.em_pass``) is for timing: the statistics are then incomplete.
     """
     n_rows, n_features = rows.X.shape
     n_components = len(parameters.weights)
     n_statistics = family.n_statistics(n_features)
     n_shared = family.n_shared(n_features, n_components)
+    if dtype == "float64":
+        constants = family.kernel_parameters(parameters)
+    else:
+        parameters, constants, origin = family.in_float32(parameters)
+        rows = rows._replace(origin=origin, like=np.empty(0, np.float32))
+    itemsize = rows.like.itemsize
     tile_size, lane_starts = layout(
-        n_rows, n_features, n_components, n_components * n_statistics + n_shared, family.longest_tile(n_features)
+        n_rows,
+        n_features,
+        n_components,
+        n_components * n_statistics + n_shared,
+        family.longest_tile(n_features, itemsize),
+        itemsize,
     )
     n_lanes = len(lane_starts) - 1
-    statistics = np.zeros((n_lanes, n_components, n_statistics))
-    shared = np.zeros((n_lanes, n_shared))
-    totals = np.zeros((n_lanes, N_TOTALS))
-    constants = family.kernel_parameters(parameters)
     compiled = em_pass_for(family.kernel_class)
     n_work = family.n_work_rows(n_features)
-
-    def call(first_lane: int, last_lane: int) -> None:
-        sums = (statistics, shared, totals)
-        compiled(
-            constants, rows, schedule, hard, last_phase, n_work, tile_size, lane_starts, first_lane, last_lane, sums
+    n_bytes = scratch_bytes(n_features, n_components, n_work, tile_size, itemsize)
+    operations = n_rows * n_components * (10.0 + n_statistics)
+    complete = None
+    while complete is None:
+        sums = (
+            np.zeros((n_lanes, n_components, n_statistics)),
+            np.zeros((n_lanes, n_shared)),
+            np.zeros((n_lanes, N_TOTALS)),
         )
-
-    call_by_lanes(call, n_lanes, n_rows * n_components * (10.0 + n_statistics), n_threads)
+        how = (constants, rows, schedule, hard, last_phase, n_work, n_bytes, tile_size, lane_starts)
+        call_by_lanes(partial(_call, compiled, how, sums), n_lanes, operations, n_threads)
+        statistics, shared, totals = (each[0] for each in sums)
+        complete = family.complete_shared(parameters, constants, statistics, shared)
+        constants = family.careful(constants)
     return Statistics(
         family=family,
         centre=parameters,
-        components=statistics[0].copy(),
-        shared=shared[0].copy(),
-        log_likelihood=float(totals[0, LOG_LIKELIHOOD]),
-        entropy=float(totals[0, ENTROPY]),
-        total_weight=float(totals[0, TOTAL_WEIGHT]),
+        components=statistics.copy(),
+        shared=complete.copy(),
+        log_likelihood=float(totals[LOG_LIKELIHOOD]),
+        entropy=float(totals[ENTROPY]),
+        total_weight=float(totals[TOTAL_WEIGHT]),
     )
 
 
-class Assignment(NamedTuple):
-    """What an assignment pass accumulates."""
-
-    counts: np.ndarray  # (K,) total weight by centre
-    shifts: np.ndarray  # (K, D) weighted sum of deviations from the centre
-    inertia: float
-    n_changed: int  # rows whose label changed
-
-
-def run_assign_pass(
-    centres: np.ndarray,
-    rows: Rows,
-    labels: np.ndarray,
-    distances: np.ndarray | None = None,
-    n_threads: int | None = None,
-) -> Assignment:
-    """Assign each row to its nearest centre; labels (N,) and distances (N,) are filled in place."""
-    n_rows, n_features = rows.X.shape
-    n_centres = len(centres)
-    tile_size, lane_starts = layout(
-        n_rows, n_features, n_centres, n_centres * (1 + n_features), tile_in_first_cache(n_features)
-    )
-    n_lanes = len(lane_starts) - 1
-    sums = (np.zeros((n_lanes, n_centres, 1 + n_features)), np.zeros((n_lanes, N_TOTALS)))
-    outputs = (labels, np.empty(0) if distances is None else distances)
-    compiled = assign_pass()
-
-    def call(first: int, last: int) -> None:
-        compiled(centres, rows, EVERYTHING, tile_size, lane_starts, first, last, sums, outputs)
-
-    call_by_lanes(call, n_lanes, n_rows * n_centres * (5.0 + n_features), n_threads)
-    by_centre, totals = sums[0][0], sums[1][0]
-    return Assignment(
-        counts=by_centre[:, 0].copy(),
-        shifts=by_centre[:, 1:].copy(),
-        inertia=float(totals[INERTIA]),
-        n_changed=int(totals[N_CHANGED]),
-    )
+def _call(compiled, arguments, sums, first_lane: int, last_lane: int) -> None:
+    compiled(*arguments, first_lane, last_lane, sums)

@@ -22,10 +22,7 @@ from fastmix.parameters import gaussian
 from fastmix.progress import with_progress
 from fastmix.sampling import draw
 from fastmix.seeding import generators
-from fastmix.validation import (
-    as_weights,
-    check_integer,
-)
+from fastmix.validation import as_weights, check_integer
 
 
 class GaussianMixture(Estimator):
@@ -75,6 +72,9 @@ class GaussianMixture(Estimator):
         See ``verbose``.
     algorithm : {"batch"}, default "batch"
         The engine.
+    dtype : {"float64", "float32"}, default "float64"
+        What a fit computes log-densities and responsibilities in; sums over rows are float64. float32 is about twice as fast,
+        agrees to 1e-5 of the log-likelihood, and is not monotone in its last digits.
     n_threads : int, optional
         Threads to use, at most what Numba was started with; None for all. Results do not depend on it.
     callback : callable, optional
@@ -129,6 +129,7 @@ class GaussianMixture(Estimator):
         verbose: int = 0,
         verbose_interval: int = 10,
         algorithm: str = "batch",
+        dtype: str = "float64",
         n_threads: int | None = None,
         callback: Callback | None = None,
     ):
@@ -147,6 +148,7 @@ class GaussianMixture(Estimator):
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.algorithm = algorithm
+        self.dtype = dtype
         self.n_threads = n_threads
         self.callback = callback
 
@@ -210,7 +212,7 @@ class GaussianMixture(Estimator):
             weights = weights / weights.max()
         rows = make_rows(rows_of_X, weights)
         family = gaussian_family(self.covariance_type)
-        engine = BatchEM(family, rows, self.tol, self.reg_covar, self.n_threads)
+        engine = BatchEM(family, rows, self.tol, self.reg_covar, self.n_threads, self.dtype)
         continued = self._continued(n_features)
         n_runs = 1 if continued is not None or self._start_is_given() else self.n_init
         streams = generators(self.random_state, 2 + n_runs)

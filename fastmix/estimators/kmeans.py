@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from fastmix.engines.assign import Assigner
 from fastmix.engines.lloyd import Lloyd
 from fastmix.engines.loop import Callback, RunResult, StopReason, run
-from fastmix.engines.passes import make_rows, run_assign_pass
+from fastmix.engines.passes import make_rows
 from fastmix.estimators.base import Estimator
 from fastmix.estimators.stored import ModelFields
 from fastmix.exceptions import ConvergenceWarning
@@ -26,6 +27,10 @@ _CHUNK_ENTRIES = 1 << 22
 
 class KMeans(Estimator):
     """K-means by Lloyd's algorithm (Lloyd 1982), assignment and sums in one pass.
+
+    Rows that cannot have changed their cluster since they were last looked at are skipped (Hamerly 2010), and inner products in
+    float32 stand in for distances where their rounding cannot matter; the labels are those of distances computed by
+    differences in float64, and of equal distances the first counts.
 
     Parameters
     ----------
@@ -47,7 +52,8 @@ class KMeans(Estimator):
         Seed; an int makes fits repeat to the last bit, whatever the number of threads.
     copy_x : bool, default True
         For compatibility: X is never changed.
-    algorithm : {"lloyd"}, default "lloyd"
+    algorithm : {"lloyd", "elkan"}, default "lloyd"
+        For compatibility: both run the same code, which gives what Lloyd's algorithm gives and uses bounds where they pay.
     n_threads : int, optional
         Threads to use; None for all. Results do not depend on it.
     callback : callable, optional
@@ -124,29 +130,32 @@ class KMeans(Estimator):
             raise ValueError(
                 f"n_samples={n_rows} should be >= n_clusters={self.n_clusters} ({n_rows} sample): use at most {n_rows} clusters"
             )
-        rows = make_rows(data, as_weights(sample_weight, n_rows))
+        rows, unit = _weighted_rows(data, sample_weight)
         n_runs = self._n_runs()
-        streams = generators(self.random_state, 1 + n_runs)
-        tol = self.tol * self._mean_variance(rows, streams[0]) if self.tol else 0.0
+        streams = generators(self.random_state, n_runs)
         callback = with_progress(self.verbose, 1, "inertia", self.callback)
-        results: list[RunResult] = []
+        best: tuple[RunResult, Lloyd] | None = None
+        interrupted = False
         for index in range(n_runs):
-            engine = Lloyd(rows, tol, self.n_threads)
-            seeds = self._seeds(rows, streams[1 + index])
-            results.append(run(engine, seeds, max_iter=self.max_iter, run=index, callback=callback))
-            if results[-1].reason in (StopReason.INTERRUPTED, StopReason.CALLBACK):
+            try:
+                seeds = self._seeds(rows, streams[index])
+            except KeyboardInterrupt:
+                interrupted = True
                 break
-        best = min(results, key=lambda result: result.objective)
-        self.cluster_centers_ = best.parameters
-        self.n_iter_ = best.n_iter
-        self.stop_reason_ = best.reason
-        labels = np.full(n_rows, -1, dtype=np.int64)
-        self.inertia_ = run_assign_pass(best.parameters, rows, labels, n_threads=self.n_threads).inertia
-        self.labels_ = labels.astype(np.int32)
-        self._remember_features(X, n_features)
-        if results[-1].reason is StopReason.INTERRUPTED:
+            engine = Lloyd(rows, self.n_clusters, self.tol, self.n_threads, unit)
+            result = run(engine, seeds, max_iter=self.max_iter, run=index, callback=callback)
+            if best is None or result.objective < best[0].objective:
+                best = result, engine
+            interrupted = result.reason is StopReason.INTERRUPTED
+            if interrupted or result.reason is StopReason.CALLBACK:
+                break
+        if best is None:
             raise KeyboardInterrupt
-        self._warn_about(best, rows)
+        self._take(*best, unit)
+        self._remember_features(X, n_features)
+        if interrupted:
+            raise KeyboardInterrupt
+        self._warn_about(best[0], rows)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
@@ -159,7 +168,8 @@ class KMeans(Estimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """The nearest centre of each row, (N,) int32."""
-        return self._assign(X, None)[0].astype(np.int32)
+        data = self._rows_to_evaluate(X)
+        return Assigner(make_rows(data), len(self.cluster_centers_), self.n_threads).label(self.cluster_centers_)
 
     def transform(self, X: Any) -> np.ndarray:
         """Distances to the centres, (N, K), in the units of the data."""
@@ -175,24 +185,29 @@ class KMeans(Estimator):
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the inertia of X."""
-        return -self._assign(X, sample_weight)[1]
+        rows, unit = _weighted_rows(self._rows_to_evaluate(X), sample_weight)
+        assigner = Assigner(rows, len(self.cluster_centers_), self.n_threads)
+        return -assigner.assign(self.cluster_centers_).inertia * unit
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns of ``transform``: "kmeans0", "kmeans1", ..."""
         self._check_fitted()
         return np.asarray([f"kmeans{k}" for k in range(len(self.cluster_centers_))], dtype=object)
 
-    def _assign(self, X: Any, sample_weight: Any) -> tuple[np.ndarray, float]:
-        data = self._rows_to_evaluate(X)
-        rows = make_rows(data, as_weights(sample_weight, data.shape[0]))
-        labels = np.full(data.shape[0], -1, dtype=np.int64)
-        return labels, run_assign_pass(self.cluster_centers_, rows, labels, n_threads=self.n_threads).inertia
+    def _take(self, result: RunResult, engine: Lloyd, unit: float) -> None:
+        """Assign the rows to the final centres, and only then set all attributes."""
+        inertia = engine.assigner.assign(result.parameters, afresh=True).inertia * unit
+        self.cluster_centers_ = result.parameters
+        self.labels_ = engine.assigner.labels
+        self.inertia_ = inertia
+        self.n_iter_ = result.n_iter
+        self.stop_reason_ = result.reason
 
     def _check_parameters(self) -> None:
         check_integer(self.n_clusters, "n_clusters", 1)
         check_integer(self.max_iter, "max_iter", 1)
         check_real(self.tol, "tol")
-        check_choice(self.algorithm, "algorithm", ["lloyd"])
+        check_choice(self.algorithm, "algorithm", ["lloyd", "elkan"])
         if isinstance(self.init, str):
             check_choice(self.init, "init", ["k-means++", "random"])
         if self.n_init != "auto":
@@ -220,12 +235,6 @@ class KMeans(Estimator):
             return X[np.arange(self.n_clusters) % len(X)]
         X, weights = subsample(rows, max(_LEAST_SEEDED, _SEEDED_PER_CLUSTER * self.n_clusters), generator)
         return X[k_means_plus_plus(X, weights, self.n_clusters, generator)[0]]
-
-    @staticmethod
-    def _mean_variance(rows: Rows, generator: np.random.Generator) -> float:
-        X, weights = subsample(rows, _LEAST_SEEDED, generator)
-        mean = np.average(X, axis=0, weights=weights)
-        return float(np.average((X - mean) ** 2, axis=0, weights=weights).mean())
 
     def _warn_about(self, result: RunResult, rows: Rows) -> None:
         n_used = len(np.unique(self.labels_[rows.weights > 0] if rows.weights.size else self.labels_))
@@ -275,3 +284,12 @@ class KMeans(Estimator):
         model._remember_features(None, shape[1])
         fields.restore_feature_names(model)
         return model
+
+
+def _weighted_rows(data: np.ndarray, sample_weight: Any) -> tuple[Rows, float]:
+    """The rows with weights of moderate size, and the power of two (so that no digit changes) in which they are measured."""
+    weights = as_weights(sample_weight, data.shape[0])
+    if weights is None:
+        return make_rows(data), 1.0
+    unit = 2.0 ** (int(np.frexp(weights.max())[1]) - 1)
+    return make_rows(data, weights / unit), unit

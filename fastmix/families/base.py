@@ -76,6 +76,14 @@ class Family(ABC):
     def kernel_parameters(self, parameters: Any) -> Any:
         """The constants that the kernels read, an instance of ``kernel_class``."""
 
+    def in_float32(self, parameters: Any) -> tuple[Any, Any, np.ndarray]:
+        """(Parameters as float32 can say them, kernel parameters in float32, the origin (D,) that both are relative to).
+
+        For a family that computes in float32. Moments are about the means that the kernel used, so statistics have to be
+        centred at the parameters returned.
+        """
+        raise ValueError(f"the family {self.name!r} is computed in float64 only")
+
     @abstractmethod
     def maximize(self, statistics: Statistics, reg_covar: float = 0.0) -> Any:
         """The M-step: parameters that maximise the expected log-likelihood."""
@@ -84,16 +92,37 @@ class Family(ABC):
         """S': how many numbers a pass keeps for all components together."""
         return 0
 
+    def complete_shared(
+        self, parameters: Any, kernel: Any, components: np.ndarray, shared: np.ndarray
+    ) -> np.ndarray | None:
+        """What ``Statistics.shared`` holds, from the (K, S) and (S',) numbers that a pass kept.
+
+        For what is easier said of the totals than of each tile. The default keeps them as they are.
+
+        Parameters
+        ----------
+        parameters, kernel : what the pass ran with.
+
+        Returns
+        -------
+        None where digits were lost: the pass is run again with the kernel parameters that ``careful`` makes of these.
+        """
+        return shared
+
+    def careful(self, kernel: Any) -> Any:
+        """Kernel parameters with which a pass loses no digits, at some cost."""
+        return kernel
+
     def n_work_rows(self, n_features: int) -> int:
-        """How many rows of B float64 the tile functions want as scratch."""
+        """How many rows of B numbers the tile functions want as scratch."""
         return 0
 
-    def longest_tile(self, n_features: int) -> int:
-        """The most rows that a tile should have.
+    def longest_tile(self, n_features: int, itemsize: int = 8) -> int:
+        """The most rows that a tile should have, in numbers of ``itemsize`` bytes.
 
         The default suits a family whose ``log_joint`` runs over all of ``tile.x`` for each component.
         """
-        return tile_in_first_cache(n_features)
+        return tile_in_first_cache(n_features, itemsize)
 
     def recentre(self, statistics: Statistics, centre: Any) -> Statistics:
         """The same statistics, with moments about the means of ``centre``.
@@ -103,9 +132,9 @@ class Family(ABC):
         return replace(statistics, centre=centre)
 
 
-def tile_in_first_cache(n_features: int) -> int:
+def tile_in_first_cache(n_features: int, itemsize: int = 8) -> int:
     """How many rows of a tile a core's first-level cache holds (40 of 48 KiB): up to twice as fast as more (D = 64)."""
-    return 40 * 1024 // (8 * n_features)
+    return 40 * 1024 // (itemsize * n_features)
 
 
 def log_weights(weights: np.ndarray) -> np.ndarray:

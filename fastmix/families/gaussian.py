@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -129,6 +130,15 @@ class GaussianFamily(Family):
         n_features = parameters.means.shape[1]
         return log_weights(parameters.weights) - 0.5 * (n_features * LOG_2PI + self.log_determinants(parameters))
 
+    def in_float32(self, parameters: GaussianParameters) -> tuple[GaussianParameters, Any, np.ndarray]:
+        """See ``Family.in_float32``; the origin is the mean of the mixture."""
+        origin = np.einsum("k,kd->d", parameters.weights, parameters.means)  # not BLAS: it may sum in another order
+        relative = (parameters.means - origin).astype(np.float32).astype(np.float64)
+        kernel = self.kernel_parameters(_with_means(parameters, relative))
+        fields = kernel._asdict().items()
+        single = {name: field if name == "log_constants" else field.astype(np.float32) for name, field in fields}
+        return _with_means(parameters, origin + relative), type(kernel)(**single), origin
+
     def _recentred(self, statistics: Statistics, centre: GaussianParameters):
         """(statistics with first moments about the new means, shifts (K, D) of the means, previous first moments)."""
         n_features = centre.means.shape[1]
@@ -150,6 +160,13 @@ def _check_not_a_point(parameters: GaussianParameters) -> None:
             int(k),
             f"all its rows have the value {parameters.means[k, d]:.6g} in feature {d} (variance {variances[k, d]:.3g})",
         )
+
+
+def _with_means(parameters: GaussianParameters, means: np.ndarray) -> GaussianParameters:
+    """The same with other means, and with the Cholesky factors that are known already."""
+    other = replace(parameters, means=means)
+    other.__dict__["cholesky"] = parameters.cholesky
+    return other
 
 
 def mean_shifts(statistics: Statistics) -> np.ndarray:

@@ -15,6 +15,7 @@ from fastmix.families.triangular import (
     padded_size,
     to_blocks,
 )
+from fastmix.kernels.blocks import BLOCK
 from fastmix.kernels.gaussian_full import FullKernel
 
 
@@ -28,10 +29,12 @@ class FullGaussian(GaussianFamily):
         return 1 + n_features + n_block_entries(n_features)
 
     def n_work_rows(self, n_features):
-        return 2 * padded_size(n_features)
+        return padded_size(n_features) + BLOCK
 
-    def longest_tile(self, n_features):
-        return 288  # its products run over 32 rows at a time, so that a tile need not be in the first-level cache whole
+    def longest_tile(self, n_features, itemsize=8):
+        return (
+            288 * 8 // itemsize
+        )  # products run over a group of rows at a time: a tile need not be in the first-level cache
 
     def covariance_shape(self, n_features, n_components):
         return (n_components, n_features, n_features)

@@ -15,18 +15,19 @@ from fastmix.families.triangular import (
     n_block_entries,
     padded_inverse_lower,
     padded_size,
-    to_blocks,
 )
 from fastmix.kernels.gaussian_tied import TiedKernel
 
-# Whitening about one centre loses eps times the largest whitened coordinate; this keeps it below 1e-13.
+# Whitening about one centre loses eps times the largest whitened coordinate, a scatter about one centre eps times its
+# square: these keep both below 1e-13.
 _FARTHEST_WHITENED_MEAN = 300.0
+_FARTHEST_SCATTER_MEAN = 20.0
 
 
 class TiedGaussian(GaussianFamily):
-    """covariance_type="tied"; of a component: count, first moments (D,); shared: scatter in blocks, then R (K, K).
+    """covariance_type="tied"; of a component: count, first moments (D,); shared: the scatter about the means (D, D), flat.
 
-    See ``fastmix.kernels.gaussian_tied`` for R and how the scatter is completed with it.
+    See ``fastmix.kernels.gaussian_tied`` for what a pass keeps and how the scatter follows from it.
     """
 
     name = "tied"
@@ -37,7 +38,7 @@ class TiedGaussian(GaussianFamily):
         return 1 + n_features
 
     def n_shared(self, n_features, n_components):
-        return n_block_entries(n_features) + n_components**2
+        return n_components**2 + n_features + n_block_entries(n_features)
 
     def n_work_rows(self, n_features):
         return 3 * padded_size(n_features) + 3
@@ -57,36 +58,44 @@ class TiedGaussian(GaussianFamily):
         # The rounding of a whitened coordinate follows the sizes of its terms, not of their sum.
         largest = (np.abs(deviations) @ np.abs(factor.T)).max()
         whitened = deviations @ factor.T if largest < _FARTHEST_WHITENED_MEAN else np.zeros((0, factor.shape[0]))
-        return TiedKernel(parameters.means, factor, centre, whitened, self.log_constants(parameters))
+        scatter_centre = centre if largest < _FARTHEST_SCATTER_MEAN else centre[:0]
+        return TiedKernel(parameters.means, factor, centre, whitened, scatter_centre, self.log_constants(parameters))
 
-    def _scatter(self, statistics):
-        """Sum over rows and components of r (x - mu_k)(x - mu_k)^T about the previous means."""
-        means = statistics.centre.means
+    def complete_shared(self, parameters, kernel, components, shared):
+        """(D * D,) sum over rows and components of r (x - mu_k)(x - mu_k)^T about the means of the pass."""
+        means = parameters.means
         n_components, n_features = means.shape
-        n_scatter = n_block_entries(n_features)
-        scatter = from_blocks(statistics.shared[:n_scatter], n_features)
-        led = statistics.shared[n_scatter:].reshape(n_components, n_components)
-        for leader, row in enumerate(led):
+        n_led = n_components**2
+        scatter = from_blocks(shared[n_led + n_features :], n_features)
+        if kernel.scatter_centre.size:
+            offsets = kernel.means - kernel.scatter_centre
+            cross = np.einsum("ki,kj->ij", components[:, 1:], offsets)
+            between = np.einsum("k,ki,kj->ij", components[:, 0], offsets, offsets)
+            about_means = scatter - (cross + cross.T) - between
+            # The clusters may turn out to be far smaller than the covariance that called them near.
+            kept = np.diagonal(about_means) * _FARTHEST_SCATTER_MEAN**2 >= np.diagonal(scatter)
+            return about_means.reshape(-1) if kept.all() else None
+        for leader, row in enumerate(shared[:n_led].reshape(n_components, n_components)):
             others = np.flatnonzero(row)
             gaps = means[others] - means[leader]
             # einsum, not BLAS: its order of summation depends on nothing but the shapes
             scatter += np.einsum("k,ki,kj->ij", row[others], gaps, gaps)
-        return scatter
+        return scatter.reshape(-1)
+
+    def careful(self, kernel):
+        return kernel._replace(scatter_centre=np.zeros_like(kernel.scatter_centre[:0]))
 
     def maximize_covariances(self, statistics, shifts, reg_covar):
         between = np.einsum("k,ki,kj->ij", statistics.counts, shifts, shifts)
-        covariance = (self._scatter(statistics) - between) / statistics.counts.sum()
+        covariance = (statistics.shared.reshape(between.shape) - between) / statistics.counts.sum()
         covariance[np.diag_indices_from(covariance)] += reg_covar
         return covariance
 
     def recentre(self, statistics, centre):
         recentred, shifts, first = self._recentred(statistics, centre)
-        n_features = shifts.shape[1]
         cross = np.einsum("ki,kj->ij", first, shifts)
         outer = np.einsum("k,ki,kj->ij", statistics.counts, shifts, shifts)
-        shared = np.zeros_like(statistics.shared)  # what R stood for goes into the scatter: it is about the old means
-        shared[: n_block_entries(n_features)] = to_blocks(self._scatter(statistics) + outer - cross - cross.T)
-        return replace(recentred, shared=shared)
+        return replace(recentred, shared=statistics.shared + (outer - cross - cross.T).reshape(-1))
 
     def cholesky(self, covariances):
         return cholesky(covariances[None])[0]

@@ -1,4 +1,16 @@
-"""The hard-assignment sibling of the EM pass: nearest centre and sums by centre, on the same tiles (Lloyd 1982)."""
+"""The hard-assignment sibling of the EM pass: the nearest centre of each row, and sums by centre (Lloyd 1982).
+
+A row passes up to three sieves, each cheaper than the next and none of them an approximation:
+
+1. *Bound.* If the centres moved less, since the row was last looked at, than its second nearest centre was farther away than
+   its nearest, the row keeps its label and is not read (Hamerly 2010, the two bounds as one difference).
+2. *Product.* Otherwise |c|^2 / 2 - x.c in float32 finds the two nearest centres. If they differ by more than the rounding
+   error of that form can be, the label is known.
+3. *Difference.* Otherwise the distances are computed by differences in float64, which is what a label is defined by: of
+   equal distances the centre with the lowest index wins.
+
+Sums by centre follow the rows that change their label, out of the old centre's sums and into the new one's.
+"""
 
 from __future__ import annotations
 
@@ -9,125 +21,278 @@ import numpy as np
 from numba import prange
 
 from fastmix._jit import entry_point, helper
-from fastmix.kernels.deviations import add_first_moments, squared_distance
-from fastmix.kernels.em_pass import add_lanes, aligned, load_tile
-from fastmix.kernels.sums import dot, total
+from fastmix.kernels.em_pass import add_lanes
+from fastmix.kernels.nearest import nearest_by_difference, nearest_by_product
+from fastmix.kernels.row_vectors import add_row, load_columns, prefetch_row
+from fastmix.kernels.scratch import aligned
 
-# Entries of ``totals``.
-INERTIA, TOTAL_WEIGHT, N_CHANGED = 0, 1, 2
+# What becomes of the rows: labels only; rows that change their label move between the sums; all rows are added afresh.
+LABELS_ONLY, SUM_CHANGES, SUM_ALL = 0, 1, 2
 
-# Up to this many sums, all centres look at all rows of a tile in vector code (D = 2, K = 3: 2.2 times faster); with more,
-# each row is added to its own centre.
-SUM_BY_CENTRE = 48
+# Rows that a lane works on at once.
+TILE = 128
+
+# What the second sieve leaves is searched in tiles of its own.
+REST = 32
+
+# Entries that one turn of a lane makes at most (all rows of a tile that are no longer read, two for each that changes in
+# the second and in the third sieve), and the one written beyond the last.
+MOST_ENTRIES = TILE + 2 * TILE + 2 * (TILE + REST) + 2
+
+# Larger than any product that counts, and its square root is finite.
+FAR = np.float32(1e37)
+# Squared distances beyond this are about to overflow; nothing is concluded from them.
+_OVERFLOWING = 1e300
+
+_NEVER = np.float32(-np.inf)
+
+
+class Centres(NamedTuple):
+    """The centres c (K, D), in the forms that the sieves read; C = ``nearest.CENTRES``, K' = K rounded up to it."""
+
+    reference: np.ndarray  # (K, P) what sums by centre are about; P is D rounded up to ``row_vectors.WIDTH``
+    differences: np.ndarray  # (K' / C, D, C) c, padded by infinity
+    no_constants: np.ndarray  # (K',) zeros
+    products: np.ndarray  # (K' / C, D, C) float32, -scale (c - origin)
+    half_squares: np.ndarray  # (K',) float32, |scale (c - origin)|^2 / 2, padded by FAR
+    origin: np.ndarray  # (D,) scale times the origin
+    zeros: np.ndarray  # (D,)
+    scale: float
+    path_below: np.ndarray  # (K,) float32: how far a row's bound has fallen since the start, in units of 1 / scale
+    path_above: np.ndarray  # (K,) float32, the same rounded up
+    rounding: np.ndarray  # (5,) float32, see ``_judge``
+
+
+class Memory(NamedTuple):
+    """What is remembered about each row from pass to pass."""
+
+    label: np.ndarray  # (N,) uint32
+    bound: np.ndarray  # (N,) float32: the label holds while this exceeds path_above[label]
 
 
 class Scratch(NamedTuple):
     """A lane's buffers."""
 
-    x: np.ndarray  # (D, B)
-    vectors: np.ndarray  # (3, B)
-    label: np.ndarray  # (B,) int64
-    row_of: np.ndarray  # (B,) int64
+    x: np.ndarray  # (D, TILE) float32
+    best: np.ndarray  # (TILE,) float32
+    second: np.ndarray
+    norm: np.ndarray
+    safe: np.ndarray  # by how much the two smallest distances differ at least, in units of 1 / scale
+    label: np.ndarray  # (TILE,) uint32
+    rest_x: np.ndarray  # (D, REST) float64
+    rest_best: np.ndarray  # (REST,) float64
+    rest_second: np.ndarray
+    open: np.ndarray  # (3 TILE,) uint64: rows that the first sieve let pass
+    rest: np.ndarray  # (TILE + REST,) uint64: rows that the second sieve let pass
+    entry_row: np.ndarray  # (MOST_ENTRIES,) uint64: what is to be added to the sums
+    entry_label: np.ndarray  # (MOST_ENTRIES,) uint32
+    entry_sign: np.ndarray  # (MOST_ENTRIES,)
 
 
 @helper("elementwise")
-def _keep_nearer(k, distance, nearest, label):
-    for b in range(distance.size):
-        nearer = distance[b] < nearest[b]
-        nearest[b] = distance[b] if nearer else nearest[b]
-        label[b] = k if nearer else label[b]
+def _judge(best, second, norm, rounding, safe):
+    """How far the distances to the two nearest centres differ at least; -inf where rounding may have chosen between them.
+
+    With s = |c|^2 / 2 - x.c, half the difference of two squared distances is a difference of s; each s is off by at most
+    ``slack``. The distances d1, d2 themselves differ by (d2^2 - d1^2) / (d1 + d2), and d1 + d2 <= sqrt(2 (d1^2 + d2^2));
+    that sum of squares, |x|^2 included, is off by at most 4 ``slack``.
+    """
+    by_norm, always, in_distance, grown = rounding[0], rounding[1], rounding[2], rounding[3]
+    for b in range(best.size):
+        slack = by_norm * norm[b] + always
+        gap = (second[b] - best[b]) - (slack + slack)
+        reach = np.sqrt(norm[b] + best[b] + second[b] + (slack + slack + slack + slack)) * grown
+        found = gap / reach - in_distance * reach
+        safe[b] = found if gap > 0 else _NEVER
 
 
 @helper("elementwise")
-def _weights_of(k, label, w, r):
-    """r[b] = w[b] where the label is k, else 0."""
-    for b in range(w.size):
-        r[b] = w[b] if label[b] == k else 0.0
+def _take_over(centres, listed, n_listed, all_known, n_entries, scratch, memory, sums_of):
+    """Take over the labels that a sieve has found for the rows listed, and note how long they are safe; unknown ones stay.
+
+    Returns how many labels changed, how many rows are unknown (now the first of ``listed``), and the new ``n_entries``.
+    """
+    label, safe, kept, path = scratch.label, scratch.safe, centres.rounding[4], centres.path_below
+    entry_row, entry_label = scratch.entry_row[n_entries:], scratch.entry_label[n_entries:]
+    entry_sign = scratch.entry_sign[n_entries:]
+    for_new, for_known = (2 if sums_of == SUM_CHANGES else 0), (1 if sums_of == SUM_ALL else 0)
+    n_changed, n_unknown, n = 0, 0, 0
+    for b in range(n_listed):  # without branches, which could not be predicted
+        row = listed[b]
+        is_known = all_known or safe[b] > _NEVER
+        old = memory.label[row]
+        new = label[b] if is_known else old
+        is_new = new != old
+        memory.label[row] = new
+        memory.bound[row] = (safe[b] + path[label[b]]) * kept
+        listed[n_unknown] = row
+        n_unknown += 0 if is_known else 1
+        n_changed += 1 if is_new else 0
+        entry_row[n], entry_label[n], entry_sign[n] = row, new, 1.0
+        entry_row[n + 1], entry_label[n + 1], entry_sign[n + 1] = row, old, -1.0
+        n += (for_new if is_new else 0) + (for_known if is_known else 0)
+    return n_changed, n_unknown, n_entries + n
 
 
 @helper("elementwise")
-def _add_row(x, centre, weight, sums):
-    """sums (1 + D,): weight, then weighted deviations from the centre."""
-    sums[0] += weight
-    for d in range(centre.size):
-        sums[1 + d] += weight * (x[d] - centre[d])
+def _search_by_product(centres, rows, n_open, n_entries, scratch, memory, sums_of):
+    """The second sieve for the first TILE rows listed in scratch.open, n_open of them real; returns as ``_take_over``."""
+    listed = scratch.open[:TILE]
+    for b in range(n_open, TILE):
+        listed[b] = listed[n_open - 1]
+    best, second, norm, label = scratch.best, scratch.second, scratch.norm, scratch.label
+    load_columns(rows.X, listed, centres.scale, centres.origin, scratch.x)
+    nearest_by_product(scratch.x, centres.products, centres.half_squares, FAR, best, second, label, norm)
+    _judge(best, second, norm, centres.rounding, scratch.safe)
+    return _take_over(centres, listed, n_open, False, n_entries, scratch, memory, sums_of)
 
 
 @helper("elementwise")
-def _assign_tile(centres, rows, schedule, t, scratch, sums, totals, outputs):
-    labels, distances = outputs
-    x, row_of, vectors = scratch.x, scratch.row_of, scratch.vectors
-    w, distance, nearest = vectors[0], vectors[1], vectors[2]
-    label = scratch.label
-    tile_size = w.size
-    load_tile(rows, schedule, t * tile_size, x, w, row_of)
-    nearest[:] = np.inf
-    label[:] = 0
-    for k in range(centres.shape[0]):
-        squared_distance(x, centres[k], 0.0, 1.0, distance)
-        _keep_nearer(k, distance, nearest, label)
-    n_valid = min(tile_size, rows.X.shape[0] - t * tile_size)
-    n_changed = 0
-    for b in range(n_valid):
-        row = row_of[b]
-        n_changed += labels[row] != label[b]
-        labels[row] = label[b]
-        if distances.size:
-            distances[row] = nearest[b]
-    totals[INERTIA] += dot(w, nearest)
-    totals[TOTAL_WEIGHT] += total(w)
-    totals[N_CHANGED] += n_changed
-    if sums.size <= SUM_BY_CENTRE:
-        for k in range(centres.shape[0]):
-            _weights_of(k, label, w, distance)
-            sums[k, 0] += total(distance)
-            add_first_moments(x, centres[k], distance, sums[k, 1:])
-    else:
-        for b in range(n_valid):
-            _add_row(rows.X[row_of[b]], centres[label[b]], w[b], sums[label[b]])
+def _search_by_difference(centres, rows, n_rest, n_entries, scratch, memory, sums_of):
+    """The third sieve for the first REST rows listed in scratch.rest, n_rest of them real; returns as ``_take_over``."""
+    listed, best, second = scratch.rest[:REST], scratch.rest_best, scratch.rest_second
+    for b in range(n_rest, REST):
+        listed[b] = listed[n_rest - 1]
+    label = scratch.label[:REST]
+    load_columns(rows.X, listed, 1.0, centres.zeros, scratch.rest_x)
+    nearest_by_difference(scratch.rest_x, centres.differences, centres.no_constants, np.inf, best, second, label)
+    in_distance = centres.rounding[2]
+    for b in range(n_rest):
+        near, far = np.sqrt(best[b]), np.sqrt(second[b])
+        found = np.float32(((far - near) - in_distance * far) * centres.scale)
+        scratch.safe[b] = found if second[b] < _OVERFLOWING else _NEVER
+    return _take_over(centres, listed, n_rest, True, n_entries, scratch, memory, sums_of)
 
 
 @helper("elementwise", allocates=True)
-def _assign_lane(centres, rows, schedule, first_tile, last_tile, tile_size, sums, totals, outputs):
-    scratch = Scratch(
-        aligned(rows.X.shape[1], tile_size),
-        aligned(3, tile_size),
-        np.empty(tile_size, np.int64),
-        np.empty(tile_size, np.int64),
+def _new_scratch(n_features):
+    vectors = np.empty((4, TILE), np.float32)
+    rest_vectors = np.empty((2, REST))
+    return Scratch(
+        aligned(n_features, TILE, np.empty(0, np.float32)),
+        vectors[0],
+        vectors[1],
+        vectors[2],
+        vectors[3],
+        np.empty(TILE, np.uint32),
+        aligned(n_features, REST, np.empty(0)),
+        rest_vectors[0],
+        rest_vectors[1],
+        np.empty(3 * TILE, np.uint64),
+        np.empty(TILE + REST, np.uint64),
+        np.empty(MOST_ENTRIES, np.uint64),
+        np.empty(MOST_ENTRIES, np.uint32),
+        np.empty(MOST_ENTRIES),
     )
-    for t in range(first_tile, last_tile):
-        _assign_tile(centres, rows, schedule, t, scratch, sums, totals, outputs)
 
 
-def _assign_pass(centres, rows, schedule, tile_size, lane_starts, first_lane, last_lane, sums, outputs):
-    """Assign each row to its nearest centre and add up, by centre, weights and deviations from the centre.
+@helper("elementwise")
+def _list_open(centres, first, label, bound, listed):
+    """The first sieve for the rows first..first + label.size - 1: list those that it lets pass; returns how many."""
+    path = centres.path_above
+    n = 0
+    for b in range(label.size):
+        listed[n] = first + b
+        n += 0 if bound[b] > path[label[b]] else 1
+    return n
+
+
+@helper("elementwise")
+def _enter_others(first, label, listed, scratch):
+    """Enter those of the rows first..first + label.size - 1 that are not listed (in ascending order); returns how many."""
+    n, n_entries = 0, 0
+    for b in range(label.size):
+        if n < listed.size and listed[n] == np.uint64(first + b):
+            n += 1
+        else:
+            scratch.entry_row[n_entries] = first + b
+            scratch.entry_label[n_entries] = label[b]
+            scratch.entry_sign[n_entries] = 1.0
+            n_entries += 1
+    return n_entries
+
+
+@helper("elementwise")
+def _add_entries(centres, rows, n_entries, scratch, sums):
+    for n in range(n_entries):
+        row = scratch.entry_row[n]
+        weight = rows.weights[row] if rows.weights.size else 1.0
+        if weight > 0.0:  # a row without weight may be so far away that 0 times its distance is NaN
+            add_row(rows.X, row, centres.reference, scratch.entry_label[n], scratch.entry_sign[n] * weight, sums)
+
+
+@helper("elementwise")
+def _move_down(listed, n_gone, n_left):
+    for b in range(n_left):
+        listed[b] = listed[n_gone + b]
+
+
+@helper("elementwise", allocates=True)
+def _assign_lane(centres, rows, first_row, last_row, sums_of, memory, sums):
+    """The rows first_row..last_row - 1; returns how many labels changed."""
+    scratch = _new_scratch(rows.X.shape[1])
+    sums[:] = 0.0
+    n_changed = 0
+    n_open = 0
+    n_rest = 0
+    first = first_row
+    # Every part of the work is called from one place: all of it is inlined, and copies would double the time to compile.
+    while first < last_row or n_open + n_rest > 0:
+        n_entries = 0
+        if first < last_row:
+            last = min(first + TILE, last_row)
+            found = scratch.open[n_open:]
+            n_found = _list_open(centres, first, memory.label[first:last], memory.bound[first:last], found)
+            for b in range(n_found):
+                prefetch_row(rows.X, found[b])
+            if sums_of == SUM_ALL:
+                n_entries = _enter_others(first, memory.label[first:last], found[:n_found], scratch)
+            n_open += n_found
+            first = last
+        # A tile behind: rows that were asked for have time to arrive (8 % where a third of the rows is read).
+        if n_open >= 2 * TILE or (n_open > 0 and first == last_row):
+            n_searched = min(n_open, TILE)
+            n_new, n_unknown, n_entries = _search_by_product(
+                centres, rows, n_searched, n_entries, scratch, memory, sums_of
+            )
+            n_changed += n_new
+            for b in range(n_unknown):
+                scratch.rest[n_rest + b] = scratch.open[b]
+            n_rest += n_unknown
+            n_open -= n_searched
+            _move_down(scratch.open, n_searched, n_open)
+        while n_rest >= REST or (n_rest > 0 and n_open == 0 and first == last_row):
+            n_searched = min(n_rest, REST)
+            n_new, _, n_entries = _search_by_difference(centres, rows, n_searched, n_entries, scratch, memory, sums_of)
+            n_changed += n_new
+            n_rest -= n_searched
+            _move_down(scratch.rest, n_searched, n_rest)
+        _add_entries(centres, rows, n_entries, scratch, sums)
+    return n_changed
+
+
+def _assign_pass(centres, rows, sums_of, lane_starts, first_lane, last_lane, memory, sums, n_changed):
+    """Assign each row to its nearest centre and follow the sums by centre.
 
     Parameters
     ----------
-    centres : (K, D) float64.
-    rows, schedule, tile_size, lane_starts, first_lane, last_lane : as for the EM pass.
-    sums : OUT, zero before the first lane: (sums (L, K, 1 + D), totals (L, N_TOTALS)); added up after the last lane.
-    outputs : (labels (N,) int64, distances (N,) or empty): on entry the previous labels, on return the new ones and the
-        squared distances to the nearest centre.
+    centres : ``Centres``.
+    rows : ``fastmix.kernels.tiles.Rows``.
+    sums_of : LABELS_ONLY, SUM_CHANGES or SUM_ALL.
+    lane_starts : (L + 1,) int64; lane l takes the rows lane_starts[l]..lane_starts[l + 1] - 1.
+    first_lane, last_lane : the lanes first_lane..last_lane - 1 are worked on.
+    memory : ``Memory``, brought up to date.
+    sums : OUT (L, K, 2 P + WIDTH), see ``row_vectors.add_row``: weighted deviations from the centre's reference, their
+        squares, and the weight; SUM_CHANGES: by how much these change. Lanes are added into the first after the last.
+    n_changed : OUT (L,) int64, how many labels changed.
     """
-    by_centre, totals = sums
-    n_lanes = by_centre.shape[0]
     for lane in prange(first_lane, last_lane):
-        _assign_lane(
-            centres,
-            rows,
-            schedule,
-            lane_starts[lane],
-            lane_starts[lane + 1],
-            tile_size,
-            by_centre[lane],
-            totals[lane],
-            outputs,
+        n_changed[lane] = _assign_lane(
+            centres, rows, lane_starts[lane], lane_starts[lane + 1], sums_of, memory, sums[lane]
         )
-    if last_lane < n_lanes:
-        return
-    add_lanes(by_centre.reshape((n_lanes, by_centre.shape[1] * by_centre.shape[2])))
-    add_lanes(totals)
+    n_lanes = sums.shape[0]
+    if last_lane == n_lanes and sums_of != LABELS_ONLY:
+        add_lanes(sums.reshape((n_lanes, sums.shape[1] * sums.shape[2])))
 
 
 @cache

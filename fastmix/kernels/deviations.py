@@ -5,16 +5,15 @@ registers 0.6), and adds up each sum over rows by itself.
 """
 
 import numba.extending
-from llvmlite import ir
 from numba.core import cgutils, types
 
 from fastmix._jit import helper
-from fastmix.kernels.sums import sum_over_rows
 from fastmix.kernels.vectors import (
-    DOUBLE,
-    GROUP,
     Matrix,
     add_sums,
+    cast,
+    element_of,
+    group_size,
     index,
     is_matrix,
     is_vector,
@@ -23,6 +22,7 @@ from fastmix.kernels.vectors import (
     splat,
     store,
     vector_data,
+    vector_of,
     vector_shape,
     zeros,
 )
@@ -32,11 +32,11 @@ _CHAINS = 2
 
 
 def _distance_of_group(context, builder, x, mean, scale, position, constant, factor, out):
-    """out = constant + factor * (sum over features of (scale (x - mean))^2) for GROUP rows."""
-    lanes, n_vectors = vector_shape()
-    vector = ir.VectorType(DOUBLE, lanes)
-    constant, factor = splat(builder, constant, vector), splat(builder, factor, vector)
-    for first in range(0, GROUP, lanes * n_vectors):
+    """out = constant + factor * (sum over features of (scale (x - mean))^2) for a group of rows."""
+    lanes, n_vectors = vector_shape(x.element)
+    vector = vector_of(x.element)
+    constant, factor = (splat(builder, cast(builder, value, x.element), vector) for value in (constant, factor))
+    for first in range(0, group_size(x.element), lanes * n_vectors):
         columns = [builder.add(position, index(first + v * lanes)) for v in range(n_vectors)]
         sums = [[cgutils.alloca_once_value(builder, zeros(vector)) for _ in columns] for _ in range(_CHAINS)]
 
@@ -61,7 +61,7 @@ def _distance_of_group(context, builder, x, mean, scale, position, constant, fac
 
 @numba.extending.intrinsic
 def _squared_distance(typing_context, x, mean, position, constant, factor, out):
-    """out[b] = constant + factor |x[:, b] - mean|^2 for GROUP positions b."""
+    """out[b] = constant + factor |x[:, b] - mean|^2 for a group of positions b; returns how many."""
     if not (is_matrix(x) and is_vector(mean) and is_vector(out)):
         return None
 
@@ -75,14 +75,14 @@ def _squared_distance(typing_context, x, mean, position, constant, factor, out):
             *arguments[2:5],
             vector_data(context, builder, out, arguments[5]),
         )
-        return context.get_dummy_value()
+        return index(group_size(element_of(x)))
 
-    return types.void(x, mean, types.intp, types.float64, types.float64, out), generate
+    return types.intp(x, mean, types.intp, types.float64, types.float64, out), generate
 
 
 @numba.extending.intrinsic
 def _scaled_squared_distance(typing_context, x, mean, scale, position, constant, factor, out):
-    """out[b] = constant + factor |scale (x[:, b] - mean)|^2 for GROUP positions b."""
+    """out[b] = constant + factor |scale (x[:, b] - mean)|^2 for a group of positions b; returns how many."""
     if not (is_matrix(x) and is_vector(mean) and is_vector(scale) and is_vector(out)):
         return None
 
@@ -96,9 +96,9 @@ def _scaled_squared_distance(typing_context, x, mean, scale, position, constant,
             *arguments[3:6],
             vector_data(context, builder, out, arguments[6]),
         )
-        return context.get_dummy_value()
+        return index(group_size(element_of(x)))
 
-    return types.void(x, mean, scale, types.intp, types.float64, types.float64, out), generate
+    return types.intp(x, mean, scale, types.intp, types.float64, types.float64, out), generate
 
 
 def _moments_of(n_features, with_second):
@@ -110,20 +110,18 @@ def _moments_of(n_features, with_second):
             return None
 
         def generate(context, builder, signature, arguments):
-            lanes, _ = vector_shape()
-            vector = ir.VectorType(DOUBLE, lanes)
             matrix = Matrix(context, builder, x, arguments[0])
+            vector = vector_of(matrix.element)
             means, weights, sums_1, sums_2 = (
                 vector_data(context, builder, kind, arguments[n])
                 for kind, n in ((mean, 1), (r, 2), (first, 4), (second, 5))
             )
             features = [builder.add(arguments[3], index(i)) for i in range(n_features)]
             m = [splat(builder, builder.load(builder.gep(means, [feature])), vector) for feature in features]
-            targets = [builder.gep(sums_1, [feature]) for feature in features]
-            if with_second:
-                targets += [builder.gep(sums_2, [feature]) for feature in features]
-            totals = [cgutils.alloca_once_value(builder, zeros(vector)) for _ in targets]
-            with cgutils.for_range_slice(builder, index(0), matrix.row_length, index(lanes)) as (b, _):
+            targets = [builder.gep(each, [features[0]]) for each in ((sums_1, sums_2) if with_second else (sums_1,))]
+            n_sums = n_features * len(targets)
+            totals = [cgutils.alloca_once_value(builder, zeros(vector)) for _ in range(n_sums)]
+            with cgutils.for_range_slice(builder, index(0), matrix.row_length, index(vector.count)) as (b, _):
                 w = load(builder, builder.gep(weights, [b]), vector)
                 for i, feature in enumerate(features):
                     z = builder.fsub(load(builder, matrix.address(feature, b), vector), m[i])
@@ -134,7 +132,7 @@ def _moments_of(n_features, with_second):
                     builder.store(builder.fadd(builder.load(totals[i]), u), totals[i])
                     square = totals[n_features + i]
                     builder.store(multiply_add(builder, u, z, builder.load(square)), square)
-            add_sums(builder, [builder.load(total) for total in totals], targets)
+            add_sums(builder, [builder.load(total) for total in totals], targets, run=n_features)
             return context.get_dummy_value()
 
         return types.void(x, mean, r, types.intp, first, second), generate
@@ -142,13 +140,17 @@ def _moments_of(n_features, with_second):
     return add
 
 
-_AT_ONCE = 4
-_add_moments_of_4, _add_moments_of_1 = _moments_of(_AT_ONCE, True), _moments_of(1, True)
-_add_first_moments_of_4, _add_first_moments_of_1 = _moments_of(_AT_ONCE, False), _moments_of(1, False)
+# Eight features give 16 sums, which wait for nothing (four took 1.4 times as long); then what is left of the features.
+_add_moments_of_8, _add_moments_of_4, _add_moments_of_2, _add_moments_of_1 = (
+    _moments_of(n, with_second=True) for n in (8, 4, 2, 1)
+)
+_add_first_moments_of_8, _add_first_moments_of_4, _add_first_moments_of_2, _add_first_moments_of_1 = (
+    _moments_of(n, with_second=False) for n in (8, 4, 2, 1)
+)
 
 
 def _mean_offsets_of(n_features):
-    """An intrinsic for the features d..d + n_features - 1 of GROUP rows; see ``weighted_mean_offsets``."""
+    """An intrinsic for the features d..d + n_features - 1 of a group of rows; see ``weighted_mean_offsets``."""
 
     @numba.extending.intrinsic
     def add(typing_context, means, components, r, about, d, position, out):
@@ -156,14 +158,14 @@ def _mean_offsets_of(n_features):
             return None
 
         def generate(context, builder, signature, arguments):
-            lanes, n_vectors = vector_shape()
-            vector = ir.VectorType(DOUBLE, lanes)
+            lanes, n_vectors = vector_shape(element_of(means))
+            vector = vector_of(element_of(means))
             mean_of, shares, base, target = (
                 Matrix(context, builder, kind, arguments[n]) for kind, n in ((means, 0), (r, 2), (about, 3), (out, 6))
             )
             listed = vector_data(context, builder, components, arguments[1])
             features = [builder.add(arguments[4], index(i)) for i in range(n_features)]
-            for first in range(0, GROUP, lanes * n_vectors):
+            for first in range(0, group_size(element_of(means)), lanes * n_vectors):
                 columns = [builder.add(arguments[5], index(first + v * lanes)) for v in range(n_vectors)]
                 bases = [[load(builder, base.address(f, column), vector) for column in columns] for f in features]
                 sums = [[cgutils.alloca_once_value(builder, zeros(vector)) for _ in columns] for _ in features]
@@ -178,9 +180,9 @@ def _mean_offsets_of(n_features):
                 for feature, chain in zip(features, sums, strict=True):
                     for column, total in zip(columns, chain, strict=True):
                         store(builder, builder.load(total), target.address(feature, column))
-            return context.get_dummy_value()
+            return index(group_size(element_of(means)))
 
-        return types.void(means, components, r, about, types.intp, types.intp, out), generate
+        return types.intp(means, components, r, about, types.intp, types.intp, out), generate
 
     return add
 
@@ -188,47 +190,20 @@ def _mean_offsets_of(n_features):
 _mean_offsets_of_2, _mean_offsets_of_1 = _mean_offsets_of(2), _mean_offsets_of(1)
 
 
-@numba.extending.intrinsic
-def _weighted_deviation(typing_context, x, mean, r, d, deviations, weighted):
-    """deviations[d] = x[d] - mean[d], weighted[d] = r (x[d] - mean[d]); returns the sum of the latter."""
-    if not (is_matrix(x) and is_vector(mean) and is_vector(r) and is_matrix(deviations) and is_matrix(weighted)):
-        return None
-
-    def generate(context, builder, signature, arguments):
-        vector = ir.VectorType(DOUBLE, vector_shape()[0])
-        matrices = [
-            Matrix(context, builder, kind, arguments[n]) for kind, n in ((x, 0), (deviations, 4), (weighted, 5))
-        ]
-        rows = [matrix.address(arguments[3], index(0)) for matrix in matrices]
-        weights = vector_data(context, builder, r, arguments[2])
-        m = builder.load(builder.gep(vector_data(context, builder, mean, arguments[1]), [arguments[3]]))
-        m = splat(builder, m, vector)
-
-        def term(b, total):
-            source, deviation, product = (builder.gep(row, [b]) for row in rows)
-            z = builder.fsub(load(builder, source, vector), m)
-            u = builder.fmul(load(builder, builder.gep(weights, [b]), vector), z)
-            store(builder, z, deviation)
-            store(builder, u, product)
-            return builder.fadd(total, u)
-
-        return sum_over_rows(builder, matrices[0].row_length, term)
-
-    return types.float64(x, mean, r, types.intp, deviations, weighted), generate
-
-
 @helper("elementwise")
 def squared_distance(x, mean, constant, factor, out):
     """out[b] = constant + factor * (sum over d of (x[d, b] - mean[d])^2). x (D, B), mean (D,), out (B,)."""
-    for position in range(0, out.size, GROUP):
-        _squared_distance(x, mean, position, constant, factor, out)
+    position = 0
+    while position < out.size:
+        position += _squared_distance(x, mean, position, constant, factor, out)
 
 
 @helper("elementwise")
 def scaled_squared_distance(x, mean, scale, constant, factor, out):
     """out[b] = constant + factor * (sum over d of (scale[d] (x[d, b] - mean[d]))^2)."""
-    for position in range(0, out.size, GROUP):
-        _scaled_squared_distance(x, mean, scale, position, constant, factor, out)
+    position = 0
+    while position < out.size:
+        position += _scaled_squared_distance(x, mean, scale, position, constant, factor, out)
 
 
 @helper("elementwise")
@@ -237,22 +212,36 @@ def add_moments(x, mean, r, first, second):
 
     x (D, B), B a multiple of VECTOR; mean, first, second (D,).
     """
-    n_features = x.shape[0]
-    blocked = n_features - n_features % _AT_ONCE
-    for d in range(0, blocked, _AT_ONCE):
+    n_left = x.shape[0]
+    d = 0
+    while n_left >= 8:
+        _add_moments_of_8(x, mean, r, d, first, second)
+        d, n_left = d + 8, n_left - 8
+    if n_left >= 4:
         _add_moments_of_4(x, mean, r, d, first, second)
-    for d in range(blocked, n_features):
+        d, n_left = d + 4, n_left - 4
+    if n_left >= 2:
+        _add_moments_of_2(x, mean, r, d, first, second)
+        d, n_left = d + 2, n_left - 2
+    if n_left:
         _add_moments_of_1(x, mean, r, d, first, second)
 
 
 @helper("elementwise")
 def add_first_moments(x, mean, r, first):
     """first[d] += sum over b of r[b] (x[d, b] - mean[d])."""
-    n_features = x.shape[0]
-    blocked = n_features - n_features % _AT_ONCE
-    for d in range(0, blocked, _AT_ONCE):
+    n_left = x.shape[0]
+    d = 0
+    while n_left >= 8:
+        _add_first_moments_of_8(x, mean, r, d, first, first)
+        d, n_left = d + 8, n_left - 8
+    if n_left >= 4:
         _add_first_moments_of_4(x, mean, r, d, first, first)
-    for d in range(blocked, n_features):
+        d, n_left = d + 4, n_left - 4
+    if n_left >= 2:
+        _add_first_moments_of_2(x, mean, r, d, first, first)
+        d, n_left = d + 2, n_left - 2
+    if n_left:
         _add_first_moments_of_1(x, mean, r, d, first, first)
 
 
@@ -265,11 +254,13 @@ def weighted_mean_offsets(means, components, r, about, out):
     """
     n_features = means.shape[1]
     paired = n_features - n_features % 2
-    for position in range(0, r.shape[1], GROUP):
+    position = done = 0
+    while position < r.shape[1]:
         for d in range(0, paired, 2):
-            _mean_offsets_of_2(means, components, r, about, d, position, out)
+            done = _mean_offsets_of_2(means, components, r, about, d, position, out)
         for d in range(paired, n_features):
-            _mean_offsets_of_1(means, components, r, about, d, position, out)
+            done = _mean_offsets_of_1(means, components, r, about, d, position, out)
+        position += done
 
 
 @helper("elementwise")
@@ -280,19 +271,3 @@ def subtract_mean(x, mean, out):
         m = mean[d]
         for b in range(x.shape[1]):
             out[d, b] = x[d, b] - m
-
-
-@helper("elementwise")
-def weighted_deviations(x, mean, r, deviations, weighted, first):
-    """deviations = x - mean and weighted = r (x - mean), both 0 where padded; first[d] += sum of the latter."""
-    deviations[x.shape[0] :] = 0.0
-    weighted[x.shape[0] :] = 0.0
-    for d in range(x.shape[0]):
-        first[d] += _weighted_deviation(x, mean, r, d, deviations, weighted)
-
-
-@helper("elementwise")
-def scale_and_shift(constant, factor, out):
-    """out[b] = constant + factor out[b]."""
-    for b in range(out.size):
-        out[b] = constant + factor * out[b]

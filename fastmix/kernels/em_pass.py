@@ -5,17 +5,15 @@ Every engine hands it a schedule and does something with the statistics that com
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
 
-import numpy as np
-from numba import prange
+from numba import prange, types
 
-from fastmix._jit import entry_point, helper
-from fastmix.kernels.elementary import exp_nonpositive, log_positive
-from fastmix.kernels.gather import gather
-from fastmix.kernels.sums import dot, multiply_and_total
+from fastmix._jit import call_at, entry_point, helper, lane_function, part
+from fastmix.kernels.gather import gather, prefetch
+from fastmix.kernels.normalise import LOG_ZERO, log_rows, normalise
+from fastmix.kernels.scratch import carve, new_buffer
+from fastmix.kernels.sums import dot
 from fastmix.kernels.sums import total as sum_of
 from fastmix.kernels.tiles import (
     Tile,
@@ -26,10 +24,6 @@ from fastmix.kernels.tiles import (
     registered_sources,
 )
 from fastmix.kernels.vectors import VECTOR
-
-# What stands for log 0. Finite, so that a difference of two is 0 and a row out of reach of every component
-# (|x| >= 1e154) still gets responsibilities that sum to 1, not NaN.
-LOG_ZERO = -1e300
 
 # A row's share of a component's mass in a tile below which it does not count.
 NEGLIGIBLE = 1e-24
@@ -45,14 +39,6 @@ LOG_LIKELIHOOD, ENTROPY, TOTAL_WEIGHT = 0, 1, 2
 N_TOTALS = 8  # a cache line, so that lanes do not share one
 
 
-@helper("elementwise", allocates=True)
-def aligned(n_rows, n_columns):
-    """An empty matrix on a 64-byte boundary (vector loads that straddle cache lines cost double)."""
-    buffer = np.empty(n_rows * n_columns + 8)
-    skip = (-(buffer.ctypes.data // 8)) % 8
-    return buffer[skip : skip + n_rows * n_columns].reshape((n_rows, n_columns))
-
-
 @helper("elementwise")
 def load_tile(rows, schedule, first, x, w, row_of):
     """Gather the rows at positions first..first + B - 1 into x (D, B); beyond the last row, repeat it with weight 0."""
@@ -63,7 +49,7 @@ def load_tile(rows, schedule, first, x, w, row_of):
     else:
         for b in range(w.size):
             row_of[b] = min(first + b, last)
-    gather(rows.X, row_of, x)
+    gather(rows.X, row_of, rows.origin, x)
     if rows.weights.size:
         for b in range(w.size):
             w[b] = rows.weights[row_of[b]]
@@ -85,38 +71,8 @@ def keep_known_labels(labels, row_of, components, q):
 
 
 @helper("elementwise")
-def normalise(q, maximum, total, spread):
-    """q[a, b] -> exp(q[a, b] - maximum[b]); total and spread are the sums over a of that and of it times the exponent."""
-    n_active, n_rows = q.shape
-    for b in range(n_rows):
-        maximum[b] = LOG_ZERO
-        total[b] = 0.0
-        spread[b] = 0.0
-    for a in range(n_active):
-        for b in range(n_rows):
-            maximum[b] = q[a, b] if q[a, b] > maximum[b] else maximum[b]
-    for a in range(n_active):
-        for b in range(n_rows):
-            # Comparing this way round also turns NaN (inf - inf at |x| near the largest double) into LOG_ZERO.
-            below = (q[a, b] if q[a, b] > LOG_ZERO else LOG_ZERO) - maximum[b]
-            e = exp_nonpositive(below)
-            q[a, b] = e
-            total[b] += e
-            spread[b] += e * below
-
-
-@helper("elementwise")
-def log_rows(maximum, total, spread, log_row, entropy_row):
-    """Log-density of each row and entropy of its responsibilities."""
-    for b in range(total.size):
-        log_total = log_positive(total[b])
-        log_row[b] = maximum[b] + log_total
-        entropy_row[b] = log_total - spread[b] / total[b]
-
-
-@helper("elementwise")
-def _harden(r, best, leader):
-    """The largest responsibility of each row becomes 1 (of equals the first), the others 0."""
+def _harden(r, w, best, leader):
+    """The largest share of each row's weight (of equals the first) becomes all of it, the others 0."""
     best[:] = -1.0
     for a in range(r.shape[0]):
         for b in range(best.size):
@@ -125,7 +81,7 @@ def _harden(r, best, leader):
             leader[b] = a if larger else leader[b]
     for a in range(r.shape[0]):
         for b in range(best.size):
-            r[a, b] = 1.0 if leader[b] == a else 0.0
+            r[a, b] = w[b] if leader[b] == a else 0.0
 
 
 @helper("elementwise")
@@ -155,41 +111,13 @@ def _pack(x, r, threshold, packed_x, packed_r):
 
 
 @helper("elementwise")
-def _take_given(responsibilities, row_of, r):
+def _take_given(responsibilities, row_of, w, r):
     for a in range(r.shape[0]):
         for b in range(row_of.size):
-            r[a, b] = responsibilities[row_of[b], a]
+            r[a, b] = w[b] * responsibilities[row_of[b], a]
 
 
-class Scratch(NamedTuple):
-    """A lane's buffers; B rows a tile, K components, W rows of the family's own scratch."""
-
-    tile: Tile
-    joint: np.ndarray  # (K, B) log-joints, then responsibilities
-    vectors: np.ndarray  # (6, B)
-    row_of: np.ndarray  # (B,) int64, the row at each position
-    every_component: np.ndarray  # (K,) int64, 0..K - 1
-    packed: Tile
-    packed_r: np.ndarray  # (B,)
-
-
-@helper("elementwise", allocates=True)
-def new_scratch(n_features, n_components, n_work, tile_size):
-    """Buffers for one lane; n_work = W."""
-    tile = Tile(aligned(n_features, tile_size), aligned(n_work, tile_size))
-    tile.work[:] = 0.0
-    return Scratch(
-        tile,
-        aligned(n_components, tile_size),
-        aligned(6, tile_size),
-        np.empty(tile_size, np.int64),
-        np.arange(n_components),
-        Tile(aligned(n_features, tile_size), aligned(n_work, tile_size)),
-        np.empty(tile_size),
-    )
-
-
-@helper("elementwise")
+@part
 def _accumulate_component(parameters, scratch, k, r, mass, out):
     """Add the tile's statistics of component k, given its responsibilities times weights r (B,) and their sum."""
     tile, packed = scratch.tile, scratch.packed
@@ -202,7 +130,8 @@ def _accumulate_component(parameters, scratch, k, r, mass, out):
     if PACK_BELOW * n_kept >= tile_size:
         accumulate(parameters, tile, k, r, out)
         return
-    n_packed = -(-n_kept // VECTOR) * VECTOR
+    vector = VECTOR * 8 // r.itemsize
+    n_packed = -(-n_kept // vector) * vector
     n_work = packed.work.shape[0]
     few = Tile(
         packed.x.reshape(packed.x.size)[: n_features * n_packed].reshape((n_features, n_packed)),
@@ -213,7 +142,7 @@ def _accumulate_component(parameters, scratch, k, r, mass, out):
     accumulate(parameters, few, k, few_r, out)
 
 
-@helper("elementwise")
+@part
 def _em_tile(parameters, rows, schedule, hard, last_phase, t, scratch, statistics, shared, totals):
     """Tile t: load, log-joint, normalise, accumulate; or only as far as the last phase."""
     tile, row_of, vectors = scratch.tile, scratch.row_of, scratch.vectors
@@ -227,30 +156,28 @@ def _em_tile(parameters, rows, schedule, hard, last_phase, t, scratch, statistic
         components = schedule.active[schedule.offsets[t] : schedule.offsets[t + 1]]
     q = scratch.joint[: components.size]
     prepare(parameters, tile)
-    scale = w
     if rows.responsibilities.size:
-        _take_given(rows.responsibilities, row_of, q)
+        _take_given(rows.responsibilities, row_of, w, q)
     else:
+        next_first = (t + 1) * w.size
         for a in range(components.size):
+            share = (a * w.size) // components.size, ((a + 1) * w.size) // components.size
+            prefetch(rows.X, schedule.order, next_first + share[0], next_first + share[1])
             log_joint(parameters, tile, components[a], q[a])
         if rows.labels.size:
             keep_known_labels(rows.labels, row_of, components, q)
         if last_phase == LOG_JOINT:
             return
-        normalise(q, maximum, total, spread)
+        normalise(q, w, maximum, total, spread)
         log_rows(maximum, total, spread, log_row, entropy_row)
         totals[LOG_LIKELIHOOD] += dot(w, log_row)
         totals[ENTROPY] += dot(w, entropy_row)
         if hard:
-            _harden(q, maximum, spread)
-        else:
-            for b in range(w.size):
-                maximum[b] = w[b] / total[b]
-            scale = maximum
+            _harden(q, w, maximum, spread)
     if last_phase == NORMALISE:
         return
     for a in range(components.size):
-        mass = multiply_and_total(q[a], scale)
+        mass = sum_of(q[a])
         if mass > 0.0:
             _accumulate_component(parameters, scratch, components[a], q[a], mass, statistics[components[a]])
     if shared.size:
@@ -258,12 +185,23 @@ def _em_tile(parameters, rows, schedule, hard, last_phase, t, scratch, statistic
     totals[TOTAL_WEIGHT] += sum_of(w)
 
 
-@helper("elementwise", allocates=True)
 def _em_lane(
-    parameters, rows, schedule, hard, last_phase, n_work, first_tile, last_tile, tile_size, statistics, shared, totals
+    parameters,
+    rows,
+    schedule,
+    hard,
+    last_phase,
+    n_work,
+    first_tile,
+    last_tile,
+    tile_size,
+    statistics,
+    shared,
+    totals,
+    buffer,
 ):
     """The tiles first_tile..last_tile - 1, one after the other, into this lane's own statistics."""
-    scratch = new_scratch(rows.X.shape[1], statistics.shape[0], n_work, tile_size)
+    scratch = carve(buffer, rows, statistics.shape[0], n_work, tile_size)
     for t in range(first_tile, last_tile):
         _em_tile(parameters, rows, schedule, hard, last_phase, t, scratch, statistics, shared, totals)
 
@@ -280,16 +218,32 @@ def add_lanes(lanes):
         stride *= 2
 
 
-def _em_pass(parameters, rows, schedule, hard, last_phase, n_work, tile_size, lane_starts, first_lane, last_lane, sums):
+def _em_pass(
+    lane_address,
+    parameters,
+    rows,
+    schedule,
+    hard,
+    last_phase,
+    n_work,
+    n_bytes,
+    tile_size,
+    lane_starts,
+    first_lane,
+    last_lane,
+    sums,
+):
     """Accumulate the statistics of some lanes; after the last lane, add all of them into the first.
 
     Parameters
     ----------
+    lane_address : of ``_em_lane``, compiled for these parameters and rows.
     parameters : kernel parameters of a family.
     rows, schedule : see ``fastmix.kernels.tiles``.
     hard : give each row to its most probable component whole (the classification EM of Celeux and Govaert 1992).
     last_phase : ACCUMULATE; an earlier phase where only the time up to it is wanted.
     n_work : number of rows of scratch that the family wants.
+    n_bytes : of scratch that a lane wants, see ``fastmix.kernels.scratch``.
     tile_size : B, a multiple of ``fastmix.kernels.vectors.GROUP``.
     lane_starts : (L + 1,) int64; lane l takes the tiles lane_starts[l]..lane_starts[l + 1] - 1.
     first_lane, last_lane : the lanes first_lane..last_lane - 1 are worked on.
@@ -298,20 +252,23 @@ def _em_pass(parameters, rows, schedule, hard, last_phase, n_work, tile_size, la
     statistics, shared, totals = sums
     n_lanes = statistics.shape[0]
     for lane in prange(first_lane, last_lane):
-        _em_lane(
+        first_tile, last_tile = lane_starts[lane], lane_starts[lane + 1]
+        arguments = (
             parameters,
             rows,
             schedule,
             hard,
             last_phase,
             n_work,
-            lane_starts[lane],
-            lane_starts[lane + 1],
+            first_tile,
+            last_tile,
             tile_size,
             statistics[lane],
             shared[lane],
             totals[lane],
+            new_buffer(n_bytes),
         )
+        call_at(lane_address, arguments)
     if last_lane < n_lanes:
         return
     add_lanes(statistics.reshape((n_lanes, statistics.shape[1] * statistics.shape[2])))
@@ -319,7 +276,30 @@ def _em_pass(parameters, rows, schedule, hard, last_phase, n_work, tile_size, la
     add_lanes(totals)
 
 
+# Of the arguments of ``_em_lane`` after the schedule.
+_LANE_TYPES = (
+    types.boolean,
+    *[types.int64] * 5,
+    types.float64[:, ::1],
+    *[types.float64[::1]] * 2,
+    types.uint8[::1],
+)
+
+
+class EMPass:
+    """The compiled pass for one class of kernel parameters; a call takes the arguments of ``_em_pass`` but the address."""
+
+    def __init__(self, kernel_parameters: type):
+        sources = registered_sources(kernel_parameters)
+        self.lane = lane_function(_em_lane, sources)
+        self.driver = entry_point(_em_pass, sources)
+
+    def __call__(self, parameters, rows, schedule, *others):
+        address = self.lane.address(parameters, rows, schedule, *_LANE_TYPES)
+        self.driver(address, parameters, rows, schedule, *others)
+
+
 @cache
-def em_pass_for(kernel_parameters: type) -> Callable:
-    """The compiled pass for one class of kernel parameters (its signature is that of ``_em_pass``)."""
-    return entry_point(_em_pass, registered_sources(kernel_parameters))
+def em_pass_for(kernel_parameters: type) -> EMPass:
+    """The compiled pass for one class of kernel parameters."""
+    return EMPass(kernel_parameters)

@@ -5,7 +5,9 @@ Two things that the other families do for each (row, component) are done here on
 * Whitening. Where the means lie near enough together in units of Sigma, x is whitened about a common centre once a tile,
   and a component costs what a spherical one does. Far apart that difference would cancel, so then the deviation from each
   mean is whitened by itself, as in the full family.
-* The scatter. With l(n) the leading component of row n, u = x - mu_l, v = sum_k r_k (mu_k - mu_l) and e = u - v,
+* The scatter. Where the means lie nearer still it is taken about that centre, and what that differs by from the scatter
+  about each component's mean follows from the first moments. Else, with l(n) the leading component of row n, u = x - mu_l,
+  v = sum_k r_k (mu_k - mu_l) and e = u - v,
 
       sum_k r_k (x - mu_k)(x - mu_k)^T = w (e e^T - v v^T) + sum_k r_k (mu_k - mu_l)(mu_k - mu_l)^T,
 
@@ -18,14 +20,14 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmix._jit import helper
-from fastmix.kernels.blocks import BLOCK, add_outer_products, add_squares_of_product
+from fastmix.kernels.blocks import add_outer_products, add_scatter, half_squared_norms, whiten
 from fastmix.kernels.deviations import (
     add_first_moments,
-    scale_and_shift,
     squared_distance,
     subtract_mean,
     weighted_mean_offsets,
 )
+from fastmix.kernels.few_features import MOST_FEATURES, add_scatter_of_few
 from fastmix.kernels.tiles import register_tile_functions
 
 
@@ -36,27 +38,18 @@ class TiedKernel(NamedTuple):
     factor: np.ndarray  # (P, P) inverse A of the lower Cholesky factor of the covariance
     centre: np.ndarray  # (D,) about which tiles are whitened
     whitened_means: np.ndarray  # (K, P) A (mu_k - centre); empty where the means are too far apart
-    log_constants: np.ndarray  # (K,) log w_k - D/2 log 2 pi - 1/2 log det Sigma
-
-
-@helper("elementwise")
-def _multiply_lower(factor, x, out):
-    """out = factor @ x for a lower triangular factor."""
-    for i in range(factor.shape[0]):
-        for b in range(out.shape[1]):
-            out[i, b] = 0.0
-        for j in range(0, i + 1, BLOCK):  # what lies above the diagonal is zero
-            a0, a1, a2, a3 = factor[i, j], factor[i, j + 1], factor[i, j + 2], factor[i, j + 3]
-            for b in range(out.shape[1]):
-                out[i, b] += a0 * x[j, b] + a1 * x[j + 1, b] + a2 * x[j + 2, b] + a3 * x[j + 3, b]
+    scatter_centre: (
+        np.ndarray
+    )  # (D,) about which the scatter is taken; empty where the means are too far apart for that
+    log_constants: np.ndarray  # (K,) float64, log w_k - D/2 log 2 pi - 1/2 log det Sigma
 
 
 def prepare(parameters, tile):
     """Whiten the tile into the second P rows of the scratch."""
     padded = parameters.factor.shape[0]
     if parameters.whitened_means.size:
-        subtract_mean(tile.x, parameters.centre, tile.work[:padded])
-        _multiply_lower(parameters.factor, tile.work[:padded], tile.work[padded : 2 * padded])
+        whitened = tile.work[padded : 2 * padded]
+        whiten(tile.x, parameters.centre, parameters.factor, tile.work[:padded], whitened)
 
 
 def log_joint(parameters, tile, k, out):
@@ -66,12 +59,7 @@ def log_joint(parameters, tile, k, out):
         whitened = tile.work[padded : 2 * padded]
         squared_distance(whitened, parameters.whitened_means[k], parameters.log_constants[k], -0.5, out)
     else:
-        deviations = tile.work[:padded]
-        subtract_mean(tile.x, parameters.means[k], deviations)
-        for b in range(out.size):
-            out[b] = 0.0
-        add_squares_of_product(parameters.factor, deviations, out)
-        scale_and_shift(parameters.log_constants[k], -0.5, out)
+        half_squared_norms(tile.x, parameters.means[k], parameters.factor, tile.work, parameters.log_constants[k], out)
 
 
 def accumulate(parameters, tile, k, r, out):
@@ -93,20 +81,18 @@ def _leading(components, r, best, leader, weight):
             weight[b] += r[a, b]
 
 
-def accumulate_shared(parameters, tile, components, r, out):
-    """out: scatter (lower triangle, in blocks), then R (K, K). Scratch: 3 P + 3 rows."""
+@helper("elementwise")
+def _add_scatter_about_leaders(parameters, tile, components, r, scatter, led):
+    """The scatter of rows about their leading means, and R = led (K, K). Scratch: 3 P + 3 rows."""
     n_features, n_rows = tile.x.shape
-    n_components = parameters.means.shape[0]
     padded = parameters.factor.shape[0]
     leading_mean, v, weighted = tile.work[:padded], tile.work[padded : 2 * padded], tile.work[2 * padded : 3 * padded]
     weight, leader, reciprocal = tile.work[3 * padded], tile.work[3 * padded + 1], tile.work[3 * padded + 2]
     _leading(components, r, reciprocal, leader, weight)
-    n_scatter = out.size - n_components * n_components
     for b in range(n_rows):
         lead = int(leader[b])
-        row = out[n_scatter + lead * n_components : n_scatter + (lead + 1) * n_components]
         for a in range(components.size):
-            row[components[a]] += r[a, b]
+            led[lead, components[a]] += r[a, b]
         for d in range(n_features):
             leading_mean[d, b] = parameters.means[lead, d]
     weighted_mean_offsets(parameters.means, components, r, leading_mean, v)
@@ -118,12 +104,34 @@ def accumulate_shared(parameters, tile, components, r, out):
         for b in range(n_rows):
             v[d, b] *= reciprocal[b]
             weighted[d, b] = -weight[b] * v[d, b]
-    add_outer_products(weighted, v, out[:n_scatter])
+    add_outer_products(weighted, v, scatter)
     for d in range(n_features):
         for b in range(n_rows):
             v[d, b] = (tile.x[d, b] - leading_mean[d, b]) - v[d, b]
             weighted[d, b] = weight[b] * v[d, b]
-    add_outer_products(weighted, v, out[:n_scatter])
+    add_outer_products(weighted, v, scatter)
+
+
+def accumulate_shared(parameters, tile, components, r, out):
+    """out: R (K, K), first moments about the centre (D,), then the scatter (lower triangle, in blocks)."""
+    n_components, n_features = parameters.means.shape
+    padded = parameters.factor.shape[0]
+    n_led = n_components * n_components
+    first, scatter = out[n_led : n_led + n_features], out[n_led + n_features :]
+    if not parameters.scatter_centre.size:
+        led = out[:n_led].reshape((n_components, n_components))
+        _add_scatter_about_leaders(parameters, tile, components, r, scatter, led)
+        return
+    weight = tile.work[3 * padded]
+    weight[:] = 0.0
+    for a in range(components.size):
+        for b in range(weight.size):
+            weight[b] += r[a, b]
+    if n_features <= MOST_FEATURES:
+        add_scatter_of_few(tile.x, parameters.scatter_centre, weight, first, scatter)
+    else:
+        subtract_mean(tile.x, parameters.scatter_centre, tile.work[:padded])
+        add_scatter(tile.work[:padded], weight, tile.work[padded : 2 * padded], first, scatter)
 
 
 register_tile_functions(

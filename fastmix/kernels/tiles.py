@@ -6,21 +6,22 @@ parameters, a NamedTuple class of the family's own that ``register_tile_function
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import types
 from numba.extending import overload
 
-from fastmix._jit import helper, options
+from fastmix._jit import options
 
 
 class Tile(NamedTuple):
     """B rows in cache, feature-major, and scratch for the family's own use."""
 
-    x: np.ndarray  # (D, B) float64
-    # (W, B) float64; W is the family's ``n_work_rows``. Kept from ``prepare`` to ``accumulate_shared``, but not given to
+    x: np.ndarray  # (D, B) float64, or float32 where that is computed in
+    # (W, B) of the same type; W is the family's ``n_work_rows``. Kept from ``prepare`` to ``accumulate_shared``, but not given to
     # ``accumulate``.
     work: np.ndarray
 
@@ -28,10 +29,14 @@ class Tile(NamedTuple):
 class Rows(NamedTuple):
     """The data a pass reads. An empty array stands for "not given"."""
 
-    X: np.ndarray  # (N, D), any real type; converted to float64 as it is loaded
+    X: np.ndarray  # (N, D), any real type; converted as it is loaded
     weights: np.ndarray  # (N,) float64, or empty: all 1
     labels: np.ndarray  # (N,) int64 known component, -1 unknown; or empty: all unknown
     responsibilities: np.ndarray  # (N, K) float64, used instead of the E-step; or (0, 0)
+    origin: (
+        np.ndarray
+    )  # (D,) float64 that float32 computation subtracts from each row, in float64, as it is loaded; or empty
+    like: np.ndarray  # (0,) of the type that is computed in
 
 
 class Schedule(NamedTuple):
@@ -43,12 +48,12 @@ class Schedule(NamedTuple):
 
 
 class TileFunctions(NamedTuple):
-    """A family's compiled code."""
+    """A family's code, in Python."""
 
-    log_joint: Any
-    accumulate: Any
-    prepare: Any
-    accumulate_shared: Any
+    log_joint: Callable
+    accumulate: Callable
+    prepare: Callable
+    accumulate_shared: Callable
 
 
 def prepare(parameters, tile):
@@ -100,12 +105,15 @@ def register_tile_functions(
         ``accumulate`` is compiled with the fastmath set "reduction", so that a sum over rows becomes vector code; the
         others with "elementwise".
     """
-    _registered[kernel_parameters] = TileFunctions(
-        helper("elementwise")(log_joint),
-        helper("reduction")(accumulate),
-        helper("elementwise")(prepare),
-        helper("elementwise")(accumulate_shared),
-    )
+    functions = TileFunctions(log_joint, accumulate, prepare, accumulate_shared)
+    for name, function in functions._asdict().items():
+        wanted, found = (tuple(inspect.signature(each).parameters) for each in (_GENERIC[name], function))
+        if found != wanted:
+            raise ValueError(
+                f"{name} of {kernel_parameters.__name__} takes the arguments {found}; name them {wanted}, as in "
+                "fastmix.kernels.tiles"
+            )
+    _registered[kernel_parameters] = functions
 
 
 def registered_sources(kernel_parameters: type) -> tuple[Callable, ...]:
@@ -120,38 +128,25 @@ def registered_sources(kernel_parameters: type) -> tuple[Callable, ...]:
             f"no tile functions are registered for {kernel_parameters.__name__}; "
             "call fastmix.kernels.tiles.register_tile_functions once where the class is defined"
         )
-    return tuple(function.py_func for function in _registered[kernel_parameters])
+    return tuple(_registered[kernel_parameters])
 
 
-def _functions_of(parameters) -> TileFunctions | None:
-    if isinstance(parameters, (types.NamedTuple, types.NamedUniTuple)):
-        return _registered.get(parameters.instance_class)
-    return None
+_GENERIC = {function.__name__: function for function in (log_joint, accumulate, prepare, accumulate_shared)}
 
 
-@overload(log_joint, jit_options=options("elementwise"))
-def _choose_log_joint(parameters, tile, k, out):
-    if functions := _functions_of(parameters):
-        chosen = functions.log_joint
-        return lambda parameters, tile, k, out: chosen(parameters, tile, k, out)
+def _plug_in(name: str, fastmath: str) -> None:
+    """Let a generic function compile to that of the family whose kernel parameters it is called with."""
+
+    def choose(parameters, *others):
+        if isinstance(parameters, (types.NamedTuple, types.NamedUniTuple)):
+            functions = _registered.get(parameters.instance_class)
+            return functions and getattr(functions, name)
+
+    choose.__signature__ = inspect.signature(_GENERIC[name])  # type: ignore[attr-defined]  # what Numba compares with
+    overload(_GENERIC[name], jit_options=options(fastmath))(choose)
 
 
-@overload(accumulate, jit_options=options("reduction"))
-def _choose_accumulate(parameters, tile, k, r, out):
-    if functions := _functions_of(parameters):
-        chosen = functions.accumulate
-        return lambda parameters, tile, k, r, out: chosen(parameters, tile, k, r, out)
-
-
-@overload(prepare, jit_options=options("elementwise"))
-def _choose_prepare(parameters, tile):
-    if functions := _functions_of(parameters):
-        chosen = functions.prepare
-        return lambda parameters, tile: chosen(parameters, tile)
-
-
-@overload(accumulate_shared, jit_options=options("elementwise"))
-def _choose_accumulate_shared(parameters, tile, components, r, out):
-    if functions := _functions_of(parameters):
-        chosen = functions.accumulate_shared
-        return lambda parameters, tile, components, r, out: chosen(parameters, tile, components, r, out)
+_plug_in("log_joint", "elementwise")
+_plug_in("accumulate", "reduction")
+_plug_in("prepare", "elementwise")
+_plug_in("accumulate_shared", "elementwise")

@@ -8,29 +8,45 @@ import llvmlite.binding
 from llvmlite import ir
 from numba.core import cgutils, types
 
-GROUP = 32  # rows that a kernel works on at once: tiles are a multiple of it
-VECTOR = 8  # the longest vector in use: what is summed over rows comes in multiples of it
+GROUP = 32  # rows that a kernel works on at once, in float64 (64 in float32): tiles are a multiple of it
+VECTOR = 8  # the longest vector in use, in float64 (16 in float32): what is summed over rows comes in multiples of it
 
 DOUBLE = ir.DoubleType()
+FLOAT = ir.FloatType()
 INDEX = ir.IntType(64)
 
+_ELEMENTS = {types.float64: DOUBLE, types.float32: FLOAT}
+_BYTES = {"double": 8, "float": 4}
 
-def vector_shape() -> tuple[int, int]:
+
+def group_size(element) -> int:
+    """GROUP for numbers of that type."""
+    return GROUP * 8 // _BYTES[str(element)]
+
+
+def vector_shape(element=DOUBLE) -> tuple[int, int]:
     """(lanes of a vector register, vectors a block of rows keeps in registers) on the machine that compiles."""
     features = llvmlite.binding.get_host_cpu_features()
+    width, n_vectors = 16, 4
     if features.get("avx512f"):
-        return 8, 4  # 16 sums, 4 loads and a broadcast in 32 registers
-    if features.get("avx"):
-        return 4, 2  # 8 sums in 16 registers
-    return 2, 4
+        width, n_vectors = 64, 4  # 16 sums, 4 loads and a broadcast in 32 registers
+    elif features.get("avx"):
+        width, n_vectors = 32, 2  # 8 sums in 16 registers
+    return width // _BYTES[str(element)], n_vectors
+
+
+def vector_of(element) -> ir.VectorType:
+    """The vector that fills a register."""
+    return ir.VectorType(element, vector_shape(element)[0])
 
 
 class Matrix:
-    """Addresses in a C-contiguous float64 matrix."""
+    """Addresses in a C-contiguous matrix."""
 
     def __init__(self, context, builder, array_type, value):
         array = context.make_array(array_type)(context, builder, value)
         self.builder = builder
+        self.element = _ELEMENTS.get(array_type.dtype)  # None: for addresses only
         self.data = array.data
         self.n_rows, self.row_length = cgutils.unpack_tuple(builder, array.shape)
 
@@ -39,22 +55,21 @@ class Matrix:
         return self.builder.gep(self.data, [offset])
 
 
-def is_matrix(array_type) -> bool:
+def _is_array(array_type, n_dimensions) -> bool:
     return (
         isinstance(array_type, types.Array)
-        and array_type.dtype == types.float64
-        and array_type.ndim == 2
+        and array_type.dtype in _ELEMENTS
+        and array_type.ndim == n_dimensions
         and array_type.layout == "C"
     )
+
+
+def is_matrix(array_type) -> bool:
+    return _is_array(array_type, 2)
 
 
 def is_vector(array_type) -> bool:
-    return (
-        isinstance(array_type, types.Array)
-        and array_type.dtype == types.float64
-        and array_type.ndim == 1
-        and array_type.layout == "C"
-    )
+    return _is_array(array_type, 1)
 
 
 def vector_data(context, builder, array_type, value):
@@ -62,12 +77,28 @@ def vector_data(context, builder, array_type, value):
     return context.make_array(array_type)(context, builder, value).data
 
 
+def element_of(array_type):
+    """The LLVM type of an array's numbers."""
+    return _ELEMENTS[array_type.dtype]
+
+
+def cast(builder, value, element):
+    """A float64 or float32 number or vector as one of ``element``."""
+    is_vector = isinstance(value.type, ir.VectorType)
+    found = value.type.element if is_vector else value.type
+    if found == element:
+        return value
+    target = ir.VectorType(element, value.type.count) if is_vector else element
+    return builder.fptrunc(value, target) if element == FLOAT else builder.fpext(value, target)
+
+
 def load(builder, address, vector):
-    return builder.load(builder.bitcast(address, vector.as_pointer()), align=8)
+    return builder.load(builder.bitcast(address, vector.as_pointer()), align=_BYTES[str(vector.element)])
 
 
 def store(builder, value, address):
-    builder.store(value, builder.bitcast(address, value.type.as_pointer()), align=8)
+    align = _BYTES[str(value.type.element)]
+    builder.store(value, builder.bitcast(address, value.type.as_pointer()), align=align)
 
 
 def splat(builder, scalar, vector):
@@ -77,14 +108,26 @@ def splat(builder, scalar, vector):
 
 
 def multiply_add(builder, a, b, c):
+    return intrinsic(builder, "llvm.fmuladd", a, b, c)
+
+
+def intrinsic(builder, name, *arguments):
+    """Call an LLVM intrinsic that is defined for any vector of floating-point numbers."""
+    kind = arguments[0].type
+    suffix = f"v{kind.count}f{8 * _BYTES[str(kind.element)]}"
     function = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(a.type, [a.type] * 3), f"llvm.fmuladd.v{a.type.count}f64"
+        builder.module, ir.FunctionType(kind, [each.type for each in arguments]), f"{name}.{suffix}"
     )
-    return builder.call(function, [a, b, c])
+    return builder.call(function, arguments)
+
+
+def constant(vector, value):
+    """A vector with ``value`` in every lane."""
+    return ir.Constant(vector, [value] * vector.count)
 
 
 def zeros(vector):
-    return ir.Constant(vector, [0.0] * vector.count)
+    return constant(vector, 0.0)
 
 
 def index(value):
@@ -112,18 +155,24 @@ def horizontal_sums(builder, vectors):
     return vectors[0]
 
 
-def add_sums(builder, vectors, addresses):
-    """Add the sum of vector n's lanes to the number at address n."""
+def add_sums(builder, vectors, addresses, run=1):
+    """Add the sums of the vectors' lanes to float64 in memory, ``run`` vectors in a row to each of the ``addresses`` on."""
     lanes = vectors[0].type.count
+    at_once = min(run, lanes)
+    places = [builder.gep(address, [index(start)]) for address in addresses for start in range(0, max(run, 1), at_once)]
     for first in range(0, len(vectors), lanes):
         part = vectors[first : first + lanes]
-        if len(part) == lanes:
-            sums = horizontal_sums(builder, part)
-            found = [builder.extract_element(sums, ir.Constant(ir.IntType(32), n)) for n in range(lanes)]
+        if 2 * len(part) > lanes:
+            sums = horizontal_sums(builder, part + [part[0]] * (lanes - len(part)))
         else:
-            found = [add_lanes_of(builder, vector) for vector in part]
-        for address, value in zip(addresses[first:], found, strict=False):
-            builder.store(builder.fadd(builder.load(address), value), address)
+            sums = ir.Constant(ir.VectorType(vectors[0].type.element, lanes), ir.Undefined)
+            for n, vector in enumerate(part):
+                lane = ir.Constant(ir.IntType(32), n)
+                sums = builder.insert_element(sums, add_lanes_of(builder, vector), lane)
+        for n in range(0, len(part), at_once):
+            address = places[(first + n) // at_once]
+            added = cast(builder, shuffle(builder, sums, sums, list(range(n, n + at_once))), DOUBLE)
+            store(builder, builder.fadd(load(builder, address, added.type), added), address)
 
 
 def add_lanes_of(builder, vector):

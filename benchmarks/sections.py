@@ -1,0 +1,112 @@
+"""The sections of docs/benchmarks.md: how each is measured, and how its table is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from benchmarks import convergence, evaluation, fits, iterations, processes, tables, variants, workloads
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to measure: small sizes, with or without peers, how far apart the components of the iterations lie."""
+
+    quick: bool = False
+    peers: bool = True
+    separation: float = iterations.SEPARATION
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one section measures, and its table from that and the description of the machine.
+
+    ``guarded`` sections are those that ``--compare`` measures again, without peers.
+    """
+
+    measure: Callable[[Options], Any]
+    table: Callable[[Any, Mapping[str, Any]], str]
+    guarded: bool = True
+
+
+def _iterations(model: str, options: Options) -> list[iterations.Measurement]:
+    sizes = workloads.sizes(model, quick=options.quick)
+    return [iterations.measure(model, size, options.separation, peers=options.peers) for size in sizes]
+
+
+def _families(options: Options) -> list[Any]:
+    return [variants.families(size) for size in workloads.sizes("diag", quick=options.quick)]
+
+
+def _float32(options: Options) -> list[Any]:
+    return [
+        variants.precision(covariance_type, size)
+        for covariance_type in workloads.COVARIANCE_TYPES
+        for size in workloads.sizes(covariance_type, quick=options.quick)
+    ]
+
+
+def _threads(options: Options) -> list[Any]:
+    # Not at the smallest size, where nothing is promised.
+    return [
+        variants.threads(covariance_type, size)
+        for covariance_type in variants.THREADED
+        for size in workloads.sizes(covariance_type, quick=options.quick)[1:4]
+    ]
+
+
+def _convergence(options: Options) -> list[Any]:
+    shape = convergence.QUICK_SHAPE if options.quick else convergence.SHAPE
+    return [convergence.measure(*data, shape, peers=options.peers) for data in convergence.DATA]
+
+
+def _evaluation(options: Options) -> list[Any]:
+    shape = evaluation.QUICK_SHAPE if options.quick else evaluation.SHAPE
+    kinds = evaluation.COVARIANCE_TYPES
+    return [line for kind in kinds for line in evaluation.measure(kind, shape, peers=options.peers)]
+
+
+def _fit(options: Options) -> list[Any]:
+    return [
+        fits.measure(shape, covariance_type, separation)
+        for separation in fits.SEPARATIONS
+        for shape in (fits.QUICK_SHAPES if options.quick else fits.SHAPES)
+        for covariance_type in fits.COVARIANCE_TYPES
+    ]
+
+
+def _memory(options: Options) -> processes.PeakMemory:
+    return processes.peak_memory(processes.QUICK_MEMORY_SHAPE if options.quick else processes.MEMORY_SHAPE)
+
+
+def _startup(options: Options) -> dict[str, Any]:
+    return processes.startup(quick=options.quick, peers=options.peers)
+
+
+def _iteration_table(measured: Any, machine: Mapping[str, Any]) -> str:
+    return tables.iteration_table(measured, machine["fma_peak_gflops"])
+
+
+def _threads_table(measured: Any, machine: Mapping[str, Any]) -> str:
+    return tables.threads_table(measured, machine["cores"])
+
+
+def _alone(table: Callable[[Any], str]) -> Callable[[Any, Mapping[str, Any]], str]:
+    """A table that needs to know nothing about the machine."""
+    return lambda measured, machine: table(measured)
+
+
+MODELS = (*workloads.COVARIANCE_TYPES, "kmeans")
+SECTIONS: dict[str, Section] = {
+    **{model: Section(partial(_iterations, model), _iteration_table) for model in MODELS},
+    "families": Section(_families, _alone(tables.families_table), guarded=False),
+    "float32": Section(_float32, _alone(tables.float32_table)),
+    "threads": Section(_threads, _threads_table, guarded=False),
+    "convergence": Section(_convergence, _alone(tables.convergence_table)),
+    "evaluation": Section(_evaluation, _alone(tables.evaluation_table)),
+    "fit": Section(_fit, _alone(tables.fit_table), guarded=False),
+    "memory": Section(_memory, _alone(tables.memory_table), guarded=False),
+    "startup": Section(_startup, _alone(tables.startup_table)),
+}
