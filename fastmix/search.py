@@ -24,18 +24,19 @@ _LEAST_ROWS, _MOST_ROWS = 4000, 10_000
 _ROWS_PER_COMPONENT = 250
 _ROWS_PER_COMPONENT_AND_FEATURE = 5
 _MOST_BLOCKS = 8
+_LEAST_BLOCKS = 3  # with fewer, EM goes on from where it stands
 _MOST_ENTRIES = 1 << 22  # of all blocks together: 32 MB
 _SEEDINGS = 3  # runs of k-means++ for each run that goes on
 _AGAIN = 3  # so many of the runs go on
 _CLEARLY = 1e-2  # nats a row
-_TRIAL = 6  # iterations after which two ways of going on are compared
+_TRIAL = 4  # iterations after which two ways of going on are compared
 _SEEDED_PER_COMPONENT = 50  # rows that k-means++ looks at
 
 # What a start may cost, in operations: those of this many EM iterations on the data, or so many if that is more. An iteration
 # makes N K (10 + S) of them, S the number of statistics a component, 1.6e10 a second on one core; and a pass as many as
 # _OPERATIONS_A_PASS besides those of its rows, for the M-step and the call.
 _ITERATIONS = 1.42
-_LEAST_OPERATIONS, _LEAST_OPERATIONS_SMALL = 4e8, 1.2e9
+_LEAST_OPERATIONS, _LEAST_OPERATIONS_SMALL = 4e8, 1.5e9
 _SMALL = 200_000  # rows
 _OPERATIONS_A_PASS = 4e6
 
@@ -51,13 +52,16 @@ class Plan(NamedTuple):
     n_runs: int = 8
     k_means: int = 3  # of each run
     em: int = 3  # of each run, and again of the likeliest three
-    k_means_on: int = 20  # of the best
-    em_on: int = 40  # of the best
+    n_tried: int = 3  # so many of those are taken through K-means on all blocks
+    k_means_on: int = 20  # of each of them
+    em_on: int = 48  # in all
 
-    def cost(self, few: float, block: float) -> float:
-        """Operations, if runs look at ``few`` rows and what follows at a ``block``, of so many operations each."""
+    def cost(self, few: float, block: float, n_blocks: int) -> float:
+        """Operations, if runs look at ``few`` rows and what follows at a block, of so many operations each."""
         by_runs = self.n_runs * (self.k_means + 1 + self.em)
-        after = _AGAIN * self.em + self.k_means_on + 1 + self.em_on
+        after = _AGAIN * self.em + self.em_on
+        if n_blocks >= _LEAST_BLOCKS:
+            after += self.n_tried * (self.k_means_on + 1)
         return by_runs * (few + _OPERATIONS_A_PASS) + after * (block + _OPERATIONS_A_PASS)
 
 
@@ -65,11 +69,12 @@ class Plan(NamedTuple):
 _PLANS = (
     Plan(n_runs=8, em=10),
     Plan(n_runs=8),
-    Plan(n_runs=6, k_means=2, k_means_on=12, em_on=24),
-    Plan(n_runs=6, k_means=2, em=2, k_means_on=8, em_on=18),
-    Plan(n_runs=4, k_means=2, em=2, k_means_on=4, em_on=8),
-    Plan(n_runs=2, k_means=2, em=2, k_means_on=4, em_on=8),
-    Plan(n_runs=1, em=0, k_means_on=0, em_on=4),
+    Plan(n_runs=6, k_means=2, k_means_on=12, em_on=28),
+    Plan(n_runs=6, k_means=2, n_tried=1, k_means_on=12, em_on=24),
+    Plan(n_runs=6, k_means=2, em=2, n_tried=1, k_means_on=8, em_on=18),
+    Plan(n_runs=4, k_means=2, em=2, n_tried=0, em_on=8),
+    Plan(n_runs=2, k_means=2, em=2, n_tried=0, em_on=8),
+    Plan(n_runs=1, em=0, n_tried=0, em_on=4),
 )
 
 
@@ -155,7 +160,7 @@ class Search:
         least = _LEAST_OPERATIONS_SMALL if n_rows < _SMALL else _LEAST_OPERATIONS
         budget = max(_ITERATIONS * n_rows * operations_a_row, least)
         few, block = (operations_a_row * len(rows.X) for rows in (self.few, blocks[0]))
-        self.plan = next((plan for plan in _PLANS if plan.cost(few, block) <= budget), _PLANS[-1])
+        self.plan = next((plan for plan in _PLANS if plan.cost(few, block, len(blocks)) <= budget), _PLANS[-1])
 
     def __call__(self) -> GaussianParameters:
         """The start. Where every run collapses: the clusters of one run as they are, which the fit then judges."""
@@ -179,29 +184,34 @@ class Search:
                 again.append((*self._em(parameters, plan.em, self.blocks[-1:]), means, metric))
             except CollapsedError:
                 continue
-        _, parameters, means, metric = max(again or runs, key=lambda run: run[0])
-        return self._carried_on(parameters, means, metric)
+        again = sorted(again or runs, key=lambda run: -run[0])
+        if len(self.blocks) < _LEAST_BLOCKS or not plan.n_tried:
+            return self._em(again[0][1], plan.em_on, self.blocks)[1]
+        return self._carried_on(again)
 
-    def _carried_on(self, parameters: GaussianParameters, means: np.ndarray, metric: Metric) -> GaussianParameters:
+    def _carried_on(self, runs: list[tuple[float, GaussianParameters, np.ndarray, Metric]]) -> GaussianParameters:
         """EM on all blocks in turn, from where EM stood or from where K-means did, whichever gets further.
 
         EM on a few rows fits their noise, and EM on the whole data takes longest to forget just that (16 components 4
         standard deviations apart, N = 1e5: 0.004 nats a row lower at the end). K-means has less to fit it with.
         """
-        n = self.plan.em_on
-        if len(self.blocks) < 3 or n < 3 * _TRIAL:
-            return self._em(parameters, n, self.blocks)[1]
-        means = self._k_means(means, metric, self.plan.k_means_on, self.blocks)
-        trial, rest = self.blocks[1:-1][:_TRIAL], n - 2 * _TRIAL
+        trial = self.blocks[1:-1][:_TRIAL]
+        tried = []
+        for _, _, means, metric in runs[: self.plan.n_tried]:
+            means = self._k_means(means, metric, self.plan.k_means_on, self.blocks)
+            try:
+                tried.append(
+                    self._em(self.clusters.parameters(self.blocks[-1], means, metric.covariances), len(trial), trial)
+                )
+            except CollapsedError:
+                continue
+        best, parameters = max(tried, key=lambda run: run[0], default=(-np.inf, runs[0][1]))
         try:
-            from_em = self._em(parameters, len(trial), trial)
-            from_k_means = self._em(
-                self.clusters.parameters(self.blocks[-1], means, metric.covariances), len(trial), trial
-            )
-            better = from_em if from_em[0] > from_k_means[0] + _CLEARLY else from_k_means
-            return self._em(better[1], rest, self.blocks)[1]
+            from_em = self._em(runs[0][1], len(trial), trial)
+            better = from_em[1] if from_em[0] > best + _CLEARLY else parameters
+            return self._em(better, self.plan.em_on - (1 + self.plan.n_tried) * _TRIAL, self.blocks)[1]
         except CollapsedError:
-            return parameters
+            return runs[0][1]
 
     def seeds(self) -> np.ndarray:
         """Means (K, D) by one run of k-means++."""
@@ -252,15 +262,17 @@ class Search:
 
         Returns
         -------
-        log-likelihood a row before the last iteration, and the parameters after it.
+        log-likelihood a row before the last iteration (with several blocks: mean over the last few), and the parameters after.
         """
         family, before = parameters.family, -np.inf
-        log_likelihood = before
+        seen: list[float] = []
         for index in range(n):
             statistics = run_em_pass(family, parameters, blocks[index % len(blocks)], n_threads=self.clusters.n_threads)
             log_likelihood = statistics.log_likelihood / statistics.total_weight
+            seen.append(log_likelihood)
             parameters = family.maximize(statistics, self.clusters.reg_covar)
             if len(blocks) == 1 and abs(log_likelihood - before) < _SETTLED:
                 break
             before = log_likelihood
-        return log_likelihood, parameters
+        last = seen[-1:] if len(blocks) == 1 else seen[-_TRIAL // 2 :]
+        return float(np.mean(last)) if last else -np.inf, parameters
