@@ -36,9 +36,9 @@ _SEEDED_PER_COMPONENT = 50  # rows that k-means++ looks at
 # makes N K (10 + S) of them, S the number of statistics a component, 1.6e10 a second on one core; and a pass as many as
 # _OPERATIONS_A_PASS besides those of its rows, for the M-step and the call.
 _ITERATIONS = 1.42
-_LEAST_OPERATIONS, _LEAST_OPERATIONS_SMALL = 4e8, 1.5e9
+_LEAST_OPERATIONS, _LEAST_OPERATIONS_SMALL = 4e8, 2e9
 _SMALL = 200_000  # rows
-_OPERATIONS_A_PASS = 4e6
+_OPERATIONS_A_PASS = 6e6
 
 # Log-likelihoods a row that change by less have settled, on a single block.
 _SETTLED = 1e-6
@@ -125,13 +125,9 @@ def draw_blocks(rows: Rows, n_components: int, generator: np.random.Generator) -
     size = min(size, max(_LEAST_ROWS, affordable))
     chosen = subsample_rows(rows, size * max(1, min(_MOST_BLOCKS, affordable // size)), generator)
     n_blocks = max(1, len(chosen) // size)
-    X = np.take(rows.X, chosen, axis=0)
-    weights = rows.weights[chosen] if rows.weights.size else None
+    parts = [chosen[first::n_blocks] for first in range(n_blocks)]
     return [
-        make_rows(
-            np.ascontiguousarray(X[first::n_blocks]), None if weights is None else weights[first::n_blocks].copy()
-        )
-        for first in range(n_blocks)
+        make_rows(np.take(rows.X, part, axis=0), rows.weights[part] if rows.weights.size else None) for part in parts
     ]
 
 
