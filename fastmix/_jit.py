@@ -145,8 +145,9 @@ class LaneFunction:
     its wrapper, the kernel, and once more for the serial kernel): 10.3 s for a full-covariance pass, by address 6 s.
     """
 
-    def __init__(self, function: Callable, tag: str, cacheable: bool):
+    def __init__(self, function: Callable, last_types: tuple[types.Type, ...], tag: str, cacheable: bool):
         self._dispatcher = _dispatcher(function, tag, cacheable, parallel=False, allocates=False)
+        self._last_types = last_types
         self._addresses: dict[Any, int] = {}
 
     @property
@@ -159,16 +160,11 @@ class LaneFunction:
         """The argument types it was compiled for, or loaded from the cache."""
         return self._dispatcher.signatures
 
-    def assembly(self) -> dict[Any, str]:
-        """The machine code by signature, as text; empty for what came from the cache on disk."""
-        return self._dispatcher.inspect_asm()
-
     def address(self, *arguments: Any) -> int:
-        """Where the function begins that was compiled for arguments of these types (Numba types among them are taken as
-        such)."""
-        key = tuple(_kind(each) for each in arguments)
+        """Where the function begins that was compiled for first arguments of these types, and last ones of those known."""
+        key = _kind(arguments)
         if key not in self._addresses:
-            signature = tuple(each if isinstance(each, types.Type) else numba.typeof(each) for each in arguments)
+            signature = (*map(numba.typeof, arguments), *self._last_types)
             self._dispatcher.compile(signature)
             compiled = self._dispatcher.overloads[signature]
             self._addresses[key] = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
@@ -176,13 +172,12 @@ class LaneFunction:
 
 
 def _kind(argument: Any) -> Any:
-    """What an argument's Numba type depends on: quicker to find out than the type itself (5 us, of 60, for a pass)."""
+    """What an argument's Numba type depends on: quicker to find out than the type itself (8 us, of 60, for a pass)."""
     if isinstance(argument, tuple):
         return type(argument), *map(_kind, argument)
     if isinstance(argument, np.ndarray):
-        flags = argument.flags
-        return argument.dtype, argument.ndim, flags.c_contiguous, flags.f_contiguous, flags.writeable, flags.aligned
-    return argument if isinstance(argument, types.Type) else type(argument)
+        return argument.dtype, argument.ndim, argument.flags.num  # of the memory: order, alignment, writeability
+    return type(argument)
 
 
 @intrinsic
@@ -220,9 +215,17 @@ def _tag(plugged_in: tuple[Callable, ...]) -> tuple[str, bool]:
     return hashlib.sha256("".join(map(str, digests)).encode()).hexdigest()[:16], None not in digests
 
 
-def lane_function(function: Callable, plugged_in: tuple[Callable, ...] = ()) -> LaneFunction:
-    """Compile a function for a parallel kernel to call by address; parameters as for ``entry_point``."""
-    return LaneFunction(function, *_tag(plugged_in))
+def lane_function(
+    function: Callable, last_types: tuple[types.Type, ...], plugged_in: tuple[Callable, ...] = ()
+) -> LaneFunction:
+    """Compile a function for a parallel kernel to call by address.
+
+    Parameters
+    ----------
+    last_types : of those of its arguments that are always of the same type, the last.
+    function, plugged_in : as for ``entry_point``.
+    """
+    return LaneFunction(function, last_types, *_tag(plugged_in))
 
 
 def entry_point(function: Callable, plugged_in: tuple[Callable, ...] = ()) -> EntryPoint:

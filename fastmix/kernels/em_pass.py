@@ -291,11 +291,11 @@ class EMPass:
 
     def __init__(self, kernel_parameters: type):
         sources = registered_sources(kernel_parameters)
-        self.lane = lane_function(_em_lane, sources)
+        self.lane = lane_function(_em_lane, _LANE_TYPES, sources)
         self.driver = entry_point(_em_pass, sources)
 
     def __call__(self, parameters, rows, schedule, *others):
-        address = self.lane.address(parameters, rows, schedule, *_LANE_TYPES)
+        address = self.lane.address(parameters, rows, schedule)
         self.driver(address, parameters, rows, schedule, *others)
 
 
