@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numba
+import numpy as np
 
 from benchmarks import contestants, referee, timing, workloads
 from benchmarks.iterations import SEPARATION
@@ -32,10 +33,11 @@ class Precision(timing.Comparison):
 
 
 def _iterations(
-    what: str, size: Size, variants: Mapping[str, Callable[..., Any]]
+    what: str, size: Size, variants: Mapping[str, Callable[..., Any]], rows: type = np.float64
 ) -> tuple[dict[str, timing.Seconds], float, dict[str, Any]]:
     """Seconds of an iteration by variant, the machine's limit meanwhile, and the fitted models of the longest fits."""
     X, means = workloads.draw(*size.shape, separation=SEPARATION)
+    X = X.astype(rows, copy=False)
     begin = workloads.start(means)
     models: dict[str, Any] = {}
 
@@ -61,12 +63,12 @@ def families(size: Size) -> timing.Comparison:
 
 
 def precision(covariance_type: str, size: Size) -> Precision:
-    """float32 computation beside float64's, on the same float64 rows."""
+    """float32 computation beside float64's, on the same float32 rows."""
     variants = {
         name: partial(contestants.fastmix_model, covariance_type=covariance_type, dtype=name)
         for name in ("float64", "float32")
     }
-    seconds, peak, models = _iterations(f"float32 {covariance_type}", size, variants)
+    seconds, peak, models = _iterations(f"float32 {covariance_type}", size, variants, np.float32)
     return Precision(
         what=covariance_type,
         shape=size.shape,

@@ -11,7 +11,8 @@ Every compiled function of fastmix is made by one of four decorators:
 ``entry_point``
     a parallel kernel that Python calls; compiled lazily, cached on disk.
 
-All want the name of a fastmath set, so that each function states which liberties it grants the compiler. No set holds
+A helper names its fastmath set, and so states which liberties it grants the compiler; the others have the set
+"elementwise", parts that of their caller. No set holds
 ``nnan`` or ``ninf``: they would break comparisons with infinities, on which log-sum-exp rests.
 
 Numba keys a cached kernel by the file of its entry point alone, so an edited helper in another file would leave stale
@@ -167,7 +168,11 @@ class LaneFunction:
             signature = (*map(numba.typeof, arguments), *self._last_types)
             self._dispatcher.compile(signature)
             compiled = self._dispatcher.overloads[signature]
-            self._addresses[key] = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+            name = compiled.fndesc.llvm_func_name
+            address = compiled.library.get_pointer_to_function(name)
+            if not address:
+                raise RuntimeError(f"Numba's library does not say where {name} begins; another version of Numba may")
+            self._addresses[key] = address
         return self._addresses[key]
 
 
@@ -177,7 +182,7 @@ def _kind(argument: Any) -> Any:
         return type(argument), *map(_kind, argument)
     if isinstance(argument, np.ndarray):
         return argument.dtype, argument.ndim, argument.flags.num  # of the memory: order, alignment, writeability
-    return type(argument)
+    return numba.typeof(argument)
 
 
 @intrinsic

@@ -15,7 +15,7 @@ from fastmix.engines.passes import make_rows, run_em_pass
 from fastmix.families.base import Statistics
 from fastmix.families.gaussian import GaussianParameters
 from fastmix.parameters import gaussian
-from fastmix.validation import DTYPES, as_kernels_read, as_table, as_weights, check_choice
+from fastmix.validation import as_kernels_read, as_table, as_weights, check_dtype
 
 __all__ = [
     "GaussianParameters",
@@ -58,7 +58,7 @@ def em_pass(
     """
     rows = as_kernels_read(_table(parameters, X))
     weights = as_weights(sample_weight, rows.shape[0])
-    check_choice(dtype, "dtype", DTYPES)
+    dtype = check_dtype(dtype, "dtype")
     return run_em_pass(parameters.family, parameters, make_rows(rows, weights), dtype=dtype, n_threads=n_threads)
 
 

@@ -97,7 +97,7 @@ def metrics(clusters: Clusters) -> list[Metric]:
         return [Metric(clusters.scaled, np.eye(len(covariance)))]
     spread = np.sqrt(np.where(variances > 0, variances, 1.0))
     found = [Metric(clusters.scaled, np.diag(1.0 / spread))]
-    if family.has_matrices and len(covariance) > 1 and (variances > 0).all():
+    if family.has_matrices and len(covariance) > 1 and (variances > 0).all() and np.isfinite(covariance).all():
         values, vectors = np.linalg.eigh(covariance / spread[:, None] / spread)
         if values[0] > values[-1] / _WORST_CONDITION:
             whitened = family.from_matrix(covariance, clusters.n_components)
@@ -182,7 +182,10 @@ class Search:
                 continue
         again = sorted(again or runs, key=lambda run: -run[0])
         if len(self.blocks) < _LEAST_BLOCKS or not plan.n_tried:
-            return self._em(again[0][1], plan.em_on, self.blocks)[1]
+            try:
+                return self._em(again[0][1], plan.em_on, self.blocks)[1]
+            except CollapsedError:  # on some of the rows only: the fit sees all of them
+                return again[0][1]
         return self._carried_on(again)
 
     def _carried_on(self, runs: list[tuple[float, GaussianParameters, np.ndarray, Metric]]) -> GaussianParameters:

@@ -67,8 +67,9 @@ def k_means_plus_plus_runs(
     """``k_means_plus_plus`` several times over: chosen (R, K), n_distinct (R,), sums of squared distances (R,)."""
     n_rows, n_features = X.shape
     n_tiles = -(-n_rows // _TILE)
-    tiles = np.zeros((n_tiles * _TILE, n_features))
+    tiles = np.empty((n_tiles * _TILE, n_features))
     tiles[:n_rows] = X
+    tiles[n_rows:] = X[0]  # not 0: from data near the largest double its distance would overflow
     tile_weights = np.zeros(n_tiles * _TILE)
     tile_weights[:n_rows] = 1.0 if weights is None else weights
     uniforms = generator.random((n_runs, n_clusters, 2 + int(np.log(n_clusters))))

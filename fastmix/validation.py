@@ -187,6 +187,13 @@ def check_real(value: Any, name: str) -> float:
     return float(value)
 
 
+def check_dtype(value: Any, name: str) -> str:
+    """The name of a type that log-densities may be computed in, given by that name, as a NumPy type or as a dtype."""
+    if not isinstance(value, str) and value in (np.float32, np.float64):
+        value = np.dtype(value).name
+    return check_choice(value, name, DTYPES)
+
+
 def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
     """ValueError unless ``value`` is one of ``choices``."""
     if not isinstance(value, str) or value not in choices:

@@ -32,8 +32,8 @@ def warmup(
     covariance_types : str or iterable of str, default ("full",)
         As for ``GaussianMixture``.
     dtypes : dtype or iterable of dtypes, default ("float64",)
-        Of the data: "float64" or "float32", as names, NumPy types or dtypes. With "float32" also what a fit with
-        ``dtype="float32"`` needs on such data.
+        Of the data: "float64" or "float32", as names, NumPy types or dtypes. With "float32" also what fits with
+        ``dtype="float32"`` need, on data of either type.
     kmeans : bool, default False
         Compile ``KMeans``, too.
 
@@ -56,12 +56,13 @@ def warmup(
         for kind in kinds:
             X: np.ndarray = rows.astype(kind)
             for covariance_type in types:
-                for computed in sorted({"float64", kind.name}):
-                    model = GaussianMixture(
-                        2, covariance_type=covariance_type, dtype=computed, max_iter=1, random_state=0
-                    )
-                    model.fit(X).score_samples(X)
-                    model.predict(X)
+                how: dict[str, Any] = {"covariance_type": covariance_type, "max_iter": 1, "random_state": 0}
+                model = GaussianMixture(2, **how).fit(X)
+                model.score_samples(X)
+                model.predict(X)
+                if kind == np.float32:
+                    for data in (X, rows):
+                        GaussianMixture(2, dtype="float32", **how).fit(data)
             if kmeans:
                 KMeans(2, max_iter=1, random_state=0).fit(X)
 

@@ -90,6 +90,34 @@ def test_a_row_out_of_reach_leaves_the_parameters_finite(rng):
     assert np.isfinite(model.means_).all()
 
 
+@pytest.mark.parametrize("unit", [1e-50, 1e39])
+def test_weights_of_any_size_count(unit, rng):
+    X, means = overlapping(rng, 500)
+    weights = rng.uniform(0.5, 2.0, 500)
+    start = backend.gaussian(np.full(3, 1 / 3), means, 1.0, "tied_spherical")
+    plain = backend.em_pass(start, X, weights, dtype="float32")
+    scaled = backend.em_pass(start, X, weights * unit, dtype="float32")
+    np.testing.assert_allclose(scaled.counts / unit, plain.counts, rtol=1e-5)
+    assert scaled.log_likelihood / unit == pytest.approx(plain.log_likelihood, rel=1e-6)
+
+
+def test_a_tied_row_of_next_to_no_weight_does_no_harm(rng):
+    means = np.array([[0.0, 0.0], [100.0, 100.0]])
+    X = means[rng.integers(0, 2, 500)] + rng.standard_normal((500, 2))
+    weights = np.ones(500)
+    weights[3] = 1e-40
+    start = backend.gaussian([0.5, 0.5], means, np.eye(2), "tied")
+    found = backend.maximize(backend.em_pass(start, X, weights, dtype="float32"))
+    expected = backend.maximize(backend.em_pass(start, X, weights))
+    np.testing.assert_allclose(found.covariances, expected.covariances, atol=1e-4)
+
+
+def test_numpy_types_name_a_dtype(rng):
+    X, _ = overlapping(rng, 200)
+    model = GaussianMixture(2, dtype=np.float32, random_state=0).fit(X)
+    assert model.lower_bound_ == GaussianMixture(2, dtype="float32", random_state=0).fit(X).lower_bound_
+
+
 def test_another_dtype_is_refused(rng):
     X, means = overlapping(rng, 50)
     with pytest.raises(ValueError, match=r"dtype.*float16"):

@@ -105,6 +105,24 @@ def test_a_memory_map_of_integers_is_clustered_as_it_is(tmp_path, rng):
     assert relative_error(one.cluster_centers_, two.cluster_centers_) < 1e-13
 
 
+def test_a_memory_map_of_booleans_is_clustered(tmp_path, rng):
+    rows = rng.integers(0, 2, size=(300, 5)).astype(bool)
+    np.save(tmp_path / "rows.npy", rows)
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    centres = np.unique(rows, axis=0)[:4].astype(float)
+    one, two = fitted(mapped, centres, 20), fitted(rows.astype(float), centres, 20)
+    np.testing.assert_array_equal(one.labels_, two.labels_)
+
+
+@pytest.mark.parametrize("scale", [1e150, 1e160])
+def test_seeds_are_rows_where_distances_overflow(scale, rng):
+    rows = scale * (1 + 1e-10 * rng.random((300, 2)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = KMeans(2, random_state=0).fit(rows)
+    assert np.all(np.abs(model.cluster_centers_ / scale - 1) < 1e-9)
+
+
 def test_rows_that_come_and_go_leave_nothing_behind(rng):
     """After hundreds of iterations the centres are the means of their rows, to the last digits."""
     rows = rng.uniform(size=(4000, 2))

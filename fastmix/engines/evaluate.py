@@ -68,7 +68,7 @@ def _fill(family: Family, parameters: Any, X: np.ndarray, outputs: Evaluation, n
     tile_size, lane_starts = layout(n_rows, n_features, n_components, 1, family.longest_tile(n_features))
     constants = family.kernel_parameters(parameters)
     compiled = evaluate_for(family.kernel_class)
-    n_work = family.n_work_rows(n_features)
+    n_work = int(family.n_work_rows(n_features))  # the kernel takes it for an int64
     n_bytes = scratch_bytes(n_features, n_components, n_work, tile_size, rows.like.itemsize)
 
     def call(first: int, last: int) -> None:

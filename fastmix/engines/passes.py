@@ -53,7 +53,7 @@ def layout(
     n_groups = max(1, min(_LONGEST_TILE * 8 // itemsize, longest_tile, in_cache) // group)
     if n_groups > 2 and n_groups % 2 == 0:
         n_groups -= 1  # rows of the scratch a power of two apart would share the sets of the first-level cache
-    tile_size = group * n_groups
+    tile_size = int(group * n_groups)
     n_tiles = -(-n_rows // tile_size)
     affordable = max(_LEAST_LANES, _LANE_BYTES // (8 * n_statistics) // _LEAST_LANES * _LEAST_LANES)
     n_lanes = min(_MOST_LANES, affordable, n_tiles)
@@ -126,23 +126,26 @@ def run_em_pass(
     n_components = len(parameters.weights)
     n_statistics = family.n_statistics(n_features)
     n_shared = family.n_shared(n_features, n_components)
+    unit = 1.0
     if dtype == "float64":
         constants = family.kernel_parameters(parameters)
     else:
         parameters, constants, origin = family.in_float32(parameters)
-        rows = rows._replace(origin=origin, like=np.empty(0, np.float32))
+        weights, unit = _moderate(rows.weights)
+        rows = rows._replace(weights=weights, origin=origin, like=np.empty(0, np.float32))
     itemsize = rows.like.itemsize
+    longest_tile = family.longest_tile(n_features) if itemsize == 8 else family.longest_tile(n_features, itemsize)
     tile_size, lane_starts = layout(
         n_rows,
         n_features,
         n_components,
         n_components * n_statistics + n_shared,
-        family.longest_tile(n_features, itemsize),
+        longest_tile,
         itemsize,
     )
     n_lanes = len(lane_starts) - 1
     compiled = em_pass_for(family.kernel_class)
-    n_work = family.n_work_rows(n_features)
+    n_work = int(family.n_work_rows(n_features))  # the kernel takes it for an int64
     n_bytes = scratch_bytes(n_features, n_components, n_work, tile_size, itemsize)
     operations = n_rows * n_components * (10.0 + n_statistics)
     complete = None
@@ -154,18 +157,27 @@ def run_em_pass(
         )
         how = (constants, rows, schedule, hard, last_phase, n_work, n_bytes, tile_size, lane_starts)
         call_by_lanes(partial(_call, compiled, how, sums), n_lanes, operations, n_threads)
-        statistics, shared, totals = (each[0] for each in sums)
+        statistics, shared, totals = (unit * each[0] for each in sums)
         complete = family.complete_shared(parameters, constants, statistics, shared)
         constants = family.careful(constants)
     return Statistics(
         family=family,
         centre=parameters,
-        components=statistics.copy(),
-        shared=complete.copy(),
+        components=statistics,
+        shared=complete,
         log_likelihood=float(totals[LOG_LIKELIHOOD]),
         entropy=float(totals[ENTROPY]),
         total_weight=float(totals[TOTAL_WEIGHT]),
     )
+
+
+def _moderate(weights: np.ndarray) -> tuple[np.ndarray, float]:
+    """(weights in a unit of a power of two such that float32 can say the largest, the unit)."""
+    largest = weights.max() if weights.size else 1.0
+    if largest == 0 or 2.0**-20 < largest < 2.0**20:
+        return weights, 1.0
+    unit = 2.0 ** (np.frexp(largest)[1] - 1)
+    return weights / unit, unit
 
 
 def _call(compiled, arguments, sums, first_lane: int, last_lane: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastmix.families import gaussian_family
 from fastmix.initialize import INIT_METHODS
-from fastmix.validation import DTYPES, check_choice, check_integer, check_real
+from fastmix.validation import check_choice, check_dtype, check_integer, check_real
 
 
 def check_mixture(model: Any) -> None:
@@ -18,7 +18,7 @@ def check_mixture(model: Any) -> None:
     check_integer(model.max_iter, "max_iter", 0)
     check_integer(model.n_init, "n_init", 1)
     check_choice(model.algorithm, "algorithm", ["batch"])
-    check_choice(model.dtype, "dtype", DTYPES)
+    check_dtype(model.dtype, "dtype")
     if isinstance(model.init_params, str):
         check_choice(model.init_params, "init_params", INIT_METHODS)
     if model.n_threads is not None:

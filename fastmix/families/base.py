@@ -18,7 +18,7 @@ class Statistics:
     family : the family whose pass accumulated them; it alone knows the layout of ``components`` and ``shared``.
     centre : the parameters that the pass ran with; moments are about its means.
     components : (K, S) float64; column 0 holds the counts.
-    shared : (S',) float64, what belongs to no single component.
+    shared : float64, what belongs to no single component, as ``complete_shared`` of the family makes it.
     log_likelihood : total over rows, weighted, in nats.
     entropy : total entropy of the responsibilities, weighted, in nats; free energy = E[log joint] + entropy.
     total_weight : sum of the rows' weights (their number where there are none).

@@ -32,9 +32,8 @@ class FullGaussian(GaussianFamily):
         return padded_size(n_features) + BLOCK
 
     def longest_tile(self, n_features, itemsize=8):
-        return (
-            288 * 8 // itemsize
-        )  # products run over a group of rows at a time: a tile need not be in the first-level cache
+        # Products run over a group of rows at a time: a tile need not be in the first-level cache.
+        return 288 * 8 // itemsize
 
     def covariance_shape(self, n_features, n_components):
         return (n_components, n_features, n_features)

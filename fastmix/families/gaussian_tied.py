@@ -68,7 +68,7 @@ class TiedGaussian(GaussianFamily):
         n_led = n_components**2
         scatter = from_blocks(shared[n_led + n_features :], n_features)
         if kernel.scatter_centre.size:
-            offsets = kernel.means - kernel.scatter_centre
+            offsets = kernel.means.astype(np.float64) - kernel.scatter_centre.astype(np.float64)
             cross = np.einsum("ki,kj->ij", components[:, 1:], offsets)
             between = np.einsum("k,ki,kj->ij", components[:, 0], offsets, offsets)
             about_means = scatter - (cross + cross.T) - between

@@ -10,7 +10,7 @@ import numba.extending
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from fastmix._jit import part
+from fastmix._jit import helper, part
 from fastmix.kernels.sums import sum_over_rows
 from fastmix.kernels.vectors import (
     DOUBLE,
@@ -205,7 +205,7 @@ def whiten(x, mean, factor, work, out):
         position += _whiten_group(x, mean, factor, work, position, 0.0, out)
 
 
-@part
+@helper("elementwise")
 def add_scatter(deviations, r, weighted, first, second):
     """first[d] += sum over b of r z[d], second += that of the lower triangle of r z z^T, in blocks: second[16 n + 4 p + q]
     for block n = (I, J <= I), row by row.

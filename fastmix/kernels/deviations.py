@@ -206,7 +206,7 @@ def scaled_squared_distance(x, mean, scale, constant, factor, out):
         position += _scaled_squared_distance(x, mean, scale, position, constant, factor, out)
 
 
-@part
+@helper("elementwise")
 def add_moments(x, mean, r, first, second):
     """first[d] += sum over b of r[b] z, second[d] += sum over b of r[b] z^2, where z = x[d, b] - mean[d].
 
@@ -227,7 +227,7 @@ def add_moments(x, mean, r, first, second):
         _add_moments_of_1(x, mean, r, d, first, second)
 
 
-@part
+@helper("elementwise")
 def add_first_moments(x, mean, r, first):
     """first[d] += sum over b of r[b] (x[d, b] - mean[d])."""
     n_left = x.shape[0]

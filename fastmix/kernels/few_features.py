@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import numba.extending
 from numba.core import cgutils, types
 
-from fastmix._jit import part
+from fastmix._jit import helper, part
 from fastmix.kernels.blocks import BLOCK
 from fastmix.kernels.vectors import (
     Matrix,
@@ -178,7 +178,7 @@ def half_squared_norms_of_few(x, mean, factor, constant, out):
     _half_squared_norms(x, mean, factor, constant, out)
 
 
-@part
+@helper("elementwise")
 def add_scatter_of_few(x, mean, r, first, second):
     """first and second moments about ``mean``, laid out as by ``blocks.add_scatter``, for D <= MOST_FEATURES."""
     _add_scatter(x, mean, r, first, second)

@@ -38,9 +38,8 @@ class TiedKernel(NamedTuple):
     factor: np.ndarray  # (P, P) inverse A of the lower Cholesky factor of the covariance
     centre: np.ndarray  # (D,) about which tiles are whitened
     whitened_means: np.ndarray  # (K, P) A (mu_k - centre); empty where the means are too far apart
-    scatter_centre: (
-        np.ndarray
-    )  # (D,) about which the scatter is taken; empty where the means are too far apart for that
+    # (D,) about which the scatter is taken; empty where the means are too far apart for that
+    scatter_centre: np.ndarray
     log_constants: np.ndarray  # (K,) float64, log w_k - D/2 log 2 pi - 1/2 log det Sigma
 
 
@@ -87,6 +86,7 @@ def _add_scatter_about_leaders(parameters, tile, components, r, scatter, led):
     n_features, n_rows = tile.x.shape
     padded = parameters.factor.shape[0]
     leading_mean, v, weighted = tile.work[:padded], tile.work[padded : 2 * padded], tile.work[2 * padded : 3 * padded]
+    smallest = 2.3e-308 if tile.work.itemsize == 8 else 2.4e-38  # of which there is a reciprocal
     weight, leader, reciprocal = tile.work[3 * padded], tile.work[3 * padded + 1], tile.work[3 * padded + 2]
     _leading(components, r, reciprocal, leader, weight)
     for b in range(n_rows):
@@ -99,7 +99,7 @@ def _add_scatter_about_leaders(parameters, tile, components, r, scatter, led):
     v[n_features:] = 0.0
     weighted[n_features:] = 0.0
     for b in range(n_rows):
-        reciprocal[b] = 1.0 / weight[b] if weight[b] > 2.3e-308 else 0.0
+        reciprocal[b] = 1.0 / weight[b] if weight[b] > smallest else 0.0
     for d in range(n_features):
         for b in range(n_rows):
             v[d, b] *= reciprocal[b]

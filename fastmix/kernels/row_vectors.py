@@ -149,7 +149,7 @@ def _prefetch(typing_context, X, row):
         function = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(ir.VoidType(), [pointer, flag, flag, flag]), "llvm.prefetch.p0"
         )
-        entries = _CACHE_LINE // (X.dtype.bitwidth // 8)
+        entries = _CACHE_LINE // context.get_abi_sizeof(context.get_data_type(X.dtype))
 
         def ask_for(d):
             address = builder.bitcast(source.address(arguments[1], d), pointer)

@@ -74,7 +74,7 @@ def _seed_run(tiles, weights, uniforms, chosen, distances, potentials, point):
             if k == 0:
                 distances[now] = np.inf
             whole = _candidate(tiles, weights, point, distances[now], distances[tried], potentials[tried])
-            if whole < lowest:
+            if c == 0 or whole < lowest:  # where distances overflow, none is less than another
                 lowest, chosen[k] = whole, row
                 tried, best = best, tried
         now, best = best, now

@@ -33,9 +33,8 @@ class Rows(NamedTuple):
     weights: np.ndarray  # (N,) float64, or empty: all 1
     labels: np.ndarray  # (N,) int64 known component, -1 unknown; or empty: all unknown
     responsibilities: np.ndarray  # (N, K) float64, used instead of the E-step; or (0, 0)
-    origin: (
-        np.ndarray
-    )  # (D,) float64 that float32 computation subtracts from each row, in float64, as it is loaded; or empty
+    # (D,) float64 that float32 computation subtracts from each row, in float64, as it is loaded; or empty
+    origin: np.ndarray
     like: np.ndarray  # (0,) of the type that is computed in
 
 
