@@ -143,6 +143,18 @@ def start(means: np.ndarray, seed: int = 1) -> Start:
     return Start(np.full(components, 1.0 / components), means + random.normal(0.0, 0.5, means.shape))
 
 
+def seeds(X: np.ndarray, components: int, random: np.random.Generator) -> np.ndarray:
+    """Seeds by plain k-means++ (Arthur and Vassilvitskii 2007), (components, features)."""
+    found = np.empty((components, X.shape[1]))
+    nearest = np.full(len(X), np.inf)
+    chosen = int(random.integers(len(X)))
+    for k in range(components):
+        found[k] = X[chosen]
+        np.minimum(nearest, ((X - found[k]) ** 2).sum(axis=1), out=nearest)
+        chosen = int(random.choice(len(X), p=nearest / nearest.sum()))
+    return found
+
+
 def operations(model: str, size: Size) -> float:
     """Floating-point operations that one iteration needs, a multiply-add counting two (see docs/benchmarks.md)."""
     # Imported here: a peer's memory is measured in a process that draws its data and has no use for fastmix.
