@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import isqrt
 
 import numpy as np
@@ -79,19 +80,24 @@ def grid(rows: int, features: int, components: int, random: np.random.Generator)
     return X
 
 
-def separated_full(rows: int, features: int, components: int, random: np.random.Generator) -> np.ndarray:
-    """1-separated Gaussians with covariances Q diag(v) Q^T: v as ``_variances``, Q random orthogonal (Haar)."""
+def separated_full(
+    rows: int, features: int, components: int, random: np.random.Generator, nearest: Callable = np.min
+) -> np.ndarray:
+    """1-separated Gaussians (see ``_separated_means``) with covariances Q diag(v) Q^T: v as ``_variances``, Q random
+    orthogonal (Haar)."""
     deviations = np.sqrt(_variances(features, components, random))
     orthogonal, triangular = np.linalg.qr(random.standard_normal((components, features, features)))
     # Householder's choice of signs is not uniform; with the signs of the triangle's diagonal it is (Mezzadri 2007).
     orthogonal *= np.sign(np.diagonal(triangular, axis1=1, axis2=2))[:, None, :]
-    return _mixture(rows, _separated_means(deviations, random), orthogonal * deviations[:, None, :], random)
+    return _mixture(rows, _separated_means(deviations, random, nearest), orthogonal * deviations[:, None, :], random)
 
 
-def separated_diagonal(rows: int, features: int, components: int, random: np.random.Generator) -> np.ndarray:
-    """1-separated Gaussians with diagonal covariances, variances as ``_variances``."""
+def separated_diagonal(
+    rows: int, features: int, components: int, random: np.random.Generator, nearest: Callable = np.min
+) -> np.ndarray:
+    """1-separated Gaussians (see ``_separated_means``) with diagonal covariances, variances as ``_variances``."""
     deviations = np.sqrt(_variances(features, components, random))
-    return _mixture(rows, _separated_means(deviations, random), deviations, random)
+    return _mixture(rows, _separated_means(deviations, random, nearest), deviations, random)
 
 
 def patches(rows: int, features: int, components: int, random: np.random.Generator) -> np.ndarray:
@@ -129,6 +135,12 @@ KINDS = {
     "d_diag": Kind(patches, "diag", (200_000, 64, 256)),
     "d_full": Kind(patches, "full", (200_000, 64, 256)),
 }
+# Data for any number of features and components. In few dimensions the two nearest of many random means lie far nearer
+# than others: were they 1-separated, the others would not overlap at all. So the typical neighbours are.
+TYPICAL = {
+    "full": Kind(partial(separated_full, nearest=np.median), "full", (200_000, 16, 512)),
+    "diag": Kind(partial(separated_diagonal, nearest=np.median), "diag", (200_000, 16, 512)),
+}
 QUICK_SHAPES = {
     "a": (30_000, 2, 100),
     "b": (20_000, 16, 64),
@@ -143,11 +155,12 @@ def _variances(features: int, components: int, random: np.random.Generator) -> n
     return np.exp(random.uniform(np.log(LEAST_VARIANCE), np.log(MOST_VARIANCE), (components, features)))
 
 
-def _separated_means(deviations: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """(K, D) Gaussian means, so far apart that the two nearest are 1-separated and no more.
+def _separated_means(deviations: np.ndarray, random: np.random.Generator, nearest: Callable) -> np.ndarray:
+    """(K, D) Gaussian means, scaled so that components are 1-separated and no more.
 
     c-separated (after Dasgupta 1999, "Learning mixtures of Gaussians"): a distance of at least c times the root of the
-    largest trace of a covariance.
+    largest trace of a covariance. ``nearest`` takes the distances of all means to their nearest: with ``np.min`` that
+    holds for every pair, with ``np.median`` half of the components have a nearer neighbour.
     """
     means = random.standard_normal(deviations.shape)
     if len(means) == 1:
@@ -156,7 +169,7 @@ def _separated_means(deviations: np.ndarray, random: np.random.Generator) -> np.
     distances = squares[:, None] + squares - 2.0 * means @ means.T
     np.fill_diagonal(distances, np.inf)
     one = np.sqrt((deviations**2).sum(axis=1).max())
-    return means * (one / np.sqrt(distances.min()))
+    return means * (one / nearest(np.sqrt(distances.min(axis=1))))
 
 
 def _mixture(rows: int, means: np.ndarray, factors: np.ndarray, random: np.random.Generator) -> np.ndarray:
