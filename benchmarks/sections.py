@@ -17,6 +17,7 @@ from benchmarks import (
     sparse_growth,
     sparse_memory,
     sparse_sets,
+    sparse_trace,
     tables,
     variants,
     workloads,
@@ -119,6 +120,10 @@ def _sparse_growth(options: Options) -> list[Any]:
     return sparse_growth.growth(quick=options.quick)
 
 
+def _sparse_trace(options: Options) -> Any:
+    return sparse_trace.measure(quick=options.quick)
+
+
 def _sparse_auto(options: Options) -> list[Any]:
     return sparse_growth.auto(quick=options.quick)
 
@@ -153,6 +158,7 @@ SECTIONS: dict[str, Section] = {
     "startup": Section(_startup, _alone(tables.startup_table)),
     **{f"sparse_{name}": Section(partial(_sparse_fit, name), None, guarded=False) for name in sparse_sets.KINDS},
     "sparse_growth": Section(_sparse_growth, _alone(tables.sparse_growth_table), guarded=False),
+    "sparse_trace": Section(_sparse_trace, None, guarded=False),
     "sparse_auto": Section(_sparse_auto, _alone(tables.sparse_auto_table), guarded=False),
     "sparse_memory": Section(_sparse_memory, _alone(tables.sparse_memory_table), guarded=False),
 }
