@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fastmix.engines.choice import BATCH, LISTS_ATTRIBUTES
+from fastmix.engines.choice import LISTS_ATTRIBUTES
 from fastmix.engines.loop import RunResult
 from fastmix.estimators.stored import ModelFields
 from fastmix.parameters import gaussian
