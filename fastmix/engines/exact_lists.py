@@ -14,8 +14,8 @@ from fastmix.kernels.tiles import Rows, Schedule
 
 # exp(-36) is what float64 loses in a sum anyway.
 _LOSS = 36.0
-# Marks of components are kept, a byte each, for so many tiles at once that they take about this much.
-_MARK_BYTES = 4 * 1024**2
+# Room is kept for lists of all components for as many tiles at once as take about so many entries, 4 bytes each.
+_ENTRIES = 1 << 21
 _MOST_LANES = 64
 # Tiles by which it is judged whether lists are worth having, and the share of the components that they may hold then.
 _SAMPLE = 2 * TILES_AT_ONCE
@@ -58,35 +58,38 @@ def exact_lists(
     n_bytes = np.array(
         [
             scratch_bytes(n_features, 1, n_work, tile_size, 8),
-            scratch_bytes(n_features, n_components, n_work, TILES_AT_ONCE, 8),
+            scratch_bytes(n_features, 2 * n_components, n_work, TILES_AT_ONCE, 8),
         ]
     )
     margin = loss + np.log(n_components)
 
-    def marks(tiles: np.ndarray) -> np.ndarray:
-        """(T, K) bool, the components that matter to each of the tiles."""
-        listed = np.empty((len(tiles), n_components), np.uint8)
+    def lists_of(tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The lists of the tiles, one after the other, and their lengths."""
         n_blocks = -(-len(tiles) // TILES_AT_ONCE)
         n_lanes = min(_MOST_LANES, n_blocks)
         lane_starts = np.minimum(np.arange(n_lanes + 1) * n_blocks // n_lanes * TILES_AT_ONCE, len(tiles))
+        lists = np.empty(len(tiles) * n_components, np.int32)
+        lengths = np.empty(len(tiles), np.int64)
 
         def call(first: int, last: int) -> None:
             what = constants, rows, ordered, reach, margin, n_work, tile_size
-            compiled(*what, lane_starts, first, last, tiles, listed, n_bytes)
+            compiled(*what, lane_starts, first, last, n_bytes, tiles, lists, lengths)
 
         n_operations = len(tiles) * n_components * (20.0 + family.n_statistics(n_features))
         call_by_lanes(call, n_lanes, n_operations, n_threads)
-        return listed.view(bool)
+        begins = lane_starts[:-1] * n_components
+        ends = begins + np.add.reduceat(lengths, lane_starts[:-1])
+        pieces = [lists[begin:end] for begin, end in zip(begins, ends, strict=True)]
+        return np.concatenate(pieces).astype(np.int64), lengths
 
     n_tiles = -(-n_rows // tile_size)
     sample = np.unique(np.linspace(0, n_tiles - 1, _SAMPLE).astype(np.int64))
-    if marks(sample).mean() > _WORTHWHILE:
+    if lists_of(sample)[1].mean() > _WORTHWHILE * n_components:
         return None
-    n_at_once = max(1, _MARK_BYTES // (n_components * TILES_AT_ONCE)) * TILES_AT_ONCE
-    lengths, lists = [], []
-    for first in range(0, n_tiles, n_at_once):
-        marked = marks(np.arange(first, min(n_tiles, first + n_at_once)))
-        lengths.append(marked.sum(axis=1))
-        lists.append(np.flatnonzero(marked) % n_components)
-    offsets = np.concatenate([[0], *lengths]).cumsum()
-    return Schedule(order=order, offsets=offsets, active=np.concatenate(lists))
+    n_at_once = max(1, _ENTRIES // (n_components * TILES_AT_ONCE)) * TILES_AT_ONCE
+    parts = [
+        lists_of(np.arange(first, min(n_tiles, first + n_at_once), dtype=np.int64))
+        for first in range(0, n_tiles, n_at_once)
+    ]
+    lists, lengths = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return Schedule(order=order, offsets=np.concatenate([[0], lengths.cumsum()]), active=lists)
