@@ -105,7 +105,9 @@ def _first_seeds(tile_weights: np.ndarray, first_tiles: np.ndarray, uniforms: np
     found = []
     for first, last, uniform in zip(first_tiles[:-1] * _TILE, first_tiles[1:] * _TILE, uniforms, strict=True):
         up_to = np.cumsum(tile_weights[first:last])
-        found.append(first + np.searchsorted(up_to, min(uniform * up_to[-1], np.nextafter(up_to[-1], 0.0)), side="right"))
+        found.append(
+            first + np.searchsorted(up_to, min(uniform * up_to[-1], np.nextafter(up_to[-1], 0.0)), side="right")
+        )
     return np.array(found)
 
 

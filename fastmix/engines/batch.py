@@ -48,6 +48,10 @@ class BatchEM:
     def n_rows(self) -> int:
         return self.rows.X.shape[0]
 
+    def begun_with(self, labels: np.ndarray | None) -> BatchEM:
+        """The engine for a run whose start left the rows with these ``labels`` (N,), or None; they need not be used."""
+        return self
+
     def init(self, parameters: Any) -> EngineState:
         return EngineState(parameters, evaluated=parameters, objective=-np.inf)
 

@@ -180,9 +180,10 @@ def run_em_pass(
 ) -> Statistics:
     """One E-step and accumulation over all rows of the schedule; ``hard`` gives each row to one component whole.
 
-    A schedule may leave rows out: its order is then shorter than the data. Active lists are for tiles of ``tile_size``
-    rows, by default that of a pass without lists. ``wanted`` is filled in place. With ``dtype`` "float32" log-densities and responsibilities are computed in that, statistics are float64 still. An earlier
-    ``last_phase`` (see ``fastmix.kernels.em_pass``) is for timing: the statistics are then incomplete.
+    A schedule may leave rows out: its order is then shorter than the data. Active lists are for tiles of ``tile_size`` rows,
+    by default that of a pass without lists. ``wanted`` is filled in place. With ``dtype`` "float32" log-densities and
+    responsibilities are computed in that, statistics are float64 still. An earlier ``last_phase`` (see
+    ``fastmix.kernels.em_pass``) is for timing, or for what is known by then: the statistics are incomplete.
     """
     n_rows, n_features = len(schedule.order) or len(rows.X), rows.X.shape[1]
     n_components = len(parameters.weights)

@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastmix.engines.batch import BatchEM
+from fastmix.engines.exact_lists import exact_lists
 from fastmix.engines.lists import ActiveLists, neighbours, order_by, united
 from fastmix.engines.loop import EngineState, RunResult
 from fastmix.engines.passes import EVERYTHING, run_em_pass, seen
@@ -100,6 +101,9 @@ class SparseEM(BatchEM):
         if self.labels is not None:
             leaders = np.stack([self.labels, self.labels]).astype(np.int32, copy=False)
         return SparseState(parameters, evaluated=parameters, objective=-np.inf, leaders=leaders)
+
+    def begun_with(self, labels: np.ndarray | None) -> SparseEM:
+        return replace(self, labels=labels)
 
     def step(self, state: EngineState) -> SparseState:
         assert isinstance(state, SparseState)
@@ -227,12 +231,20 @@ class SparseEM(BatchEM):
 
     def _exact(self, state: SparseState) -> SparseState:
         """With the log-likelihood of the state's parameters, and the leaders that all components say."""
-        statistics = self._pass(
-            state.parameters, _DENSE, None, state.leaders, self._no_floors(state), last_phase=NORMALISE
-        )
+        lists = self._exact_lists(state)
+        statistics = self._pass(state.parameters, lists, None, state.leaders, self._no_floors(state), NORMALISE)
         return replace(
             state,
             exact=self._objective(statistics),
             n_confirmations=state.n_confirmations + 1,
-            n_evaluations=state.n_evaluations + self._n_evaluations(_DENSE, state),
+            n_evaluations=state.n_evaluations + self._n_evaluations(lists, state),
         )
+
+    def _exact_lists(self, state: SparseState) -> ActiveLists:
+        """Lists of all that a bound does not rule out, where there is one that rules enough out."""
+        lists = state.lists
+        if lists is _DENSE or self.dtype != "float64":
+            return _DENSE
+        order = lists.schedule.order
+        found = exact_lists(self.family, state.parameters, self.rows, order, lists.tile_size, n_threads=self.n_threads)
+        return _DENSE if found is None else ActiveLists(found, lists.tile_size)

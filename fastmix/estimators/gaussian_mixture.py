@@ -260,11 +260,11 @@ class GaussianMixture(Estimator):
             start.give(self.weights_init, self.means_init, self.precisions_init)
         callback = with_progress(self.verbose, self.verbose_interval, "mean log-likelihood", self.callback)
 
-        def begin(index: int) -> GaussianParameters:
+        def begin(index: int) -> tuple[GaussianParameters, np.ndarray | None]:
             if start is None:
                 assert continued is not None
-                return continued
-            return start(self.init_params, streams[2 + index])
+                return continued, None
+            return start(self.init_params, streams[2 + index]), start.labels
 
         best, told, n_collapsed, interrupted = best_of(engine, begin, n_runs, self.max_iter, callback)
         self._take(best, engine.name, told)

@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import Callback, RunResult, StopReason, run
 from fastmix.exceptions import CollapsedError
 
 
 def best_of(
-    engine: BatchEM, begin: Callable[[int], Any], n_runs: int, max_iter: int, callback: Callback | None
+    engine: BatchEM,
+    begin: Callable[[int], tuple[Any, np.ndarray | None]],
+    n_runs: int,
+    max_iter: int,
+    callback: Callback | None,
 ) -> tuple[RunResult, dict[str, Any], int, bool]:
     """The best of some runs.
 
     Parameters
     ----------
-    begin : the parameters that run ``index`` begins with.
+    begin : the parameters that run ``index`` begins with, and the component of each row (N,) where the start knows.
 
     Returns
     -------
@@ -33,14 +39,14 @@ def best_of(
     interrupted = False
     for index in range(n_runs):
         try:
-            first = begin(index)
+            first, labels = begin(index)
         except CollapsedError as error:
             collapses.append(error)
             continue
         except KeyboardInterrupt:
             interrupted = True
             break
-        result = run(engine, first, max_iter=max_iter, run=index, callback=callback)
+        result = run(engine.begun_with(labels), first, max_iter=max_iter, run=index, callback=callback)
         if result.error is not None:
             collapses.append(result.error)
             continue
