@@ -34,7 +34,7 @@ class Fitted:
     iterations : passes that ended in new parameters.
     settled : seconds of an iteration near the end of the fit.
     log_likelihood : exact mean log-likelihood of the rows held out, nats a row.
-    n_evaluations, mean_active, retained_mass : as the fitted model has them.
+    n_evaluations, mean_active, retained_mass : as a sparse fit tells them, and what they come to without lists.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -146,9 +146,10 @@ def _record(found: OneFit, data: Set, covariance_type: str, fitted: Fitted) -> N
     fitted.iterations.append(model.n_iter_)
     fitted.settled.append(found.settled)
     fitted.log_likelihood.append(referee.mean_log_likelihood(data.held_out, mixture, covariance_type))
-    fitted.n_evaluations.append(int(model.n_evaluations_))
-    fitted.mean_active.append(float(model.mean_active_))
-    fitted.retained_mass.append(float(model.retained_mass_))
+    dense = model.n_iter_ * len(data.X) * len(data.means)
+    fitted.n_evaluations.append(int(getattr(model, "n_evaluations_", dense)))
+    fitted.mean_active.append(float(getattr(model, "mean_active_", len(data.means))))
+    fitted.retained_mass.append(float(getattr(model, "retained_mass_", 1.0)))
 
 
 def _last(fitted: Fitted) -> str:

@@ -3,13 +3,12 @@
 import naive
 import numpy as np
 import pytest
-from draws import draw_rows, random_mixture
-from fits import bits, fit_quietly, mixture_of
+from draws import disturbed, draw_rows, random_mixture
+from fits import bits, fit_quietly, mixture_of, started_at
 from naive import COVARIANCE_TYPES, Mixture, relative_error
 
 import fastmix
 from fastmix import GaussianMixture, StopReason
-from fastmix.cli import main
 
 N_COMPONENTS = 60
 
@@ -83,14 +82,13 @@ def test_the_numbers_of_a_fit_fit_together(max_iter, few):
         assert model.free_energies_[-1] <= model.lower_bound_ + 1e-12 * abs(model.lower_bound_)
 
 
-def test_batch_em_has_the_same_attributes(few):
+def test_batch_em_has_no_lists_to_tell_of(few):
     rows, means = few
-    model = fit_quietly(sparse(means, algorithm="batch", max_iter=4), rows)
+    model = fit_quietly(sparse(means, max_iter=2), rows)
+    fit_quietly(model.set_params(algorithm="batch"), rows)
     assert model.algorithm_ == "batch"
-    assert model.n_evaluations_ == 4 * len(rows) * N_COMPONENTS
-    assert model.mean_active_ == N_COMPONENTS
-    assert model.retained_mass_ == 1.0
-    assert list(model.free_energies_) == model.lower_bounds_
+    for name in ("free_energies_", "n_evaluations_", "mean_active_", "retained_mass_"):
+        assert not hasattr(model, name)
 
 
 def test_auto_chooses_by_size(clusters, few):
@@ -98,13 +96,12 @@ def test_auto_chooses_by_size(clusters, few):
     rows, _ = few
     assert fit_quietly(GaussianMixture(3, random_state=0), rows).algorithm_ == "batch"
     rng = np.random.default_rng(0)
-    many = rng.uniform(-100, 100, size=(30_000, 2))
+    many = rng.uniform(-100, 100, size=(60_000, 2))
     large = GaussianMixture(1000, covariance_type="diag", means_init=many[:1000], max_iter=1)
     assert fit_quietly(large, many).algorithm_ == "sparse"
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag"])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("covariance_type", "dtype"), [("full", "float64"), ("tied", "float64"), ("diag", "float32")])
 def test_any_number_of_threads_gives_the_same_bits(covariance_type, dtype, clusters):
     rows, means = clusters
     alone, together = (
@@ -153,19 +150,21 @@ def test_a_bad_parameter_is_named(algorithm, name, value, few):
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "diag"])
-def test_a_weight_of_k_is_k_copies(covariance_type, few):
-    rows, means = few[0][:1500], few[1][:20]
-    sample_weight = np.random.default_rng(2).integers(0, 4, size=len(rows))
+def test_a_weight_of_k_is_k_copies(covariance_type):
+    rng = np.random.default_rng(2)
+    mixture = random_mixture(rng, 20, 4, covariance_type, separation=5.0)
+    rows, start = draw_rows(rng, mixture, 2000), disturbed(rng, mixture)
+    sample_weight = rng.integers(0, 4, size=len(rows))
     copies = np.repeat(rows, sample_weight, axis=0)
     # Tiles of other rows have other lists, so that only lists of everything make the same steps.
-    everything = {"covariance_type": covariance_type, "active_threshold": 0.0, "max_active": len(means), "max_iter": 8}
-    weighted = fit_quietly(sparse(means, **everything), rows, sample_weight)
-    copied = fit_quietly(sparse(means, **everything), copies)
+    everything = {"algorithm": "sparse", "active_threshold": 0.0, "max_active": 20, "max_iter": 8}
+    weighted = fit_quietly(started_at(start, **everything), rows, sample_weight)
+    copied = fit_quietly(started_at(start, **everything), copies)
     for found, expected in zip(mixture_of(weighted)[:3], mixture_of(copied)[:3], strict=True):
         assert relative_error(found, expected) < 1e-9
-    weighted = fit_quietly(sparse(means, covariance_type=covariance_type), rows, sample_weight)
-    copied = fit_quietly(sparse(means, covariance_type=covariance_type), copies)
-    assert weighted.lower_bound_ == pytest.approx(copied.lower_bound_, abs=0.02)
+    weighted = fit_quietly(started_at(start, algorithm="sparse", tol=1e-5), rows, sample_weight)
+    copied = fit_quietly(started_at(start, algorithm="sparse", tol=1e-5), copies)
+    assert weighted.lower_bound_ == pytest.approx(copied.lower_bound_, abs=1e-3)
 
 
 def test_only_ratios_of_weights_matter(few):
@@ -282,28 +281,10 @@ def test_a_model_comes_back_from_its_file(few, tmp_path):
     model = fit_quietly(sparse(means, covariance_type="diag", active_threshold=1e-5, max_iter=8), rows)
     model.save(tmp_path / "model")
     loaded = fastmix.load(tmp_path / "model")
-    assert loaded.get_params() == model.get_params()
+    assert loaded.active_threshold == 1e-5
     for name in ("algorithm_", "n_evaluations_", "mean_active_", "retained_mass_", "free_energies_", "lower_bound_"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(model, name), err_msg=name)
     np.testing.assert_array_equal(loaded.score_samples(rows), model.score_samples(rows))
-
-
-def test_the_command_line_has_the_choice(few, tmp_path, capsys):
-    np.save(tmp_path / "rows.npy", few[0])
-    output = str(tmp_path / "model")
-    command = ["fit", str(tmp_path / "rows.npy"), "-k", "20", "--algorithm", "sparse", "--quiet", "-o", output]
-    assert main(command) == 0
-    assert "log-likelihood" in capsys.readouterr().out
-    assert fastmix.load(output).algorithm_ == "sparse"
-
-
-def test_clusters_far_apart_keep_their_digits(few):
-    rows, means = few[0], few[1][:20]
-    here = fit_quietly(sparse(means, max_iter=8), rows)
-    on_both_sides = np.concatenate([rows - 1e8, rows + 1e8])
-    there = fit_quietly(sparse(np.concatenate([means - 1e8, means + 1e8]), max_iter=8), on_both_sides)
-    # A row is on either side with probability 1/2; tiles, and with them lists, are not quite the same.
-    assert there.lower_bound_ == pytest.approx(here.lower_bound_ - np.log(2), abs=0.01)
 
 
 def test_predictions_agree_with_the_oracle_for_many_components(few):

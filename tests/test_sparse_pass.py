@@ -99,10 +99,9 @@ def test_a_row_left_to_one_component_counts_for_it_alone():
     np.testing.assert_allclose(found, problem.rows.reshape(10, 32, 3).mean(axis=1), rtol=1e-13)
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "diag"])
-def test_float32_lists_agree_to_its_precision(covariance_type):
+def test_float32_lists_agree_to_its_precision():
     rng = np.random.default_rng(8)
-    problem = random_problem(9, "ordinary", covariance_type, N_ROWS, N_COMPONENTS, N_FEATURES, np.float32, False)
+    problem = random_problem(9, "ordinary", "diag", N_ROWS, N_COMPONENTS, N_FEATURES, np.float32, False)
     schedule, looked_at = random_schedule(rng, N_ROWS, N_COMPONENTS, 64)
     expected = naive.truncated_em_step(problem.rows, problem.start, looked_at)
     statistics = pass_over(problem, schedule, 64, dtype="float32")
