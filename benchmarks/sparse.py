@@ -5,12 +5,12 @@ from __future__ import annotations
 import gc
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
-
-import numpy as np
+from unittest.mock import patch
 
 from benchmarks import contestants, referee
 from benchmarks.sparse_sets import KINDS, QUICK_SHAPES, Set
@@ -20,8 +20,8 @@ ALGORITHMS = ("batch", "sparse")
 SEEDS = range(3)
 # Far more iterations than any fit of (a), (b), (c) makes at the default tolerance; patches go on for hundreds.
 MOST_ITERATIONS = 200
-# Passes at the end of a fit whose median is a settled iteration: fewer than half of them rebuild lists.
-SETTLED = 9
+# Iterations at the end of a fit whose median is a settled one.
+_SETTLED = 5
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Fitted:
     ----------
     seconds : of the whole fit.
     iterations : passes that ended in new parameters.
-    settled : seconds of an iteration near the end of the fit.
+    settled : seconds of an iteration near the end of the fit that made no lists.
     log_likelihood : exact mean log-likelihood of the rows held out, nats a row.
     n_evaluations, mean_active, retained_mass : as a sparse fit tells them, and what they come to without lists.
     """
@@ -80,40 +80,77 @@ def _ratios(numerators: list[float], denominators: list[float]) -> list[float]:
 
 
 @dataclass(frozen=True)
+class Step:
+    """One step of an engine.
+
+    Attributes
+    ----------
+    seconds : that it took.
+    active : components that a row was compared with, on average, in all of the step's passes.
+    rebuilt : whether lists were made in it.
+    """
+
+    seconds: float
+    active: float
+    rebuilt: bool
+
+
+@dataclass(frozen=True)
 class OneFit:
-    """A fitted model, the seconds that took, and those of each iteration but the first, which also made the start."""
+    """A fitted model, the seconds that took, and the steps of its engine."""
 
     model: Any
     seconds: float
-    iterations: list[float]
+    steps: list[Step]
 
     @property
     def settled(self) -> float:
-        """Seconds of an iteration near the end."""
-        return median(self.iterations[-SETTLED:])
+        """Seconds of an iteration near the end that made no lists."""
+        plain = [step.seconds for step in self.steps if not step.rebuilt]
+        return median(plain[-_SETTLED:] or [step.seconds for step in self.steps])
 
 
 def fit(data: Set, covariance_type: str, algorithm: str, **options: Any) -> OneFit:
     """A fit from the set's starting means; ``options`` go to the constructor."""
     from fastmix import ConvergenceWarning, GaussianMixture
+    from fastmix.engines.batch import BatchEM
+    from fastmix.engines.sparse import SparseEM
 
-    moments: list[float] = []
-
-    def remember(state: Any) -> None:
-        moments.append(time.perf_counter())
-
-    asked = {"max_iter": MOST_ITERATIONS, "random_state": 0, "callback": remember} | options
+    steps: list[Step] = []
     model = GaussianMixture(
-        len(data.means), covariance_type=covariance_type, means_init=data.means, algorithm=algorithm, **asked
+        len(data.means),
+        covariance_type=covariance_type,
+        means_init=data.means,
+        algorithm=algorithm,
+        **{"max_iter": MOST_ITERATIONS, "random_state": 0} | options,
     )
     gc.collect()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _watched(BatchEM, steps), _watched(SparseEM, steps):
         # Of fits stopped at the limit, and of components that run empty: both show in what the fit comes to.
         warnings.simplefilter("ignore", ConvergenceWarning)
         begin = time.perf_counter()
         model.fit(data.X)
         seconds = time.perf_counter() - begin
-    return OneFit(model, seconds, np.diff(moments).tolist())
+    return OneFit(model, seconds, steps)
+
+
+@contextmanager
+def _watched(kind: type, steps: list[Step]) -> Iterator[None]:
+    """Note every step of this kind of engine."""
+    step = vars(kind)["step"]
+
+    def timed(engine: Any, state: Any) -> Any:
+        begin = time.perf_counter()
+        after = step(engine, state)
+        seconds = time.perf_counter() - begin
+        active = float(len(after.parameters.weights))
+        if hasattr(after, "n_evaluations"):
+            active = (after.n_evaluations - state.n_evaluations) / engine.n_rows
+        steps.append(Step(seconds, active, getattr(state, "wait", None) == 0))
+        return after
+
+    with patch.object(kind, "step", timed):
+        yield
 
 
 def prepare(covariance_type: str, features: int, algorithms: tuple[str, ...] = ALGORITHMS) -> None:
