@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,7 @@ _PART = 1 << 22
 # A row is out of place where its log-joint lies further below the median of its component's representatives than so many
 # times as their lower quartile does (for a normal distribution 5 are 3.4 standard deviations).
 _OUT_OF_PLACE = 5.0
+_PARTNERS = 2
 _NO_INDICES = np.empty(0, np.int64)
 
 
@@ -74,6 +75,30 @@ class ActiveLists:
         return ActiveLists(schedule, self.tile_size), masses[kept]
 
 
+class Neighbourhood(NamedTuple):
+    """Which components matter to whose rows."""
+
+    # Component k has neighbours[starts[k]:starts[k + 1]], ascending, itself among them; what is led by none, entry K, has all
+    # components.
+    starts: np.ndarray  # (K + 2,)
+    neighbours: np.ndarray
+    floors: np.ndarray  # (K,), the log-joint below which a row is out of place with a component that leads it
+    partners: np.ndarray  # (K, 2), the two others with the largest share in rows that a component leads
+    n_evaluations: int  # (row, component) densities that were computed
+
+    @classmethod
+    def of(cls, near: np.ndarray, floors: np.ndarray, partners: np.ndarray, n_evaluations: int) -> Neighbourhood:
+        """From a matrix (K + 1, K) that says which components are neighbours."""
+        starts = np.concatenate([[0], np.cumsum(near.sum(axis=1))])
+        return cls(starts, np.nonzero(near)[1], floors, partners, n_evaluations)
+
+    def as_matrix(self) -> np.ndarray:
+        """(K + 1, K) bool."""
+        near = np.zeros((len(self.floors) + 1, len(self.floors)), dtype=bool)
+        near[np.repeat(np.arange(len(near)), np.diff(self.starts)), self.neighbours] = True
+        return near
+
+
 def order_by(leaders: np.ndarray, n_keys: int) -> np.ndarray:
     """(N,) rows by their leading component, then by the runner-up, then as they were; ``leaders`` (2, N) int32 below n_keys."""
     n_rows = leaders.shape[1]
@@ -97,7 +122,7 @@ def neighbours(
     most: int,
     dtype: str,
     n_threads: int | None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+) -> Neighbourhood:
     """The neighbours of each component: those that have a share in rows that it leads.
 
     Each component is represented by a few of its rows, evenly spread over their order; all components are evaluated for
@@ -109,13 +134,6 @@ def neighbours(
     leading : (N,) the leading component of each position of the order.
     least : a neighbour's share of a representative's mass, at least; for one of them.
     most : neighbours of a component.
-
-    Returns
-    -------
-    starts (K + 2,), neighbours : component k has neighbours[starts[k]:starts[k + 1]], ascending, itself among them; what is led
-        by none, entry K, has all components.
-    floors (K,) : the log-joint below which a row is out of place with a component that leads it.
-    n_evaluations : (row, component) densities that were computed.
     """
     n_components = len(parameters.weights)
     first = np.searchsorted(leading, np.arange(n_components + 1))
@@ -128,6 +146,7 @@ def neighbours(
     near = np.zeros((n_components + 1, n_components), dtype=bool)
     near[np.arange(n_components), np.arange(n_components)] = True
     near[n_components] = True
+    partners = np.tile(np.arange(n_components)[:, None], (1, _PARTNERS))
     all_heights = np.empty((len(owner), _REPRESENTATIVES))
     for part in _parts(np.arange(len(owner)), n_components):
         positions = first[owner[part], None] + (places[part] * counts[owner[part], None]).astype(np.int64)
@@ -147,6 +166,11 @@ def neighbours(
             n_threads=n_threads,
         )
         shares = masses.reshape(len(part), n_components)
+        others = shares.copy()
+        others[np.arange(len(part)), owner[part]] = -1.0
+        for n in range(partners.shape[1]):
+            partners[owner[part], n] = others.argmax(axis=1)
+            others[np.arange(len(part)), partners[owner[part], n]] = -1.0
         if most < n_components:
             limit = np.partition(shares, n_components - most, axis=1)[:, n_components - most]
             limit = np.maximum(limit, least)
@@ -157,8 +181,7 @@ def neighbours(
     floors = np.full(n_components, -np.inf)
     lower, median = np.quantile(all_heights, [0.25, 0.5], axis=1)
     np.maximum.at(floors, owner, median - _OUT_OF_PLACE * (median - lower))
-    starts = np.concatenate([[0], np.cumsum(near.sum(axis=1))])
-    return starts, np.nonzero(near)[1], floors, all_heights.size * n_components
+    return Neighbourhood.of(near, floors, partners, all_heights.size * n_components)
 
 
 def _parts(components: np.ndarray, n_components: int) -> Iterator[np.ndarray]:

@@ -18,16 +18,19 @@ log-likelihood by minus the logarithm of the mass that the lists retain.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.exact_lists import exact_lists
-from fastmix.engines.lists import ActiveLists, neighbours, order_by, united
+from fastmix.engines.lists import ActiveLists, Neighbourhood, neighbours, order_by, united
 from fastmix.engines.loop import EngineState, RunResult
+from fastmix.engines.moves import propose
 from fastmix.engines.passes import EVERYTHING, run_em_pass, seen
+from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
+from fastmix.families.moves import can_move
 from fastmix.kernels.em_pass import ACCUMULATE, NORMALISE
 from fastmix.kernels.vectors import GROUP
 
@@ -43,6 +46,13 @@ _TOO_LONG = 0.5
 # The exact log-likelihood may exceed F by so many times ``tol``; else lists are made again, so many times.
 _LARGEST_GAP = 5.0
 _MOST_CONFIRMATIONS = 3
+# Moves are tried when lists were last made for so many passes, and have so many passes to raise F.
+_FIRST_MOVES = 1
+_AFTER_MOVES = 1
+_TRIAL = 8
+_MOST_REFUSED = 2
+# Moves that promise less than so many times ``tol`` are not worth what they take.
+_LEAST_GAIN = 5.0
 
 _DENSE = ActiveLists(EVERYTHING, 0)
 
@@ -60,6 +70,7 @@ class SparseState(EngineState):
     interval : how many there were to be since the last time.
     exact : mean log-likelihood of ``parameters``, where it is known.
     n_confirmations : exact passes so far.
+    n_refused : how often split and merge moves did not raise F.
     n_evaluations : (row, component) densities computed so far.
     """
 
@@ -70,7 +81,16 @@ class SparseState(EngineState):
     interval: int = 0
     exact: float | None = None
     n_confirmations: int = 0
+    n_refused: int = 0
     n_evaluations: int = 0
+
+
+class _View(NamedTuple):
+    """What may matter to which rows."""
+
+    order: np.ndarray  # (N,) rows by leading component
+    leading: np.ndarray  # (N,) that component
+    near: Neighbourhood
 
 
 @dataclass(frozen=True)
@@ -109,26 +129,71 @@ class SparseEM(BatchEM):
         assert isinstance(state, SparseState)
         if not state.leaders.size:
             return self._everything(state)
-        rebuilding = state.wait == 0
-        lists, floors, n_evaluations = state.lists, None, 0
-        if rebuilding:
-            lists, floors, n_evaluations = self._candidates(state)
-        fallback = state.lists if rebuilding else state.fallback
-        masses = np.empty(len(lists.schedule.active) if rebuilding else 0)
-        leaders = state.leaders if rebuilding else None
-        statistics = self._pass(state.parameters, lists, masses, leaders, floors)
-        n_evaluations += self._n_evaluations(lists, state)
-        if self._objective(statistics) < state.objective and fallback is not None:
-            statistics = self._pass(state.parameters, fallback)
-            n_evaluations += self._n_evaluations(fallback, state)
-            lists, rebuilding = fallback, False
-        after = self._after(state, statistics)
+        return self._rebuilt(state) if state.wait == 0 else self._on_lists(state)
+
+    def _on_lists(self, state: SparseState) -> SparseState:
+        """An iteration that looks at the lists."""
+        after = self._iterated(state, state.lists)
+        if after.objective < state.objective and state.fallback is not None:
+            after = self._iterated(state, state.fallback, n_evaluations=after.n_evaluations)
         settled = after.objective - state.objective < self.tol
-        after = replace(after, lists=lists, fallback=None, n_evaluations=state.n_evaluations + n_evaluations)
-        if not rebuilding:
-            return replace(after, wait=0 if settled else max(0, state.wait - 1))
-        after = self._narrowed(after, lists, masses)
-        return self._confirmed(after) if settled else after
+        return replace(after, fallback=None, wait=0 if settled else state.wait - 1)
+
+    def _rebuilt(self, state: SparseState) -> SparseState:
+        """An iteration that remakes the lists, after moves where these are due."""
+        view = self._view(state)
+        state = replace(state, n_evaluations=state.n_evaluations + view.near.n_evaluations)
+        may_move = self.active_threshold > 0 and can_move(state.parameters) and state.n_refused < _MOST_REFUSED
+        if may_move and state.interval >= _FIRST_MOVES:
+            moved = self._moved(state, view)
+            if moved is not None:
+                return moved
+            state, may_move = replace(state, n_refused=_MOST_REFUSED), False
+        after = self._remade(state, view)
+        if after.objective - state.objective >= self.tol:
+            return after
+        return replace(after, wait=0, interval=_FIRST_MOVES) if may_move else self._confirmed(after)
+
+    def _remade(self, state: SparseState, view: _View) -> SparseState:
+        """An iteration over all candidates, which says what the lists are."""
+        lists = united(view.order, view.leading, self._tile_size, view.near.starts, view.near.neighbours)
+        masses = np.empty(len(lists.schedule.active))
+        after = self._iterated(state, lists, masses, view.near.floors)
+        if after.objective < state.objective and np.isfinite(state.objective):
+            after = self._iterated(state, state.lists, n_evaluations=after.n_evaluations)
+            return replace(after, wait=self._interval(state))
+        return self._narrowed(after, masses)
+
+    def _moved(self, state: SparseState, view: _View) -> SparseState | None:
+        """The state after split and merge moves, if they raise F within a few iterations; None where none are promising."""
+        moves = propose(
+            state.parameters,
+            self.rows,
+            view.order,
+            view.leading,
+            view.near.partners,
+            self.reg_covar,
+            dtype=self.dtype,
+            n_threads=self.n_threads,
+        )
+        if moves is None or moves.gain < _LEAST_GAIN * self.tol:
+            return None
+        moves.lead(state.leaders)
+        trial = replace(
+            state, parameters=moves.parameters, objective=-np.inf, n_refused=_MOST_REFUSED, interval=_AFTER_MOVES
+        )
+        n_components = len(state.parameters.weights)
+        order = order_by(state.leaders, n_components + 1)
+        try:
+            trial = self._remade(trial, _View(order, state.leaders[0][order], moves.near(view.near)))
+            for _ in range(_TRIAL):
+                if trial.objective > state.objective:
+                    return replace(trial, n_refused=state.n_refused)
+                trial = self.step(trial)
+        except CollapsedError:
+            pass
+        refused = state.n_refused + 1
+        return self._on_lists(replace(state, n_refused=refused, wait=_FIRST_MOVES, n_evaluations=trial.n_evaluations))
 
     def converged(self, previous: EngineState, state: EngineState) -> bool:
         return state.settled
@@ -174,6 +239,21 @@ class SparseEM(BatchEM):
             n_threads=self.n_threads,
         )
 
+    def _iterated(
+        self,
+        state: SparseState,
+        lists: ActiveLists,
+        masses: np.ndarray | None = None,
+        floors: np.ndarray | None = None,
+        n_evaluations: int | None = None,
+    ) -> SparseState:
+        """The state after a pass over ``lists``, which are then its lists; with ``floors`` it finds the leaders."""
+        leaders = None if floors is None else state.leaders
+        statistics = self._pass(state.parameters, lists, masses, leaders, floors)
+        before = state.n_evaluations if n_evaluations is None else n_evaluations
+        after = self._after(state, statistics)
+        return replace(after, lists=lists, exact=None, n_evaluations=before + self._n_evaluations(lists, state))
+
     def _n_evaluations(self, lists: ActiveLists, state: SparseState) -> int:
         return lists.n_evaluations if lists is not _DENSE else self.n_rows * len(state.parameters.weights)
 
@@ -187,16 +267,16 @@ class SparseEM(BatchEM):
     def _no_floors(self, state: SparseState) -> np.ndarray:
         return np.full(len(state.parameters.weights), -np.inf)
 
-    def _candidates(self, state: SparseState) -> tuple[ActiveLists, np.ndarray, int]:
-        """(Lists of all components that may matter to a tile, floors of the leaders, evaluations that it took)."""
+    def _view(self, state: SparseState) -> _View:
+        """What may matter to which rows, as the leaders have it."""
         n_components = len(state.parameters.weights)
         order = order_by(state.leaders, n_components + 1)
         leading = state.leaders[0][order]
         if self.active_threshold == 0:
-            starts = np.arange(n_components + 2) * n_components
-            everything = np.tile(np.arange(n_components), n_components + 1)
-            return united(order, leading, self._tile_size, starts, everything), self._no_floors(state), 0
-        starts, near, floors, n_evaluations = neighbours(
+            everything = np.ones((n_components + 1, n_components), dtype=bool)
+            no_partners = np.zeros((n_components, 0), np.int64)
+            return _View(order, leading, Neighbourhood.of(everything, self._no_floors(state), no_partners, 0))
+        near = neighbours(
             self.family,
             state.parameters,
             self.rows,
@@ -208,12 +288,16 @@ class SparseEM(BatchEM):
             dtype=self.dtype,
             n_threads=self.n_threads,
         )
-        return united(order, leading, self._tile_size, starts, near), floors, n_evaluations
+        return _View(order, leading, near)
 
-    def _narrowed(self, state: SparseState, wide: ActiveLists, masses: np.ndarray) -> SparseState:
+    def _interval(self, state: SparseState) -> int:
+        """List passes until the lists are remade again."""
+        return 2 * state.interval + 1 if self.refresh_interval is None else self.refresh_interval
+
+    def _narrowed(self, state: SparseState, masses: np.ndarray) -> SparseState:
         """The next passes look at what has a share in a tile, or at everything where that is most of the components."""
         n_components = len(state.parameters.weights)
-        interval = 2 * state.interval + 1 if self.refresh_interval is None else self.refresh_interval
+        interval, wide = self._interval(state), state.lists
         lists, masses = wide.keep_longest(masses, self.max_active or n_components)
         lists = lists.narrowed(masses, self.active_threshold)
         if self.active_threshold > 0 and lists.mean_length > _TOO_LONG * n_components:

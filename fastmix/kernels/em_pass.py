@@ -45,7 +45,7 @@ class Seen(NamedTuple):
     # is K for a row whose largest log-joint is below the floor of that component
     leaders: np.ndarray
     floors: np.ndarray  # (K,), for the leaders
-    heights: np.ndarray  # OUT, the largest log-joint of the row at each position
+    heights: np.ndarray  # OUT, the log-density of the row at each position, as far as its tile's components say it
 
 
 # Entries of ``totals``: sum w log p, sum w (entropy of the responsibilities), sum w.
@@ -100,12 +100,12 @@ def _harden(r, w, best, leader):
 
 
 @helper("elementwise")
-def _lead(components, q, row_of, vectors, first, seen):
-    """Note the components of each row's largest and second largest log-joint (of equals the first), and the largest itself.
+def _lead(components, q, row_of, vectors, seen):
+    """Note the components of each row's largest and second largest log-joint (of equals the first).
 
-    Where only one component is looked at it is both. See ``_em_pass``.
+    Where only one component is looked at it is both. See ``Seen``.
     """
-    leaders, floors, heights = seen.leaders, seen.floors, seen.heights
+    leaders, floors = seen.leaders, seen.floors
     best, second, leader, runner_up = vectors[1], vectors[2], vectors[3], vectors[4]
     for b in range(best.size):
         best[b], second[b] = q[0, b], -np.inf
@@ -119,13 +119,10 @@ def _lead(components, q, row_of, vectors, first, seen):
             second[b] = best[b] if leads else (value if follows else second[b])
             leader[b] = k if leads else leader[b]
             best[b] = value if leads else best[b]
-    for b in range(min(heights.size - first, best.size)):
-        heights[first + b] = best[b]
-    if leaders.size:
-        for b in range(row_of.size):
-            k = int(leader[b])
-            leaders[0, row_of[b]] = k if best[b] >= floors[k] else floors.size
-            leaders[1, row_of[b]] = int(runner_up[b])
+    for b in range(row_of.size):
+        k = int(leader[b])
+        leaders[0, row_of[b]] = k if best[b] >= floors[k] else floors.size
+        leaders[1, row_of[b]] = int(runner_up[b])
 
 
 @part
@@ -216,10 +213,12 @@ def _em_tile(parameters, rows, schedule, slots, hard, last_phase, t, scratch, st
             keep_known_labels(rows.labels, row_of, components, q)
         if last_phase == LOG_JOINT:
             return
-        if seen.leaders.size + seen.heights.size:
-            _lead(components, q, row_of, vectors, t * w.size, seen)
+        if seen.leaders.size:
+            _lead(components, q, row_of, vectors, seen)
         normalise(q, w, maximum, total, spread)
         log_rows(maximum, total, spread, log_row, entropy_row)
+        for b in range(min(seen.heights.size - t * w.size, w.size)):
+            seen.heights[t * w.size + b] = log_row[b]
         totals[LOG_LIKELIHOOD] += dot(w, log_row)
         totals[ENTROPY] += dot(w, entropy_row)
         if hard:
@@ -232,7 +231,9 @@ def _em_tile(parameters, rows, schedule, slots, hard, last_phase, t, scratch, st
         return
     for a in range(components.size):
         mass = sum_of(q[a])
-        if mass > 0.0:
+        # Nor does a tile count whose whole mass is below what rounding leaves of the component's: with 500 components 1-separated
+        # in 16 features most do not, and a pass takes half as long.
+        if mass > NEGLIGIBLE * statistics[places[a], 0]:
             _accumulate_component(parameters, scratch, components[a], q[a], mass, statistics[places[a]])
     if shared.size:
         accumulate_shared(parameters, tile, components, q, shared)
