@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmix.engines.exact_lists import CoherentLists, coherent_lists
 from fastmix.engines.passes import EVERYTHING, call_by_lanes, layout, make_rows
 from fastmix.families.base import Family
 from fastmix.kernels.evaluate import evaluate_for
@@ -15,6 +16,11 @@ from fastmix.validation import as_kernels_read, kernels_read
 
 # Numbers of a part that is converted, or whose results are summed, before the next is looked at: 8 MB.
 _PART = 1 << 20
+# Rows that are put in order and given lists together: more, and memory would not be constant; fewer lie farther apart.
+_ROWS_TOGETHER = 1 << 20
+# With fewer components finding lists costs more than they save.
+_MANY_COMPONENTS = 64
+_MOST_LANES = 64
 
 
 class Evaluation(NamedTuple):
@@ -62,20 +68,54 @@ def run_evaluation(
 
 
 def _fill(family: Family, parameters: Any, X: np.ndarray, outputs: Evaluation, n_threads: int | None) -> None:
+    """Fill the outputs, by lists of components for as long as they pay, then (or from the beginning) by all components."""
+    n_rows, n_components = len(X), len(parameters.weights)
+    n_done = 0
+    while n_done < n_rows and n_components >= _MANY_COMPONENTS:
+        part = slice(n_done, n_done + _ROWS_TOGETHER)
+        found = coherent_lists(family, parameters, X[part], n_threads)
+        if found is None:
+            break
+        _evaluate(family, parameters, X[part], found, Evaluation(*(each[part] for each in outputs)), n_threads)
+        n_done = min(n_rows, part.stop)
+    if n_done < n_rows:
+        rest = slice(n_done, n_rows)
+        _evaluate(family, parameters, X[rest], None, Evaluation(*(each[rest] for each in outputs)), n_threads)
+
+
+def _evaluate(
+    family: Family,
+    parameters: Any,
+    X: np.ndarray,
+    lists: CoherentLists | None,
+    outputs: Evaluation,
+    n_threads: int | None,
+) -> None:
+    """Fill the outputs by the components that are listed for each tile, or by all of them."""
     rows = make_rows(X)
     n_rows, n_features = X.shape
-    n_components = len(parameters.weights)
-    tile_size, lane_starts = layout(n_rows, n_features, n_components, 1, family.longest_tile(n_features))
+    longest_list = len(parameters.weights)
+    if lists is None:
+        n_evaluations = n_rows * longest_list
+        schedule = EVERYTHING
+        tile_size, lane_starts = layout(n_rows, n_features, longest_list, 1, family.longest_tile(n_features))
+    else:
+        schedule, tile_size = lists
+        n_evaluations = tile_size * len(schedule.active)
+        longest_list = int(np.diff(schedule.offsets).max())
+        n_tiles = len(schedule.offsets) - 1
+        n_lanes = min(_MOST_LANES, n_tiles)
+        lane_starts = np.arange(n_lanes + 1) * n_tiles // n_lanes
     constants = family.kernel_parameters(parameters)
     compiled = evaluate_for(family.kernel_class)
     n_work = int(family.n_work_rows(n_features))  # the kernel takes it for an int64
-    n_bytes = scratch_bytes(n_features, n_components, n_work, tile_size, rows.like.itemsize)
+    n_bytes = scratch_bytes(n_features, longest_list, n_work, tile_size, rows.like.itemsize)
 
     def call(first: int, last: int) -> None:
-        layout_of_call = n_components, n_work, n_bytes, tile_size, lane_starts
-        compiled(constants, rows, EVERYTHING, *layout_of_call, first, last, *outputs)
+        layout_of_call = longest_list, n_work, n_bytes, tile_size, lane_starts
+        compiled(constants, rows, schedule, *layout_of_call, first, last, *outputs)
 
-    n_operations = n_rows * n_components * (10.0 + family.n_statistics(n_features))
+    n_operations = n_evaluations * (10.0 + family.n_statistics(n_features))
     call_by_lanes(call, len(lane_starts) - 1, n_operations, n_threads)
 
 

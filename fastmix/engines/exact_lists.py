@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmix.engines.passes import EVERYTHING, call_by_lanes
-from fastmix.families.base import Family
+from fastmix.engines.coherent import by_leaves, grow
+from fastmix.engines.passes import EVERYTHING, call_by_lanes, make_rows
+from fastmix.families.base import Family, Reach
 from fastmix.kernels.reach import TILES_AT_ONCE, list_pass_for
 from fastmix.kernels.scratch import scratch_bytes
 from fastmix.kernels.tiles import Rows, Schedule
+from fastmix.kernels.vectors import GROUP
 
 # exp(-36) is what float64 loses in a sum anyway.
 _LOSS = 36.0
@@ -18,8 +20,17 @@ _LOSS = 36.0
 _ENTRIES = 1 << 21
 _MOST_LANES = 64
 # Tiles by which it is judged whether lists are worth having, and the share of the components that they may hold then.
-_SAMPLE = 2 * TILES_AT_ONCE
+_JUDGED_BY = 2 * TILES_AT_ONCE
 _WORTHWHILE = 0.6
+# Rows of a tile that is evaluated by lists. Bounds are the tighter the fewer there are, but K evaluations find those of a tile.
+_TILE = 64
+
+
+class CoherentLists(NamedTuple):
+    """An order of the rows, lists of components, and the tile size that they are for."""
+
+    schedule: Schedule
+    tile_size: int
 
 
 def exact_lists(
@@ -49,47 +60,86 @@ def exact_lists(
     reach = family.reach(parameters)
     if reach is None:
         return None
-    n_rows, n_features = rows.X.shape
-    n_components = len(parameters.weights)
-    constants = family.kernel_parameters(parameters)
-    compiled = list_pass_for(family.kernel_class)
-    n_work = int(family.n_work_rows(n_features))
-    ordered = EVERYTHING._replace(order=order)
-    n_bytes = np.array(
-        [
-            scratch_bytes(n_features, 1, n_work, tile_size, 8),
-            scratch_bytes(n_features, 2 * n_components, n_work, TILES_AT_ONCE, 8),
-        ]
-    )
-    margin = loss + np.log(n_components)
+    bounds = _Bounds(family, parameters, reach, loss, n_threads)
+    return bounds.lists(rows, order, tile_size) if bounds.are_worthwhile(rows, order, tile_size) else None
 
-    def lists_of(tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The lists of the tiles, one after the other, and their lengths."""
+
+def coherent_lists(
+    family: Family, parameters: Any, X: np.ndarray, n_threads: int | None = None
+) -> CoherentLists | None:
+    """An order that brings rows near each other together, and ``exact_lists`` for it; None where there are none."""
+    reach = family.reach(parameters)
+    if reach is None:
+        return None
+    bounds = _Bounds(family, parameters, reach, _LOSS, n_threads)
+    tree = grow(X, reach.units, _TILE)
+    # Before all rows are put in order, a sample says whether it would pay. GROUP of its rows stand for many more of all rows
+    # than a tile has; in D dimensions those are so much wider.
+    n_stood_for = GROUP * len(X) / len(tree.sample)
+    wider = max(1.0, n_stood_for / _TILE) ** (1.0 / X.shape[1])
+    if not bounds.are_worthwhile(make_rows(tree.sample), np.empty(0, np.int64), GROUP, wider):
+        return None
+    order = by_leaves(X, tree, n_threads)
+    return CoherentLists(bounds.lists(make_rows(X), order, _TILE), _TILE)
+
+
+class _Bounds:
+    """The bounds of one model, in the form that the compiled pass takes them."""
+
+    def __init__(self, family: Family, parameters: Any, reach: Reach, loss: float, n_threads: int | None):
+        self._family = family
+        self._reach = reach
+        self._constants = family.kernel_parameters(parameters)
+        self._n_components = len(parameters.weights)
+        self._margin = loss + float(np.log(self._n_components))
+        self._n_threads = n_threads
+
+    def are_worthwhile(self, rows: Rows, order: np.ndarray, tile_size: int, wider: float = 1.0) -> bool:
+        """Whether lists would hold few enough components, by some of the tiles; those are ``wider`` than meant."""
+        n_tiles = -(-len(rows.X) // tile_size)
+        tiles = np.unique(np.linspace(0, n_tiles - 1, _JUDGED_BY).astype(np.int64))
+        _, lengths = self._lists_of(tiles, rows, order, tile_size, wider)
+        return bool(lengths.mean() < _WORTHWHILE * self._n_components)
+
+    def lists(self, rows: Rows, order: np.ndarray, tile_size: int) -> Schedule:
+        """The lists of all tiles."""
+        n_tiles = -(-len(rows.X) // tile_size)
+        n_at_once = max(1, _ENTRIES // (self._n_components * TILES_AT_ONCE)) * TILES_AT_ONCE
+        parts = [
+            self._lists_of(np.arange(first, min(n_tiles, first + n_at_once)), rows, order, tile_size)
+            for first in range(0, n_tiles, n_at_once)
+        ]
+        lists, lengths = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return Schedule(order=order, offsets=np.concatenate([[0], lengths.cumsum()]), active=lists)
+
+    def _lists_of(
+        self, tiles: np.ndarray, rows: Rows, order: np.ndarray, tile_size: int, wider: float = 1.0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The lists of some tiles, one after the other, and their lengths."""
+        family, n_components, n_features = self._family, self._n_components, rows.X.shape[1]
+        n_work = int(family.n_work_rows(n_features))
+        n_bytes = np.array(
+            [
+                scratch_bytes(n_features, 1, n_work, tile_size, 8),
+                scratch_bytes(n_features, 2 * n_components, n_work, TILES_AT_ONCE, 8),
+            ]
+        )
         n_blocks = -(-len(tiles) // TILES_AT_ONCE)
         n_lanes = min(_MOST_LANES, n_blocks)
         lane_starts = np.minimum(np.arange(n_lanes + 1) * n_blocks // n_lanes * TILES_AT_ONCE, len(tiles))
         lists = np.empty(len(tiles) * n_components, np.int32)
         lengths = np.empty(len(tiles), np.int64)
+        compiled = list_pass_for(family.kernel_class)
+        reach = self._reach._replace(units=wider * self._reach.units)
+        ordered = EVERYTHING._replace(order=order)
 
         def call(first: int, last: int) -> None:
-            what = constants, rows, ordered, reach, margin, n_work, tile_size
+            what = self._constants, rows, ordered, reach, self._margin, n_work, tile_size
             compiled(*what, lane_starts, first, last, n_bytes, tiles, lists, lengths)
 
         n_operations = len(tiles) * n_components * (20.0 + family.n_statistics(n_features))
-        call_by_lanes(call, n_lanes, n_operations, n_threads)
+        call_by_lanes(call, n_lanes, n_operations, self._n_threads)
         begins = lane_starts[:-1] * n_components
         ends = begins + np.add.reduceat(lengths, lane_starts[:-1])
         pieces = [lists[begin:end] for begin, end in zip(begins, ends, strict=True)]
         return np.concatenate(pieces).astype(np.int64), lengths
-
-    n_tiles = -(-n_rows // tile_size)
-    sample = np.unique(np.linspace(0, n_tiles - 1, _SAMPLE).astype(np.int64))
-    if lists_of(sample)[1].mean() > _WORTHWHILE * n_components:
-        return None
-    n_at_once = max(1, _ENTRIES // (n_components * TILES_AT_ONCE)) * TILES_AT_ONCE
-    parts = [
-        lists_of(np.arange(first, min(n_tiles, first + n_at_once), dtype=np.int64))
-        for first in range(0, n_tiles, n_at_once)
-    ]
-    lists, lengths = (np.concatenate(each) for each in zip(*parts, strict=True))
-    return Schedule(order=order, offsets=np.concatenate([[0], lengths.cumsum()]), active=lists)
