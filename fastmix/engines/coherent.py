@@ -25,14 +25,18 @@ class Tree(NamedTuple):
     sample: np.ndarray  # (S, D) float64, the sample, leaf after leaf
 
 
-def grow(X: np.ndarray, units: np.ndarray, leaf_size: int) -> Tree:
-    """A tree with about ``leaf_size`` of the rows of X (N, D) a leaf; units (D,)."""
-    depth = int(np.clip(np.ceil(np.log2(max(len(X) / leaf_size, 1.0))), 0, _DEEPEST))
-    n_sampled = min(len(X), _SAMPLED_PER_LEAF << depth) >> depth << depth
-    sample = X[np.linspace(0, len(X) - 1, n_sampled).astype(np.int64)].astype(np.float64)
+def grow(X: np.ndarray, units: np.ndarray, n_leaves: float, sampled_per_leaf: int = _SAMPLED_PER_LEAF) -> Tree:
+    """A tree with at least ``n_leaves`` leaves, as far as 16 bits can number them.
+
+    X (N, D), units (D,).
+    """
+    n_rows, n_features = X.shape
+    depth = int(np.clip(np.ceil(np.log2(max(n_leaves, 1.0))), 0, _DEEPEST))
+    n_sampled = min(n_rows, sampled_per_leaf << depth) >> depth << depth
+    sample = X[np.linspace(0, n_rows - 1, n_sampled).astype(np.int64)].astype(np.float64)
     features, thresholds = np.empty((1 << depth) - 1, np.int64), np.empty((1 << depth) - 1)
     members = np.arange(n_sampled)
-    grow_tree()(sample, units, features, thresholds, members, np.empty(n_sampled), np.empty((2, X.shape[1])))
+    grow_tree()(sample, units, features, thresholds, members, np.empty(n_sampled), np.empty((2, n_features)))
     return Tree(depth, features, thresholds, sample[members])
 
 

@@ -18,8 +18,6 @@ from fastmix.validation import as_kernels_read, kernels_read
 _PART = 1 << 20
 # Rows that are put in order and given lists together: more, and memory would not be constant; fewer lie farther apart.
 _ROWS_TOGETHER = 1 << 20
-# With fewer components finding lists costs more than they save.
-_MANY_COMPONENTS = 64
 _MOST_LANES = 64
 
 
@@ -69,18 +67,15 @@ def run_evaluation(
 
 def _fill(family: Family, parameters: Any, X: np.ndarray, outputs: Evaluation, n_threads: int | None) -> None:
     """Fill the outputs, by lists of components for as long as they pay, then (or from the beginning) by all components."""
-    n_rows, n_components = len(X), len(parameters.weights)
-    n_done = 0
-    while n_done < n_rows and n_components >= _MANY_COMPONENTS:
-        part = slice(n_done, n_done + _ROWS_TOGETHER)
-        found = coherent_lists(family, parameters, X[part], n_threads)
-        if found is None:
+    only_labels = not outputs.log_density.size and not outputs.responsibilities.size
+    for first in range(0, len(X), _ROWS_TOGETHER):
+        part = slice(first, first + _ROWS_TOGETHER)
+        lists = coherent_lists(family, parameters, X[part], only_labels=only_labels, n_threads=n_threads)
+        if lists is None:
+            part = slice(first, None)
+        _evaluate(family, parameters, X[part], lists, Evaluation(*(each[part] for each in outputs)), n_threads)
+        if lists is None:
             break
-        _evaluate(family, parameters, X[part], found, Evaluation(*(each[part] for each in outputs)), n_threads)
-        n_done = min(n_rows, part.stop)
-    if n_done < n_rows:
-        rest = slice(n_done, n_rows)
-        _evaluate(family, parameters, X[rest], None, Evaluation(*(each[rest] for each in outputs)), n_threads)
 
 
 def _evaluate(

@@ -19,11 +19,21 @@ _LOSS = 36.0
 # Room is kept for lists of all components for as many tiles at once as take about so many entries, 4 bytes each.
 _ENTRIES = 1 << 21
 _MOST_LANES = 64
-# Tiles by which it is judged whether lists are worth having, and the share of the components that they may hold then.
+# Whether lists are worth having is judged by some tiles, chosen from so many where the rows are not in order yet.
 _JUDGED_BY = 2 * TILES_AT_ONCE
-_WORTHWHILE = 0.6
+_JUDGED_FROM = 512
+# The share of the components that lists may hold, if they are worth having.
+_WORTHWHILE = 0.8
+# How many evaluations of a row take as long as putting it in order and making lists (45 to 120 ns), where each is followed by an
+# exponential and where it is not (D = 2: 0.7 and 0.4 ns).
+_COST_OF_ORDER = 100
+_COST_OF_ORDER_FOR_LABELS = 200
+# Finding out whether it pays takes 4 ms: with fewer evaluations than this, which take about 80, it is not tried.
+_WORTH_FINDING_OUT = 1e8
 # Rows of a tile that is evaluated by lists. Bounds are the tighter the fewer there are, but K evaluations find those of a tile.
-_TILE = 64
+_TILE = 128
+_TILE_OF_MANY_FEATURES = 64
+_FEW_FEATURES = 4
 
 
 class CoherentLists(NamedTuple):
@@ -61,26 +71,35 @@ def exact_lists(
     if reach is None:
         return None
     bounds = _Bounds(family, parameters, reach, loss, n_threads)
-    return bounds.lists(rows, order, tile_size) if bounds.are_worthwhile(rows, order, tile_size) else None
+    if bounds.mean_length(rows, order, tile_size) > _WORTHWHILE * len(parameters.weights):
+        return None
+    return bounds.lists(rows, order, tile_size)
 
 
 def coherent_lists(
-    family: Family, parameters: Any, X: np.ndarray, n_threads: int | None = None
+    family: Family, parameters: Any, X: np.ndarray, *, only_labels: bool = False, n_threads: int | None = None
 ) -> CoherentLists | None:
-    """An order that brings rows near each other together, and ``exact_lists`` for it; None where there are none."""
-    reach = family.reach(parameters)
+    """An order that brings rows near each other together, and ``exact_lists`` for it.
+
+    None where evaluating every component at every row in turn is quicker: as far as is known beforehand, with ``only_labels``
+    wanted or densities, too.
+    """
+    n_components = len(parameters.weights)
+    longest = _WORTHWHILE * n_components - (_COST_OF_ORDER_FOR_LABELS if only_labels else _COST_OF_ORDER)
+    reach = family.reach(parameters) if longest > 0 and len(X) * n_components >= _WORTH_FINDING_OUT else None
     if reach is None:
         return None
     bounds = _Bounds(family, parameters, reach, _LOSS, n_threads)
-    tree = grow(X, reach.units, _TILE)
-    # Before all rows are put in order, a sample says whether it would pay. GROUP of its rows stand for many more of all rows
-    # than a tile has; in D dimensions those are so much wider.
-    n_stood_for = GROUP * len(X) / len(tree.sample)
-    wider = max(1.0, n_stood_for / _TILE) ** (1.0 / X.shape[1])
-    if not bounds.are_worthwhile(make_rows(tree.sample), np.empty(0, np.int64), GROUP, wider):
+    n_features = X.shape[1]
+    tile_size = _TILE if n_features <= _FEW_FEATURES else _TILE_OF_MANY_FEATURES
+    # Before all rows are put in order, a few say whether it would pay. GROUP of them stand for many more than a tile has; in
+    # D dimensions those are so much wider.
+    few = grow(X, reach.units, _JUDGED_FROM, GROUP).sample
+    wider = max(1.0, GROUP * len(X) / len(few) / tile_size) ** (1.0 / n_features)
+    if bounds.mean_length(make_rows(few), np.empty(0, np.int64), GROUP, wider) > longest:
         return None
-    order = by_leaves(X, tree, n_threads)
-    return CoherentLists(bounds.lists(make_rows(X), order, _TILE), _TILE)
+    order = by_leaves(X, grow(X, reach.units, len(X) / tile_size), n_threads)
+    return CoherentLists(bounds.lists(make_rows(X), order, tile_size), tile_size)
 
 
 class _Bounds:
@@ -94,12 +113,11 @@ class _Bounds:
         self._margin = loss + float(np.log(self._n_components))
         self._n_threads = n_threads
 
-    def are_worthwhile(self, rows: Rows, order: np.ndarray, tile_size: int, wider: float = 1.0) -> bool:
-        """Whether lists would hold few enough components, by some of the tiles; those are ``wider`` than meant."""
+    def mean_length(self, rows: Rows, order: np.ndarray, tile_size: int, wider: float = 1.0) -> float:
+        """Of the lists of some of the tiles; these are ``wider`` than the tiles that are meant."""
         n_tiles = -(-len(rows.X) // tile_size)
         tiles = np.unique(np.linspace(0, n_tiles - 1, _JUDGED_BY).astype(np.int64))
-        _, lengths = self._lists_of(tiles, rows, order, tile_size, wider)
-        return bool(lengths.mean() < _WORTHWHILE * self._n_components)
+        return float(self._lists_of(tiles, rows, order, tile_size, wider)[1].mean())
 
     def lists(self, rows: Rows, order: np.ndarray, tile_size: int) -> Schedule:
         """The lists of all tiles."""
