@@ -26,12 +26,12 @@ class Tree(NamedTuple):
 
 
 def grow(X: np.ndarray, units: np.ndarray, n_leaves: float, sampled_per_leaf: int = _SAMPLED_PER_LEAF) -> Tree:
-    """A tree with at least ``n_leaves`` leaves, as far as 16 bits can number them.
+    """A tree with at least ``n_leaves`` leaves, as far as there are rows and 16 bits can number them.
 
     X (N, D), units (D,).
     """
     n_rows, n_features = X.shape
-    depth = int(np.clip(np.ceil(np.log2(max(n_leaves, 1.0))), 0, _DEEPEST))
+    depth = min(int(np.ceil(np.log2(max(n_leaves, 1.0)))), int(np.log2(n_rows)), _DEEPEST)
     n_sampled = min(n_rows, sampled_per_leaf << depth) >> depth << depth
     sample = X[np.linspace(0, n_rows - 1, n_sampled).astype(np.int64)].astype(np.float64)
     features, thresholds = np.empty((1 << depth) - 1, np.int64), np.empty((1 << depth) - 1)

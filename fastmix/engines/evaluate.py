@@ -19,6 +19,8 @@ _PART = 1 << 20
 # Rows that are put in order and given lists together: more, and memory would not be constant; fewer lie farther apart.
 _ROWS_TOGETHER = 1 << 20
 _MOST_LANES = 64
+# Fewer are evaluated at every row, whatever they look like.
+_MANY_COMPONENTS = 125
 
 
 class Evaluation(NamedTuple):
@@ -48,6 +50,10 @@ def run_evaluation(
     """Log-density, responsibilities or labels of each row of X (N, D), of any real type and layout.
 
     What the kernels cannot read as it is, is converted part by part: memory is that of the output and a constant.
+
+    Where there are many components, far enough apart, only those are evaluated that may come within log K + 36 nats of a row's
+    likeliest (``fastmix.engines.exact_lists``). Labels are as they would be otherwise, log-densities up to their last digit, and
+    responsibilities below exp(-36) / K may be 0.
     """
     n_rows = len(X)
     n_components = len(parameters.weights)
@@ -119,7 +125,9 @@ def total_log_density(
 ) -> float:
     """Sum over the rows of weight times log-density, in nats; memory is constant."""
     totals = []
-    for part in parts(*X.shape):
+    # Of rows that are read as they are a part holds the results only; and more rows together have shorter lists of components.
+    n_columns = 1 if kernels_read(X) and len(parameters.weights) >= _MANY_COMPONENTS else X.shape[1]
+    for part in parts(len(X), n_columns):
         found = run_evaluation(family, parameters, X[part], log_density=True, n_threads=n_threads).log_density
         totals.append((found if weights is None else found * weights[part]).sum())
     return float(np.sum(totals))
