@@ -15,8 +15,25 @@ _CHUNK_ENTRIES = 1 << 20
 
 
 @dataclass(frozen=True)
+class LloydState(EngineState):
+    """As the engine's, and which centres are looked at.
+
+    Attributes
+    ----------
+    is_exact : the step looked at all centres for each row, not only at near ones.
+    wants_all : the next step must.
+    """
+
+    is_exact: bool = True
+    wants_all: bool = True
+
+
+@dataclass(frozen=True)
 class Lloyd:
     """Lloyd (1982); the parameters are the centres (K, D).
+
+    With ``near`` most steps assign a row to the nearest of the centres near to its own. The first step, and each that
+    follows one at which these come to rest, looks at all centres; only such a step ends the iteration.
 
     Attributes
     ----------
@@ -27,7 +44,8 @@ class Lloyd:
     n_threads : None for all.
     unit : the weights of the rows are measured in this; the objective is the inertia by whole weights, or the largest number
         where it exceeds that.
-    assigner : keeps the labels, as of the last step.
+    near : whether a step may look at near centres only.
+    assigner : keeps the labels, as of the last step that looked at all centres.
     """
 
     rows: Rows
@@ -35,6 +53,7 @@ class Lloyd:
     tol: float = 0.0
     n_threads: int | None = None
     unit: float = 1.0
+    near: bool = False
     assigner: Assigner = field(init=False)
     sign: int = -1
     is_monotone: bool = True
@@ -46,10 +65,12 @@ class Lloyd:
     def n_rows(self) -> int:
         return self.rows.X.shape[0]
 
-    def init(self, parameters: np.ndarray) -> EngineState:
-        return EngineState(parameters, evaluated=parameters, objective=np.inf)
+    def init(self, parameters: np.ndarray) -> LloydState:
+        return LloydState(parameters, evaluated=parameters, objective=np.inf)
 
-    def step(self, state: EngineState) -> EngineState:
+    def step(self, state: LloydState) -> LloydState:
+        if self.near and not state.wants_all:
+            return self._step_near(state.parameters)
         centres = state.parameters
         assignment = self.assigner.assign(centres)
         empty = np.flatnonzero(assignment.counts == 0)
@@ -57,9 +78,29 @@ class Lloyd:
         if settled:  # what comes out are the means of the rows, without the rounding of rows that came and went
             assignment = self.assigner.assign(centres, afresh=True)
         moved = self._relocated(assignment, centres, empty) if empty.size else assignment.means
+        return LloydState(
+            parameters=moved,
+            evaluated=centres,
+            objective=self._objective(assignment),
+            settled=settled,
+            wants_all=bool(empty.size),  # no list has a centre that was moved far away
+        )
+
+    def _step_near(self, centres: np.ndarray) -> LloydState:
+        """A step by near centres; empty clusters wait for the next step that looks at all."""
+        assignment = self.assigner.assign_near(centres)
+        at_rest = assignment.n_changed == 0 or self._is_close(assignment.means, centres)
+        return LloydState(
+            parameters=assignment.means,
+            evaluated=centres,
+            objective=self._objective(assignment),
+            is_exact=False,
+            wants_all=at_rest,
+        )
+
+    def _objective(self, assignment: Assignment) -> float:
         inertia = assignment.inertia
-        objective = min(inertia * self.unit, sys.float_info.max) if np.isfinite(inertia) else inertia
-        return EngineState(parameters=moved, evaluated=centres, objective=objective, settled=settled)
+        return min(inertia * self.unit, sys.float_info.max) if np.isfinite(inertia) else inertia
 
     def _relocated(self, assignment: Assignment, centres: np.ndarray, empty: np.ndarray) -> np.ndarray:
         """Move empty clusters onto the rows farthest from their centres, in order; those rows leave their clusters."""
@@ -90,8 +131,9 @@ class Lloyd:
             distances[chunk] = ((self.rows.X[chunk] - centres[labels[chunk]]) ** 2).sum(axis=1)
         return distances
 
-    def converged(self, previous: EngineState, state: EngineState) -> bool:
-        if state.settled or self.tol == 0:
-            return state.settled
-        moved = float(((state.parameters - state.evaluated) ** 2).sum())
-        return moved <= self.tol * self.assigner.mean_variance()
+    def _is_close(self, moved: np.ndarray, centres: np.ndarray) -> bool:
+        """Whether the centres moved too little to go on."""
+        return self.tol > 0 and float(((moved - centres) ** 2).sum()) <= self.tol * self.assigner.mean_variance()
+
+    def converged(self, previous: LloydState, state: LloydState) -> bool:
+        return state.settled or (state.is_exact and self._is_close(state.parameters, state.evaluated))

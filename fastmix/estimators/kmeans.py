@@ -10,6 +10,7 @@ import numpy as np
 from fastmix.engines.assign import Assigner
 from fastmix.engines.lloyd import Lloyd
 from fastmix.engines.loop import Callback, RunResult, StopReason, run
+from fastmix.engines.neighbourhoods import worth_while
 from fastmix.engines.passes import make_rows
 from fastmix.estimators.base import Estimator
 from fastmix.estimators.stored import ModelFields
@@ -92,7 +93,7 @@ class KMeans(Estimator):
         verbose: int = 0,
         random_state: Any = None,
         copy_x: bool = True,
-        algorithm: str = "lloyd",
+        algorithm: str = "auto",
         n_threads: int | None = None,
         callback: Callback | None = None,
     ):
@@ -142,7 +143,8 @@ class KMeans(Estimator):
             except KeyboardInterrupt:
                 interrupted = True
                 break
-            engine = Lloyd(rows, self.n_clusters, self.tol, self.n_threads, unit)
+            near = self.algorithm == "auto" and worth_while(n_rows, self.n_clusters)
+            engine = Lloyd(rows, self.n_clusters, self.tol, self.n_threads, unit, near)
             result = run(engine, seeds, max_iter=self.max_iter, run=index, callback=callback)
             if best is None or result.objective < best[0].objective:
                 best = result, engine
@@ -207,7 +209,7 @@ class KMeans(Estimator):
         check_integer(self.n_clusters, "n_clusters", 1)
         check_integer(self.max_iter, "max_iter", 1)
         check_real(self.tol, "tol")
-        check_choice(self.algorithm, "algorithm", ["lloyd", "elkan"])
+        check_choice(self.algorithm, "algorithm", ["auto", "lloyd", "elkan"])
         if isinstance(self.init, str):
             check_choice(self.init, "init", ["k-means++", "random"])
         if self.n_init != "auto":
