@@ -82,6 +82,7 @@ class Assigner:
         self._largest = np.zeros(n_clusters)  # sums of squares, since sums were last taken afresh
         self._passes_since_sums = 0
         self._near: Neighbourhoods | None = None
+        self._members: np.ndarray | None = None  # of the last neighbourhoods
         width = 2 * self._padded + WIDTH
         n_tiles = -(-n_rows // TILE)
         affordable = max(_LEAST_LANES, _LANE_BYTES // (8 * n_clusters * width) // _LEAST_LANES * _LEAST_LANES)
@@ -112,7 +113,8 @@ class Assigner:
         if self._near is None or self._near.is_stale:
             if self._near is not None:
                 self._forget_near()
-            self._near = Neighbourhoods(self.labels, centres, self._n_threads)
+            self._near = Neighbourhoods(self.labels, centres, self._n_threads, self._members)
+            self._members = self._near.members
             self._forget_bounds()
         assignment = self._assign(centres, afresh=False)
         self._near.count(assignment.n_changed)

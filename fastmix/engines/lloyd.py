@@ -13,6 +13,10 @@ from fastmix.kernels.tiles import Rows
 
 _CHUNK_ENTRIES = 1 << 20
 
+# Once the lists of near centres have nothing more to give, this share of rows that find another centre outside their list is
+# too small to go on for, unless tol is 0.
+_TRICKLE = 1e-3
+
 
 @dataclass(frozen=True)
 class LloydState(EngineState):
@@ -22,10 +26,12 @@ class LloydState(EngineState):
     ----------
     is_exact : the step looked at all centres for each row, not only at near ones.
     wants_all : the next step must.
+    is_trickle : the step was exact, followed one by near centres at which these came to rest, and changed few labels.
     """
 
     is_exact: bool = True
     wants_all: bool = True
+    is_trickle: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,7 @@ class Lloyd:
             objective=self._objective(assignment),
             settled=settled,
             wants_all=bool(empty.size),  # no list has a centre that was moved far away
+            is_trickle=not state.is_exact and not empty.size and assignment.n_changed <= _TRICKLE * self.n_rows,
         )
 
     def _step_near(self, centres: np.ndarray) -> LloydState:
@@ -136,4 +143,6 @@ class Lloyd:
         return self.tol > 0 and float(((moved - centres) ** 2).sum()) <= self.tol * self.assigner.mean_variance()
 
     def converged(self, previous: LloydState, state: LloydState) -> bool:
-        return state.settled or (state.is_exact and self._is_close(state.parameters, state.evaluated))
+        if state.settled or self.tol == 0:
+            return state.settled
+        return state.is_trickle or (state.is_exact and self._is_close(state.parameters, state.evaluated))

@@ -23,7 +23,7 @@ _LEAST_ROWS_PER_CLUSTER = 16
 _MOST_ROWS = 2**32
 
 # They are made again when so large a share of the rows has changed its label: where labels rest centres rest.
-_STALE_AFTER = 0.02
+_STALE_AFTER = 0.05
 
 _MOST_LANES = 64
 
@@ -49,13 +49,13 @@ class Neighbourhoods:
     labels : (N,) int32 by position.
     """
 
-    def __init__(self, labels: np.ndarray, centres: np.ndarray, n_threads: int | None):
+    def __init__(self, labels: np.ndarray, centres: np.ndarray, n_threads: int | None, before: np.ndarray | None = None):
         n_clusters = len(centres)
         self.order = np.empty(labels.size, np.uint32)
         self.starts = np.empty(n_clusters + 1, np.int64)
         group_rows()(labels, self.starts, self.order)
         self.labels = np.repeat(np.arange(n_clusters, dtype=np.int32), np.diff(self.starts))
-        self._members = _near(centres, n_threads)
+        self.members = near_each(centres, n_threads, before)
         self._path = np.zeros(n_clusters)
         self._n_changed = 0
 
@@ -70,7 +70,7 @@ class Neighbourhoods:
 
     def move(self, lengths: np.ndarray) -> None:
         """Take note of how far the centres moved, (K,), in the unit of the rows' bounds."""
-        self._path += lengths[self._members].max(axis=1)
+        self._path += lengths[self.members].max(axis=1)
 
     def write_labels(self, labels: np.ndarray) -> None:
         """Fill labels (N,), by row."""
@@ -85,7 +85,7 @@ class Neighbourhoods:
         return np.concatenate([[0], np.searchsorted(self.starts, shares), [len(self.starts) - 1]])
 
     def as_kernels_read(self) -> assign_pass.Neighbourhoods:
-        return assign_pass.Neighbourhoods(self.order, self.starts, self._members, *rounded_apart(self._path))
+        return assign_pass.Neighbourhoods(self.order, self.starts, self.members, *rounded_apart(self._path))
 
 
 def rounded_apart(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -94,14 +94,16 @@ def rounded_apart(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.nextafter(nearest, np.float32(-np.inf)), np.nextafter(nearest, np.float32(np.inf))
 
 
-def _near(centres: np.ndarray, n_threads: int | None) -> np.ndarray:
-    """(K, G) uint32, ascending: the centres nearest to each."""
+def near_each(centres: np.ndarray, n_threads: int | None, before: np.ndarray | None = None) -> np.ndarray:
+    """(K, G) uint32, ascending: each centre and those nearest to it. Quicker if one knows those that were ``before``."""
     n_clusters, n_features = centres.shape
     offsets = centres - np.median(centres, axis=0)
     spread = float(np.abs(offsets).max())
     single = (offsets / spread if 0 < spread < np.inf else offsets).astype(np.float32)
     half_squares = 0.5 * np.einsum("kd,kd->k", single, single)
-    members = np.empty((n_clusters, min(N_MEMBERS, n_clusters)), np.uint32)
+    if before is None:
+        before = (np.arange(n_clusters)[:, None] + np.arange(min(N_MEMBERS, n_clusters))) % n_clusters
+    members = before.astype(np.uint32)
     n_lanes = min(_MOST_LANES, n_clusters)
     lane_starts = np.arange(n_lanes + 1, dtype=np.int64) * n_clusters // n_lanes
     by_feature = np.ascontiguousarray(single.T)

@@ -9,7 +9,8 @@ from numba import prange
 
 from fastmix._jit import entry_point, helper
 
-_NOTHING = np.float32(np.inf)
+_NEAREST = np.float32(-np.inf)
+_RUN = 64
 
 
 @helper("elementwise")
@@ -24,10 +25,10 @@ def _half_distances(centres, by_feature, half_squares, k, out):
 
 
 @helper("elementwise")
-def _let_sink(values, ids):
-    """Restore a heap, largest first, of which only the root may be out of place."""
-    value, which = values[0], ids[0]
-    place, child = 0, 1
+def _let_sink(values, ids, place):
+    """Restore a heap, largest first, of which only the entry at ``place`` may be too high up."""
+    value, which = values[place], ids[place]
+    child = 2 * place + 1
     while child < values.size:
         if child + 1 < values.size and values[child + 1] > values[child]:
             child += 1
@@ -38,20 +39,38 @@ def _let_sink(values, ids):
     values[place], ids[place] = value, which
 
 
+@helper("elementwise")
+def _keep_smallest(values, smallest, ids, is_kept):
+    """ids (G,) distinct, to begin with any: make them those of the G smallest values; is_kept is False and stays it."""
+    for g in range(ids.size):
+        smallest[g] = values[ids[g]]
+        is_kept[ids[g]] = True
+    for g in range(ids.size // 2 - 1, -1, -1):
+        _let_sink(smallest, ids, g)
+    for first in range(0, values.size, _RUN):
+        run = values[first : first + _RUN]
+        n_less = 0
+        for j in range(run.size):  # vector code: most runs hold nothing that counts
+            n_less += 1 if run[j] < smallest[0] else 0
+        if n_less:
+            for j in range(run.size):
+                if run[j] < smallest[0] and not is_kept[first + j]:
+                    is_kept[ids[0]], is_kept[first + j] = False, True
+                    smallest[0], ids[0] = run[j], first + j
+                    _let_sink(smallest, ids, 0)
+    for g in range(ids.size):
+        is_kept[ids[g]] = False
+
+
 @helper("elementwise", allocates=True)
 def _nearest_to(centres, by_feature, half_squares, first, last, members):
     distances = np.empty(half_squares.size, np.float32)
-    largest_first = np.empty(members.shape[1], np.float32)
+    smallest = np.empty(members.shape[1], np.float32)
+    is_kept = np.zeros(half_squares.size, np.bool_)
     for k in range(first, last):
         _half_distances(centres, by_feature, half_squares, k, distances)
-        distances[k] = -_NOTHING  # its own neighbour, however many others lie where it lies
-        ids = members[k]
-        largest_first[:] = _NOTHING
-        ids[:] = k
-        for j in range(distances.size):
-            if distances[j] < largest_first[0]:
-                largest_first[0], ids[0] = distances[j], j
-                _let_sink(largest_first, ids)
+        distances[k] = _NEAREST  # itself, however many others lie where it lies
+        _keep_smallest(distances, smallest, members[k], is_kept)
 
 
 def _near_centres(centres, by_feature, half_squares, lane_starts, first_lane, last_lane, members):
@@ -62,7 +81,8 @@ def _near_centres(centres, by_feature, half_squares, lane_starts, first_lane, la
     centres : (K, D) float32; by_feature : (D, K), the same; half_squares : (K,) float32, |c|^2 / 2.
     lane_starts : (L + 1,) int64; lane l takes the centres lane_starts[l]..lane_starts[l + 1] - 1.
     first_lane, last_lane : the lanes first_lane..last_lane - 1 are worked on.
-    members : OUT (K, G) uint32, G <= K; itself first of all, the others in any order.
+    members : IN and OUT (K, G) uint32, G <= K; itself and the nearest others, in any order. What they are before, any
+        distinct centres, is where the search begins: near ones make it short.
     """
     for lane in prange(first_lane, last_lane):
         _nearest_to(centres, by_feature, half_squares, lane_starts[lane], lane_starts[lane + 1], members)
