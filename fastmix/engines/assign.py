@@ -8,8 +8,9 @@ import numpy as np
 
 from fastmix.engines.neighbourhoods import Neighbourhoods, rounded_apart
 from fastmix.engines.passes import call_by_lanes
-from fastmix.kernels import assign_pass as kernel
-from fastmix.kernels.assign_pass import FAR, LABELS_ONLY, SUM_ALL, SUM_CHANGES, TILE, Centres, Memory, assign_pass
+from fastmix.kernels import assign_arguments
+from fastmix.kernels.assign_arguments import Centres, Memory
+from fastmix.kernels.assign_pass import FAR, LABELS_ONLY, SUM_ALL, SUM_CHANGES, TILE, assign_pass
 from fastmix.kernels.nearest import CENTRES
 from fastmix.kernels.row_vectors import WIDTH
 from fastmix.kernels.tiles import Rows
@@ -90,7 +91,7 @@ class Assigner:
         starts = np.minimum(np.arange(n_lanes + 1, dtype=np.int64) * n_tiles // n_lanes * TILE, n_rows)
         nothing = np.empty(0, np.uint32)
         zeros = np.zeros(n_lanes, np.float32)
-        self._all = kernel.Neighbourhoods(nothing, starts, nothing.reshape(0, 0), zeros, zeros)
+        self._all = assign_arguments.Neighbourhoods(nothing, starts, nothing.reshape(0, 0), zeros, zeros)
         self._lane_sums = _aligned(n_lanes, n_clusters, width)
 
     def label(self, centres: np.ndarray) -> np.ndarray:
@@ -113,9 +114,10 @@ class Assigner:
         if self._near is None or self._near.is_stale:
             if self._near is not None:
                 self._forget_near()
-            self._near = Neighbourhoods(self.labels, centres, self._n_threads, self._members)
-            self._members = self._near.members
+            near = Neighbourhoods(self.labels, centres, self._n_threads, self._members)
+            self._members = near.members
             self._forget_bounds()
+            self._near = near
         assignment = self._assign(centres, afresh=False)
         self._near.count(assignment.n_changed)
         return assignment
@@ -123,9 +125,9 @@ class Assigner:
     def _forget_near(self) -> None:
         """From here on rows are in their own order, and bounds are about all centres."""
         assert self._near is not None
+        self._forget_bounds()  # first: an interrupt may leave bounds too low, but not those of other rows
         self._near.write_labels(self.labels)
         self._near = None
-        self._forget_bounds()
 
     def _forget_bounds(self) -> None:
         self._bounds.fill(-np.inf)

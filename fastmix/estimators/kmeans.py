@@ -33,6 +33,15 @@ class KMeans(Estimator):
     float32 stand in for distances where their rounding cannot matter; the labels are those of distances computed by
     differences in float64, and of equal distances the first counts.
 
+    **Many clusters** (from 512 up, with 64 rows or more each). With ``algorithm="auto"`` most iterations look, for each row,
+    only at the 64 centres nearest to the one that its neighbours among the rows belong to; lists of these are made again as
+    rows change their clusters. Approximated is only the way that the centres take, so that another local minimum may be
+    reached than by looking at all. Guaranteed is that the inertia falls in every iteration, that ``labels_`` and
+    ``inertia_`` are those of the nearest of all centres, and that an assignment to all centres confirms the end: once the
+    lists have nothing more to give it either ends the fit, because at most one row in 1000 has its nearest centre elsewhere
+    (with ``tol=0``: none has), or the iteration goes on. Other values of ``algorithm`` look at all centres in every
+    iteration.
+
     Parameters
     ----------
     n_clusters : int, default 8
@@ -46,15 +55,16 @@ class KMeans(Estimator):
         Most iterations of a run.
     tol : float, default 1e-4
         Converged when the squared distances that the centres moved sum to no more than ``tol`` times the mean variance of
-        the features. 0 waits until no label changes.
+        the features. 0 waits until no label changes. (With many clusters see above.)
     verbose : int, default 0
         1 prints each iteration to standard error.
     random_state : None, int, SeedSequence, Generator or RandomState, default None
         Seed; an int makes fits repeat to the last bit, whatever the number of threads.
     copy_x : bool, default True
         For compatibility: X is never changed.
-    algorithm : {"lloyd", "elkan"}, default "lloyd"
-        For compatibility: both run the same code, which gives what Lloyd's algorithm gives and uses bounds where they pay.
+    algorithm : {"auto", "lloyd", "elkan"}, default "auto"
+        "lloyd" and "elkan" (names of scikit-learn's) run the same code, which gives what Lloyd's algorithm gives and uses
+        bounds where they pay. "auto" does that, too, unless there are many clusters (above).
     n_threads : int, optional
         Threads to use; None for all. Results do not depend on it.
     callback : callable, optional

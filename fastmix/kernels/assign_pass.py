@@ -51,41 +51,8 @@ _OVERFLOWING = 1e300
 _NEVER = np.float32(-np.inf)
 
 
-class Centres(NamedTuple):
-    """The centres c (K, D), in the forms that the sieves read; C = ``nearest.CENTRES``, K' = K rounded up to it."""
-
-    reference: np.ndarray  # (K, P) what sums by centre are about; P is D rounded up to ``row_vectors.WIDTH``
-    differences: np.ndarray  # (K' / C, D, C) c, padded by infinity
-    no_constants: np.ndarray  # (K',) zeros
-    products: np.ndarray  # (K' / C, D, C) float32, -scale (c - origin)
-    half_squares: np.ndarray  # (K',) float32, |scale (c - origin)|^2 / 2, padded by FAR
-    origin: np.ndarray  # (D,) scale times the origin
-    zeros: np.ndarray  # (D,)
-    scale: float
-    path_below: np.ndarray  # (K,) float32: how far a row's bound has fallen since the start, in units of 1 / scale
-    path_above: np.ndarray  # (K,) float32, the same rounded up
-    rounding: np.ndarray  # (5,) float32, see ``_judge``
-
-
-class Neighbourhoods(NamedTuple):
-    """S groups of rows, and the centres that each of them looks at."""
-
-    order: np.ndarray  # (N,) uint32: which row sits at which position; empty: row n at position n
-    starts: np.ndarray  # (S + 1,) int64: the positions starts[s]..starts[s + 1] - 1 are those of neighbourhood s
-    members: np.ndarray  # (S, G) uint32, ascending, G a multiple of C: the centres that it looks at; (0, 0): all
-    path_below: np.ndarray  # (S,) float32: to be added to that of the centre
-    path_above: np.ndarray  # (S,) float32
-
-
-class Memory(NamedTuple):
-    """What is remembered about each row from pass to pass, by its position."""
-
-    label: np.ndarray  # (N,) uint32
-    bound: np.ndarray  # (N,) float32: the label holds while this exceeds the sum of the centre's and the group's path_above
-
-
 class Seen(NamedTuple):
-    """What a neighbourhood looks at; see ``Centres``, of whose rows these are some."""
+    """What a neighbourhood looks at; see ``assign_arguments.Centres``, of which these are some."""
 
     differences: np.ndarray  # (G / C, D, C)
     no_constants: np.ndarray  # (G,)
@@ -388,13 +355,12 @@ def _assign_pass(centres, rows, groups, sums_of, lane_starts, first_lane, last_l
 
     Parameters
     ----------
-    centres : ``Centres``.
+    centres, groups, memory : ``Centres``, ``Neighbourhoods`` and ``Memory`` of ``fastmix.kernels.assign_arguments``; the
+        memory is brought up to date.
     rows : ``fastmix.kernels.tiles.Rows``.
-    groups : ``Neighbourhoods``.
     sums_of : LABELS_ONLY, SUM_CHANGES or SUM_ALL.
     lane_starts : (L + 1,) int64; lane l takes the neighbourhoods lane_starts[l]..lane_starts[l + 1] - 1.
     first_lane, last_lane : the lanes first_lane..last_lane - 1 are worked on.
-    memory : ``Memory``, brought up to date.
     sums : OUT (L, K, 2 P + WIDTH), see ``row_vectors.add_row``: weighted deviations from the centre's reference, their
         squares, and the weight; SUM_CHANGES: by how much these change. Lanes are added into the first after the last.
     n_changed : OUT (L,) int64, how many labels changed.
