@@ -200,7 +200,7 @@ class Assigner:
         n_rows, n_features = self.rows.X.shape
         n_lanes = len(self._lane_sums)
         packed = self._packed(centres)
-        n_changed = np.zeros(n_lanes, np.int64)
+        n_changed = np.zeros((n_lanes, 1), np.int64)
         if self._near is None:
             groups, lane_starts, labels, n_seen = self._all, np.arange(n_lanes + 1), self.labels, len(centres)
         else:
@@ -210,7 +210,7 @@ class Assigner:
         compiled = assign_pass()
 
         def call(first: int, last: int) -> None:
-            compiled(packed, self.rows, groups, sums_of, lane_starts, first, last, memory, self._lane_sums, n_changed)
+            compiled(packed, self.rows, groups, memory, sums_of, lane_starts, first, last, self._lane_sums, n_changed)
 
         call_by_lanes(call, n_lanes, float(n_rows * n_seen * n_features), self._n_threads)
         return int(n_changed.sum())

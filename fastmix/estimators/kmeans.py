@@ -34,12 +34,12 @@ class KMeans(Estimator):
     differences in float64, and of equal distances the first counts.
 
     **Many clusters** (from 512 up, with 64 rows or more each). With ``algorithm="auto"`` most iterations look, for each row,
-    only at the 64 centres nearest to the one that its neighbours among the rows belong to; lists of these are made again as
-    rows change their clusters. Approximated is only the way that the centres take, so that another local minimum may be
-    reached than by looking at all. Guaranteed is that the inertia falls in every iteration, that ``labels_`` and
-    ``inertia_`` are those of the nearest of all centres, and that an assignment to all centres confirms the end: once the
-    lists have nothing more to give it either ends the fit, because at most one row in 1000 has its nearest centre elsewhere
-    (with ``tol=0``: none has), or the iteration goes on. Other values of ``algorithm`` look at all centres in every
+    only at the 64 centres nearest to the one that it belonged to when these lists were made; they are made again as rows
+    change their clusters. Approximated is only the way that the centres take, so that another local minimum may be reached
+    than by looking at all. Guaranteed is that the inertia falls in every iteration, that ``labels_`` and ``inertia_`` are
+    those of the nearest of all centres, and that an assignment to all centres confirms the end: once the lists have nothing
+    more to give it either ends the fit, because at most one row in 1000 has its nearest centre elsewhere (with ``tol=0``:
+    none has), or the iteration goes on. Other values of ``algorithm`` look at all centres in every
     iteration.
 
     Parameters

@@ -22,9 +22,9 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
+from numba import prange, types
 
-from fastmix._jit import entry_point, helper
+from fastmix._jit import call_at, entry_point, helper, lane_function
 from fastmix.kernels.em_pass import add_lanes
 from fastmix.kernels.nearest import CENTRES, ROWS, nearest_by_difference, nearest_by_product
 from fastmix.kernels.row_vectors import add_row, load_columns, prefetch_row
@@ -83,6 +83,21 @@ class Scratch(NamedTuple):
     differences: np.ndarray  # (G / C, D, C) see ``Seen``
     products: np.ndarray  # (G / C, D, C) float32
     half_squares: np.ndarray  # (G,) float32
+
+
+_SCRATCH_TYPES = (
+    types.float32[:, ::1],
+    *[types.float32[::1]] * 4,
+    types.uint32[::1],
+    types.float64[:, ::1],
+    *[types.float64[::1]] * 2,
+    *[types.uint64[::1]] * 4,
+    types.uint32[::1],
+    types.float64[::1],
+    types.float64[:, :, ::1],
+    types.float32[:, :, ::1],
+    types.float32[::1],
+)
 
 
 @helper("elementwise")
@@ -308,53 +323,31 @@ def _assign_group(centres, seen, rows, order, first, last_position, also, sums_o
     return n_changed
 
 
-@helper("elementwise", allocates=True)
-def _assign_lane(centres, rows, groups, first_group, last_group, sums_of, memory, sums):
-    """The neighbourhoods first_group..last_group - 1; returns how many labels changed."""
+def _assign_lane(centres, rows, groups, memory, first_group, last_group, sums_of, scratch, sums, n_changed):
+    """The neighbourhoods first_group..last_group - 1, one after the other, into this lane's own sums."""
     n_members = groups.members.shape[1]
-    scratch = _new_scratch(rows.X.shape[1], n_members)
     sums[:] = 0.0
-    n_changed = 0
+    n_changed[0] = 0
+    seen_products, seen_squares, seen_differences = centres.products, centres.half_squares, centres.differences
+    if n_members:
+        seen_products, seen_squares = scratch.products, scratch.half_squares
+        seen_differences = scratch.differences
     for s in range(first_group, last_group):
-        if n_members:
-            seen = Seen(
-                scratch.differences,
-                centres.no_constants[:n_members],
-                scratch.products,
-                scratch.half_squares,
-                groups.members[s],
-                groups.path_below[s],
-            )
-        else:
-            seen = Seen(
-                centres.differences,
-                centres.no_constants,
-                centres.products,
-                centres.half_squares,
-                groups.order[:0],
-                groups.path_below[s],
-            )
-        n_changed += _assign_group(
-            centres,
-            seen,
-            rows,
-            groups.order,
-            groups.starts[s],
-            groups.starts[s + 1],
-            groups.path_above[s],
-            sums_of,
-            scratch,
-            memory,
-            sums,
+        members = groups.members[s] if n_members else groups.order[:0]
+        constants = centres.no_constants[: seen_squares.size]
+        seen = Seen(seen_differences, constants, seen_products, seen_squares, members, groups.path_below[s])
+        first, last, path_above = groups.starts[s], groups.starts[s + 1], groups.path_above[s]
+        n_changed[0] += _assign_group(
+            centres, seen, rows, groups.order, first, last, path_above, sums_of, scratch, memory, sums
         )
-    return n_changed
 
 
-def _assign_pass(centres, rows, groups, sums_of, lane_starts, first_lane, last_lane, memory, sums, n_changed):
+def _assign_pass(lane_address, centres, rows, groups, memory, sums_of, lane_starts, first_lane, last_lane, sums, n_changed):
     """Assign each row to its nearest centre and follow the sums by centre.
 
     Parameters
     ----------
+    lane_address : of ``_assign_lane``, compiled for these arguments.
     centres, groups, memory : ``Centres``, ``Neighbourhoods`` and ``Memory`` of ``fastmix.kernels.assign_arguments``; the
         memory is brought up to date.
     rows : ``fastmix.kernels.tiles.Rows``.
@@ -363,18 +356,54 @@ def _assign_pass(centres, rows, groups, sums_of, lane_starts, first_lane, last_l
     first_lane, last_lane : the lanes first_lane..last_lane - 1 are worked on.
     sums : OUT (L, K, 2 P + WIDTH), see ``row_vectors.add_row``: weighted deviations from the centre's reference, their
         squares, and the weight; SUM_CHANGES: by how much these change. Lanes are added into the first after the last.
-    n_changed : OUT (L,) int64, how many labels changed.
+    n_changed : OUT (L, 1) int64, how many labels changed.
     """
     for lane in prange(first_lane, last_lane):
-        n_changed[lane] = _assign_lane(
-            centres, rows, groups, lane_starts[lane], lane_starts[lane + 1], sums_of, memory, sums[lane]
+        arguments = (
+            centres,
+            rows,
+            groups,
+            memory,
+            lane_starts[lane],
+            lane_starts[lane + 1],
+            sums_of,
+            _new_scratch(rows.X.shape[1], groups.members.shape[1]),
+            sums[lane],
+            n_changed[lane],
         )
+        call_at(lane_address, arguments)
     n_lanes = sums.shape[0]
     if last_lane == n_lanes and sums_of != LABELS_ONLY:
         add_lanes(sums.reshape((n_lanes, sums.shape[1] * sums.shape[2])))
 
 
+# Of the arguments of ``_assign_lane`` after the memory.
+_LANE_TYPES = (
+    *[types.int64] * 3,
+    types.NamedTuple(_SCRATCH_TYPES, Scratch),
+    types.float64[:, ::1],
+    types.int64[::1],
+)
+
+
+class AssignPass:
+    """The compiled pass; a call takes the arguments of ``_assign_pass`` but the address."""
+
+    def __init__(self):
+        self.lane = lane_function(_assign_lane, _LANE_TYPES)
+        self.driver = entry_point(_assign_pass)
+
+    @property
+    def dispatcher(self):
+        """What Numba makes of a lane: its versions, and where each came from."""
+        return self.lane.dispatcher
+
+    def __call__(self, centres, rows, groups, memory, *others):
+        address = self.lane.address(centres, rows, groups, memory)
+        self.driver(address, centres, rows, groups, memory, *others)
+
+
 @cache
-def assign_pass():
-    """The compiled pass (its signature is that of ``_assign_pass``)."""
-    return entry_point(_assign_pass)
+def assign_pass() -> AssignPass:
+    """The compiled pass."""
+    return AssignPass()
