@@ -10,7 +10,8 @@ from fastmix.engines.neighbourhoods import Neighbourhoods, rounded_apart
 from fastmix.engines.passes import call_by_lanes
 from fastmix.kernels import assign_arguments
 from fastmix.kernels.assign_arguments import Centres, Memory
-from fastmix.kernels.assign_pass import FAR, LABELS_ONLY, SUM_ALL, SUM_CHANGES, TILE, assign_pass
+from fastmix.kernels.assign_pass import FAR, LABELS_ONLY, SUM_ALL, SUM_CHANGES, assign_pass
+from fastmix.kernels.assign_scratch import TILE
 from fastmix.kernels.nearest import CENTRES
 from fastmix.kernels.row_vectors import WIDTH
 from fastmix.kernels.tiles import Rows

@@ -24,24 +24,14 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange, types
 
-from fastmix._jit import call_at, entry_point, helper, lane_function
+from fastmix._jit import call_at, entry_point, helper, lane_function, part
+from fastmix.kernels.assign_scratch import REST, SCRATCH_TYPES, TILE, Scratch, new_scratch
 from fastmix.kernels.em_pass import add_lanes
 from fastmix.kernels.nearest import CENTRES, ROWS, nearest_by_difference, nearest_by_product
 from fastmix.kernels.row_vectors import add_row, load_columns, prefetch_row
-from fastmix.kernels.scratch import aligned
 
 # What becomes of the rows: labels only; rows that change their label move between the sums; all rows are added afresh.
 LABELS_ONLY, SUM_CHANGES, SUM_ALL = 0, 1, 2
-
-# Rows that a lane works on at once.
-TILE = 128
-
-# What the second sieve leaves is searched in tiles of its own.
-REST = 32
-
-# Entries that one turn of a lane makes at most (all rows of a tile that are no longer read, two for each that changes in
-# the second and in the third sieve), and the one written beyond the last.
-MOST_ENTRIES = TILE + 2 * TILE + 2 * (TILE + REST) + 2
 
 # Larger than any product that counts, and its square root is finite.
 FAR = np.float32(1e37)
@@ -62,44 +52,6 @@ class Seen(NamedTuple):
     path_below: np.float32
 
 
-class Scratch(NamedTuple):
-    """A lane's buffers."""
-
-    x: np.ndarray  # (D, TILE) float32
-    best: np.ndarray  # (TILE,) float32
-    second: np.ndarray
-    norm: np.ndarray
-    safe: np.ndarray  # by how much the two smallest distances differ at least, in units of 1 / scale
-    label: np.ndarray  # (TILE,) uint32
-    rest_x: np.ndarray  # (D, REST) float64
-    rest_best: np.ndarray  # (REST,) float64
-    rest_second: np.ndarray
-    row: np.ndarray  # (TILE,) uint64: what sits at the positions that are searched
-    open: np.ndarray  # (3 TILE,) uint64: positions that the first sieve let pass
-    rest: np.ndarray  # (TILE + REST,) uint64: positions that the second sieve let pass
-    entry_row: np.ndarray  # (MOST_ENTRIES,) uint64: what is to be added to the sums
-    entry_label: np.ndarray  # (MOST_ENTRIES,) uint32
-    entry_sign: np.ndarray  # (MOST_ENTRIES,)
-    differences: np.ndarray  # (G / C, D, C) see ``Seen``
-    products: np.ndarray  # (G / C, D, C) float32
-    half_squares: np.ndarray  # (G,) float32
-
-
-_SCRATCH_TYPES = (
-    types.float32[:, ::1],
-    *[types.float32[::1]] * 4,
-    types.uint32[::1],
-    types.float64[:, ::1],
-    *[types.float64[::1]] * 2,
-    *[types.uint64[::1]] * 4,
-    types.uint32[::1],
-    types.float64[::1],
-    types.float64[:, :, ::1],
-    types.float32[:, :, ::1],
-    types.float32[::1],
-)
-
-
 @helper("elementwise")
 def _judge(best, second, norm, rounding, safe):
     """How far the distances to the two nearest centres differ at least; -inf where rounding may have chosen between them.
@@ -118,7 +70,7 @@ def _judge(best, second, norm, rounding, safe):
 
 
 @helper("elementwise")
-def _take_over(seen, path, kept, listed, n_listed, all_known, n_entries, scratch, memory, sums_of):
+def _take_over(seen, path, kept, listed, rows, n_listed, all_known, n_entries, scratch, memory, sums_of):
     """Take over the labels that a sieve has found for the positions listed, and note how long they are safe; unknown ones stay.
 
     Returns how many labels changed, how many rows are unknown (now the first of ``listed``), and the new ``n_entries``.
@@ -132,7 +84,7 @@ def _take_over(seen, path, kept, listed, n_listed, all_known, n_entries, scratch
     for_new, for_known = (2 if sums_of == SUM_CHANGES else 0), (1 if sums_of == SUM_ALL else 0)
     n_changed, n_unknown, n = 0, 0, 0
     for b in range(n_listed):  # without branches, which could not be predicted
-        position, row = listed[b], scratch.row[b]
+        position, row = listed[b], rows[b]
         is_known = all_known or safe[b] > _NEVER
         old = memory.label[position]
         new = label[b] if is_known else old
@@ -148,35 +100,40 @@ def _take_over(seen, path, kept, listed, n_listed, all_known, n_entries, scratch
     return n_changed, n_unknown, n_entries + n
 
 
-@helper("elementwise")
-def _find_rows(order, listed, n_listed, row):
-    """row[b] = what sits at the position listed[b], for the first n_listed; the last of them is repeated up to the end."""
-    for b in range(row.size):
-        position = listed[min(b, n_listed - 1)]
-        row[b] = order[position] if order.size else position
+@part
+def _rows_at(order, listed, n_listed, found):
+    """What sits at the first n_listed of the positions listed; the last of them is repeated up to the end."""
+    if order.size == 0:
+        found = listed  # as it is: copying costs 8 % where D = 2
+    else:
+        for b in range(n_listed):
+            found[b] = order[listed[b]]
+    for b in range(n_listed, listed.size):
+        found[b] = found[n_listed - 1]
+    return found
 
 
-@helper("elementwise")
+@part
 def _search_by_product(centres, seen, rows, order, n_open, n_entries, scratch, memory, sums_of):
     """The second sieve for the first n_open positions listed in scratch.open, at most TILE; returns as ``_take_over``."""
     n_columns = -(-n_open // ROWS) * ROWS
-    row, best, second = scratch.row[:n_columns], scratch.best[:n_columns], scratch.second[:n_columns]
-    _find_rows(order, scratch.open, n_open, row)
+    listed, best, second = scratch.open[:n_columns], scratch.best[:n_columns], scratch.second[:n_columns]
+    row = _rows_at(order, listed, n_open, scratch.row[:n_columns])
     load_columns(rows.X, row, centres.scale, centres.origin, scratch.x)
     nearest_by_product(
         scratch.x, seen.products, seen.half_squares, FAR, best, second, scratch.label[:n_columns], scratch.norm
     )
     _judge(best, second, scratch.norm, centres.rounding, scratch.safe)
     path, kept = centres.path_below, centres.rounding[4]
-    return _take_over(seen, path, kept, scratch.open, n_open, False, n_entries, scratch, memory, sums_of)
+    return _take_over(seen, path, kept, listed, row, n_open, False, n_entries, scratch, memory, sums_of)
 
 
-@helper("elementwise")
+@part
 def _search_by_difference(centres, seen, rows, order, n_rest, n_entries, scratch, memory, sums_of):
     """The third sieve for the first n_rest positions listed in scratch.rest, at most REST; returns as ``_take_over``."""
-    best, second = scratch.rest_best, scratch.rest_second
-    _find_rows(order, scratch.rest, n_rest, scratch.row[:REST])
-    load_columns(rows.X, scratch.row[:REST], 1.0, centres.zeros, scratch.rest_x)
+    listed, best, second = scratch.rest[:REST], scratch.rest_best, scratch.rest_second
+    row = _rows_at(order, listed, n_rest, scratch.row[:REST])
+    load_columns(rows.X, row, 1.0, centres.zeros, scratch.rest_x)
     label = scratch.label[:REST]
     nearest_by_difference(scratch.rest_x, seen.differences, seen.no_constants, np.inf, best, second, label)
     in_distance = centres.rounding[2]
@@ -185,7 +142,7 @@ def _search_by_difference(centres, seen, rows, order, n_rest, n_entries, scratch
         found = np.float32(((far - near) - in_distance * far) * centres.scale)
         scratch.safe[b] = found if second[b] < _OVERFLOWING else _NEVER
     path, kept = centres.path_below, centres.rounding[4]
-    return _take_over(seen, path, kept, scratch.rest, n_rest, True, n_entries, scratch, memory, sums_of)
+    return _take_over(seen, path, kept, listed, row, n_rest, True, n_entries, scratch, memory, sums_of)
 
 
 @helper("elementwise")
@@ -203,33 +160,6 @@ def _pack_products(centres, members, scratch):
     _pack(centres.products, members, scratch.products)
     for g in range(members.size):
         scratch.half_squares[g] = centres.half_squares[members[g]]
-
-
-@helper("elementwise", allocates=True)
-def _new_scratch(n_features, n_members):
-    n_blocks = n_members // CENTRES
-    vectors = np.empty((4, TILE), np.float32)
-    rest_vectors = np.empty((2, REST))
-    return Scratch(
-        aligned(n_features, TILE, np.empty(0, np.float32)),
-        vectors[0],
-        vectors[1],
-        vectors[2],
-        vectors[3],
-        np.empty(TILE, np.uint32),
-        aligned(n_features, REST, np.empty(0)),
-        rest_vectors[0],
-        rest_vectors[1],
-        np.empty(TILE, np.uint64),
-        np.empty(3 * TILE, np.uint64),
-        np.empty(TILE + REST, np.uint64),
-        np.empty(MOST_ENTRIES, np.uint64),
-        np.empty(MOST_ENTRIES, np.uint32),
-        np.empty(MOST_ENTRIES),
-        np.empty((n_blocks, n_features, CENTRES)),
-        aligned(n_blocks, n_features * CENTRES, np.empty(0, np.float32)).reshape((n_blocks, n_features, CENTRES)),
-        np.empty(n_members, np.float32),
-    )
 
 
 @helper("elementwise")
@@ -272,7 +202,7 @@ def _move_down(listed, n_gone, n_left):
         listed[b] = listed[n_gone + b]
 
 
-@helper("elementwise")
+@part
 def _assign_group(centres, seen, rows, order, first, last_position, also, sums_of, scratch, memory, sums):
     """The positions first..last_position - 1, which look at the centres seen; returns how many labels changed."""
     n_changed = 0
@@ -342,7 +272,9 @@ def _assign_lane(centres, rows, groups, memory, first_group, last_group, sums_of
         )
 
 
-def _assign_pass(lane_address, centres, rows, groups, memory, sums_of, lane_starts, first_lane, last_lane, sums, n_changed):
+def _assign_pass(
+    lane_address, centres, rows, groups, memory, sums_of, lane_starts, first_lane, last_lane, sums, n_changed
+):
     """Assign each row to its nearest centre and follow the sums by centre.
 
     Parameters
@@ -367,7 +299,7 @@ def _assign_pass(lane_address, centres, rows, groups, memory, sums_of, lane_star
             lane_starts[lane],
             lane_starts[lane + 1],
             sums_of,
-            _new_scratch(rows.X.shape[1], groups.members.shape[1]),
+            new_scratch(rows.X.shape[1], groups.members.shape[1]),
             sums[lane],
             n_changed[lane],
         )
@@ -380,7 +312,7 @@ def _assign_pass(lane_address, centres, rows, groups, memory, sums_of, lane_star
 # Of the arguments of ``_assign_lane`` after the memory.
 _LANE_TYPES = (
     *[types.int64] * 3,
-    types.NamedTuple(_SCRATCH_TYPES, Scratch),
+    types.NamedTuple(SCRATCH_TYPES, Scratch),
     types.float64[:, ::1],
     types.int64[::1],
 )
