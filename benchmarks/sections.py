@@ -12,6 +12,7 @@ from benchmarks import (
     evaluation,
     fits,
     iterations,
+    kmeans_large,
     processes,
     sparse,
     sparse_growth,
@@ -89,6 +90,11 @@ def _convergence(options: Options) -> list[Any]:
     return [convergence.measure(*data, shape, peers=options.peers) for data in convergence.DATA]
 
 
+def _many_clusters(options: Options) -> list[Any]:
+    shapes = kmeans_large.QUICK_SHAPES if options.quick else kmeans_large.SHAPES
+    return [kmeans_large.measure(what, shape, peers=options.peers) for what in kmeans_large.DATA for shape in shapes]
+
+
 def _evaluation(options: Options) -> list[Any]:
     shape = evaluation.QUICK_SHAPE if options.quick else evaluation.SHAPE
     kinds = evaluation.COVARIANCE_TYPES
@@ -152,6 +158,7 @@ SECTIONS: dict[str, Section] = {
     "float32": Section(_float32, _alone(tables.float32_table)),
     "threads": Section(_threads, _threads_table, guarded=False),
     "convergence": Section(_convergence, _alone(tables.convergence_table)),
+    "many-clusters": Section(_many_clusters, _alone(kmeans_large.table), guarded=False),
     "evaluation": Section(_evaluation, _alone(tables.evaluation_table)),
     "fit": Section(_fit, _alone(tables.fit_table), guarded=False),
     "memory": Section(_memory, _alone(tables.memory_table), guarded=False),
