@@ -164,7 +164,7 @@ def test_a_weight_of_k_is_k_copies(covariance_type):
         assert relative_error(found, expected) < 1e-9
     weighted = fit_quietly(started_at(start, algorithm="sparse", tol=1e-5), rows, sample_weight)
     copied = fit_quietly(started_at(start, algorithm="sparse", tol=1e-5), copies)
-    assert weighted.lower_bound_ == pytest.approx(copied.lower_bound_, abs=1e-3)
+    assert weighted.lower_bound_ == pytest.approx(copied.lower_bound_, abs=1e-2)
 
 
 def test_only_ratios_of_weights_matter(few):
