@@ -27,6 +27,8 @@ _POWER_ITERATIONS = 5
 _PART = 1 << 22
 # A move should gain so many times what it loses (the halves are fitted to few rows, so the gain is underestimated).
 _WORTH = 1.5
+# A component without rows is put to use even where splitting another one loses a little at first: so many nats a row of it.
+_LOSS_TO_REVIVE = 0.1
 # Fewer rows than this say nothing about two halves.
 _LEAST_ROWS = 64
 
@@ -39,6 +41,7 @@ class Moves(NamedTuple):
     kept: np.ndarray  # (M,) components that took a second one over
     freed: np.ndarray  # (M,) those second ones, which became the other halves
     gain: float  # nats a row, as far as the sample tells
+    revives: bool  # whether a component had no rows
 
     def lead(self, leaders: np.ndarray) -> None:
         """Give the rows that a freed component led to the one that took it over; ``leaders`` (2, N) in place."""
@@ -149,8 +152,14 @@ def propose(
         pairs, losses = _merges(parameters, sample, partners)
     except CollapsedError:
         return None
-    weight = np.maximum(parameters.weights, 1e-300)
-    chosen = _matched(gains * weight, pairs, losses * weight[pairs].sum(axis=1))
+    gains *= np.maximum(parameters.weights, 1e-300)  # -inf stays what it is
+    losses *= parameters.weights[pairs].sum(axis=1)
+    dead = np.flatnonzero(parameters.weights * len(rows.X) < 1)
+    alive = ~np.isin(pairs, dead).any(axis=1)
+    # One without rows is a pair with itself, of which nothing is lost.
+    pairs = np.concatenate([pairs[alive], np.repeat(dead, 2).reshape(-1, 2)])
+    losses = np.concatenate([losses[alive], np.full(len(dead), -_LOSS_TO_REVIVE / n_components)])
+    chosen = _matched(gains, pairs, losses)
     if not chosen:
         return None
     split, kept, freed = (np.array(each) for each in zip(*((s, *pairs[m]) for s, m in chosen), strict=True))
@@ -158,8 +167,8 @@ def propose(
     moved = placed(parameters, kept, merged(parameters, kept, freed))
     moved = placed(moved, split, first)
     moved = placed(moved, freed, second)
-    gain = sum(gains[s] * weight[s] - losses[m] * weight[pairs[m]].sum() for s, m in chosen)
-    return Moves(moved, split, kept, freed, float(gain))
+    gain = sum(gains[s] - max(losses[m], 0.0) for s, m in chosen)
+    return Moves(moved, split, kept, freed, float(gain), bool(np.isin(freed, dead).any()))
 
 
 def _splits(parameters: Any, sample: Sample, reg_covar: float) -> tuple[np.ndarray, Any]:
@@ -207,7 +216,7 @@ def _matched(gains: np.ndarray, pairs: np.ndarray, losses: np.ndarray) -> list[t
     for split in np.argsort(-gains, kind="stable"):
         while merge is not None and (used & set(pairs[merge]) or split in pairs[merge]):
             merge = next(cheapest, None)
-        if merge is None or not gains[split] > _WORTH * max(losses[merge], 0.0):
+        if merge is None or not gains[split] > max(_WORTH * losses[merge], losses[merge]):
             break
         if split in used:
             continue

@@ -185,6 +185,8 @@ def run_em_pass(
     responsibilities are computed in that, statistics are float64 still. An earlier ``last_phase`` (see
     ``fastmix.kernels.em_pass``) is for timing, or for what is known by then: the statistics are incomplete.
     """
+    if schedule.order.size < 1 << 31:  # of another type the pass would be compiled once more
+        schedule = schedule._replace(order=schedule.order.astype(np.int32, copy=False))
     n_rows, n_features = len(schedule.order) or len(rows.X), rows.X.shape[1]
     n_components = len(parameters.weights)
     n_statistics = family.n_statistics(n_features)

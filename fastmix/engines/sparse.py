@@ -176,7 +176,7 @@ class SparseEM(BatchEM):
             dtype=self.dtype,
             n_threads=self.n_threads,
         )
-        if moves is None or moves.gain < _LEAST_GAIN * self.tol:
+        if moves is None or not (moves.revives or moves.gain >= _LEAST_GAIN * self.tol):
             return None
         moves.lead(state.leaders)
         trial = replace(
