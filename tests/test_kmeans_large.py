@@ -162,6 +162,17 @@ def test_an_interrupt_among_lists_keeps_the_labels_exact(rng):
     assert model.inertia_ == pytest.approx(exact_inertia(model, rows), rel=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
+def test_its_own_start_finds_more_clusters_than_random_rows_do(dtype, rng):
+    rows = data(rng, 8).astype(dtype)
+    own = [fitted(rows, init="k-means++", random_state=seed) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(own[0].cluster_centers_, own[1].cluster_centers_)
+    assert own[0].inertia_ != own[2].inertia_
+    for model in own:
+        assert model.inertia_ < fitted(rows, init="random", random_state=0).inertia_
+        assert model.inertia_ == pytest.approx(exact_inertia(model, rows), rel=1e-12)
+
+
 def test_a_memory_map_of_integers(tmp_path, rng):
     rows = np.round(data(rng, 3) * 50).astype(np.int16)
     np.save(tmp_path / "rows.npy", rows)

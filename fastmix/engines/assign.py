@@ -90,9 +90,9 @@ class Assigner:
         affordable = max(_LEAST_LANES, _LANE_BYTES // (8 * n_clusters * width) // _LEAST_LANES * _LEAST_LANES)
         n_lanes = min(_MOST_LANES, affordable, n_tiles)
         starts = np.minimum(np.arange(n_lanes + 1, dtype=np.int64) * n_tiles // n_lanes * TILE, n_rows)
-        nothing = np.empty(0, np.uint32)
         zeros = np.zeros(n_lanes, np.float32)
-        self._all = assign_arguments.Neighbourhoods(nothing, starts, nothing.reshape(0, 0), zeros, zeros)
+        everything = np.empty((n_lanes, 0), np.uint32)
+        self._all = assign_arguments.Neighbourhoods(np.empty(0, np.int32), starts, everything, zeros, zeros)
         self._lane_sums = _aligned(n_lanes, n_clusters, width)
 
     def label(self, centres: np.ndarray) -> np.ndarray:

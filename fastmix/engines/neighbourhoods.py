@@ -12,7 +12,8 @@ import numpy as np
 
 from fastmix.engines.passes import call_by_lanes
 from fastmix.kernels import assign_arguments
-from fastmix.kernels.near_centres import group_rows, near_centres
+from fastmix.kernels.lists import sort_by
+from fastmix.kernels.near_centres import near_centres
 
 # Centres in a list, a multiple of ``nearest.CENTRES``. At N, D, K = 1e6, 16, 4096 lists of 48 save 10 % of the time and, where
 # components overlap, leave four times as many rows (0.9 %) to the last assignment; lists of 32 leave 3 %.
@@ -22,7 +23,7 @@ N_MEMBERS = 64
 # 1e5 and 1e6 rows, at K = 256 up to 1.3 of it, and with 40 rows a centre up to 1.6.
 _LEAST_CLUSTERS = 512
 _LEAST_ROWS_PER_CLUSTER = 64
-_MOST_ROWS = 2**32
+_MOST_ROWS = 2**31
 
 # They are made again when so large a share of the rows has changed its label: where labels rest centres rest. Half or twice
 # the share changes neither time nor inertia.
@@ -47,7 +48,7 @@ class Neighbourhoods:
 
     Attributes
     ----------
-    order : (N,) uint32, the row at each position.
+    order : (N,) int32, the row at each position.
     starts : (K + 1,) int64, where the rows of each neighbourhood begin.
     labels : (N,) int32 by position.
     """
@@ -56,9 +57,10 @@ class Neighbourhoods:
         self, labels: np.ndarray, centres: np.ndarray, n_threads: int | None, before: np.ndarray | None = None
     ):
         n_clusters = len(centres)
-        self.order = np.empty(labels.size, np.uint32)
-        self.starts = np.empty(n_clusters + 1, np.int64)
-        group_rows()(labels, self.starts, self.order)
+        self.order = np.empty(labels.size, np.int32)
+        ends = np.zeros(n_clusters + 1, np.int64)
+        sort_by()(labels, ends, np.empty(0, np.int32), self.order)
+        self.starts = np.concatenate([[0], ends[:-1]])
         self.labels = np.repeat(np.arange(n_clusters, dtype=np.int32), np.diff(self.starts))
         self.members = near_each(centres, n_threads, before)
         self._path = np.zeros(n_clusters)

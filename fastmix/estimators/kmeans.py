@@ -16,6 +16,7 @@ from fastmix.estimators.base import Estimator
 from fastmix.estimators.stored import ModelFields
 from fastmix.exceptions import ConvergenceWarning
 from fastmix.kernels.tiles import Rows
+from fastmix.local_seeding import local_k_means_plus_plus
 from fastmix.progress import with_progress
 from fastmix.seeding import generators, k_means_plus_plus, subsample
 from fastmix.validation import as_parameter_array, as_weights, check_choice, check_integer, check_real
@@ -23,6 +24,7 @@ from fastmix.validation import as_parameter_array, as_weights, check_choice, che
 # Seeding looks at this many rows a cluster; below _LEAST_SEEDED rows it looks at all.
 _SEEDED_PER_CLUSTER = 100
 _LEAST_SEEDED = 20_000
+_SEEDED_PER_CLUSTER_OF_MANY = 50
 _CHUNK_ENTRIES = 1 << 22
 
 
@@ -47,8 +49,9 @@ class KMeans(Estimator):
     n_clusters : int, default 8
         K.
     init : {"k-means++", "random"}, callable or (K, D) array, default "k-means++"
-        Greedy k-means++ (Arthur and Vassilvitskii 2007; on a subsample where there are many rows), random rows, a callable
-        ``f(X, n_clusters, generator)`` that returns centres, or the centres.
+        Greedy k-means++ (Arthur and Vassilvitskii 2007; on a subsample where there are many rows, and with many clusters
+        looking only around each seed), random rows, a callable ``f(X, n_clusters, generator)`` that returns centres, or the
+        centres.
     n_init : "auto" or int, default "auto"
         Number of starts, the best is kept; "auto" is 1 for "k-means++" and an array, 10 otherwise.
     max_iter : int, default 300
@@ -245,6 +248,9 @@ class KMeans(Estimator):
         if self.init == "random":
             X, _ = subsample(rows, self.n_clusters, generator)
             return X[np.arange(self.n_clusters) % len(X)]
+        if worth_while(rows.X.shape[0], self.n_clusters):
+            X, weights = subsample(rows, _SEEDED_PER_CLUSTER_OF_MANY * self.n_clusters, generator)
+            return X[local_k_means_plus_plus(X, weights, self.n_clusters, generator, self.n_threads)[0]]
         X, weights = subsample(rows, max(_LEAST_SEEDED, _SEEDED_PER_CLUSTER * self.n_clusters), generator)
         return X[k_means_plus_plus(X, weights, self.n_clusters, generator)[0]]
 

@@ -24,9 +24,9 @@ class Centres(NamedTuple):
 class Neighbourhoods(NamedTuple):
     """S groups of rows, and the centres that each of them looks at."""
 
-    order: np.ndarray  # (N,) uint32: which row sits at which position; empty: row n at position n
+    order: np.ndarray  # (N,) int32: which row sits at which position; empty: row n at position n
     starts: np.ndarray  # (S + 1,) int64: the positions starts[s]..starts[s + 1] - 1 are those of neighbourhood s
-    members: np.ndarray  # (S, G) uint32, ascending, G a multiple of C: the centres that it looks at; (0, 0): all
+    members: np.ndarray  # (S, G) uint32, ascending, G a multiple of C: the centres that it looks at; (S, 0): all
     path_below: np.ndarray  # (S,) float32: to be added to that of the centre
     path_above: np.ndarray  # (S,) float32
 

@@ -263,9 +263,8 @@ def _assign_lane(centres, rows, groups, memory, first_group, last_group, sums_of
         seen_products, seen_squares = scratch.products, scratch.half_squares
         seen_differences = scratch.differences
     for s in range(first_group, last_group):
-        members = groups.members[s] if n_members else groups.order[:0]
         constants = centres.no_constants[: seen_squares.size]
-        seen = Seen(seen_differences, constants, seen_products, seen_squares, members, groups.path_below[s])
+        seen = Seen(seen_differences, constants, seen_products, seen_squares, groups.members[s], groups.path_below[s])
         first, last, path_above = groups.starts[s], groups.starts[s + 1], groups.path_above[s]
         n_changed[0] += _assign_group(
             centres, seen, rows, groups.order, first, last, path_above, sums_of, scratch, memory, sums

@@ -1,4 +1,4 @@
-"""The graph of near centres, and the rows by centre: what neighbourhoods of the assignment are made from."""
+"""The centres that are nearest to each centre."""
 
 from __future__ import annotations
 
@@ -88,36 +88,7 @@ def _near_centres(centres, by_feature, half_squares, lane_starts, first_lane, la
         _nearest_to(centres, by_feature, half_squares, lane_starts[lane], lane_starts[lane + 1], members)
 
 
-def _group_rows(labels, starts, order):
-    """Counting sort of the rows by their label, in the order of rows within one.
-
-    Parameters
-    ----------
-    labels : (N,) int32 in 0..K - 1.
-    starts : OUT (K + 1,) int64, positions at which a label's rows begin.
-    order : OUT (N,) uint32, the row at each position.
-    """
-    starts[:] = 0
-    for n in range(labels.size):
-        starts[labels[n] + 1] += 1
-    for k in range(starts.size - 1):
-        starts[k + 1] += starts[k]
-    for n in range(labels.size):
-        k = labels[n]
-        order[starts[k]] = n
-        starts[k] += 1
-    for k in range(starts.size - 1, 0, -1):
-        starts[k] = starts[k - 1]
-    starts[0] = 0
-
-
 @cache
 def near_centres():
     """The compiled kernel (its signature is that of ``_near_centres``)."""
     return entry_point(_near_centres)
-
-
-@cache
-def group_rows():
-    """The compiled kernel (its signature is that of ``_group_rows``), serial: 5 ns a row."""
-    return entry_point(_group_rows).serial
