@@ -93,9 +93,7 @@ class Clusters:
         ).tile_size
         schedule = sorted_by(labels, tile_size)
         around = self.around(means, self.scaled)
-        return self.shrunk(
-            run_em_pass(self.family, around, rows, schedule, hard=True, n_threads=self.n_threads), rows
-        )
+        return self.shrunk(run_em_pass(self.family, around, rows, schedule, hard=True, n_threads=self.n_threads), rows)
 
     def shrunk(self, statistics: Statistics, rows: Rows) -> GaussianParameters:
         """Parameters by cluster; covariances (n_k S_k + a W) / (n_k + a), with W pooled over the clusters.

@@ -55,9 +55,7 @@ def local_k_means_plus_plus(
     return _seeds(grouped(X, weights, centres, few, n_threads), n_clusters, n_candidates, generator)
 
 
-def _seeds(
-    rows: Grouped, n_clusters: int, n_candidates: int, generator: np.random.Generator
-) -> tuple[np.ndarray, int]:
+def _seeds(rows: Grouped, n_clusters: int, n_candidates: int, generator: np.random.Generator) -> tuple[np.ndarray, int]:
     """As ``local_k_means_plus_plus``."""
     uniforms = generator.random((n_clusters, n_candidates))
     n_tiles, n_features, _ = rows.tiles.shape

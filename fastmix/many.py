@@ -12,8 +12,9 @@ from fastmix.local_seeding import local_k_means_plus_plus
 from fastmix.merging import merged
 from fastmix.seeding import subsample, warn_of_few_distinct
 
-# So many seeds a component, each the best of few candidates: 3 and 3 find more clusters than 2 and 2 + ln K, in less time.
-_SEEDS = 3
+# Three seeds a component, each the best of three candidates, find more clusters than two, the best of 2 + ln K, in less time;
+# but merging is quadratic in their number (see _MERGING).
+_SEEDS, _FEWER_SEEDS = 3, 2
 _CANDIDATES = 3
 # Iterations of K-means before and after merging.
 _BEFORE, _AFTER = 2, 4
@@ -21,10 +22,11 @@ _BEFORE, _AFTER = 2, 4
 _MOST_ROWS, _LEAST_ROWS = 100, 25
 _SEEDED_ROWS = 50
 _MOST_ENTRIES = 1 << 22  # 32 MB, unless _LEAST_ROWS need more
-# K-means may cost this share of an EM iteration on the data, which makes N K (10 + S) operations, S the number of statistics
-# a component; the multiply-adds of K-means are done in float32 and without being stored, 2.4 times as fast as these.
-_SHARE = 0.2
-_SPEED = 2.4
+# An EM iteration on the data makes N K (10 + S) operations, S the number of statistics a component. K-means may make so many
+# times as many as that: it makes them in float32 and takes a fifth of the time of an iteration then.
+_K_MEANS = 0.48
+# Merging M clusters takes about 3 M^2 D; where that is more than this many times an iteration's, M is less.
+_MERGING = 0.05
 
 
 def many_means(clusters: Clusters, rows: Rows, generator: np.random.Generator) -> np.ndarray:
@@ -40,14 +42,15 @@ def many_means(clusters: Clusters, rows: Rows, generator: np.random.Generator) -
     generator : random numbers for the subsample and the seeds.
     """
     n_components, n_threads = clusters.n_components, clusters.n_threads
-    coordinates, weights = subsample(rows, _n_rows(clusters, rows), generator)
+    n_seeds, n_rows = _affordable(clusters, rows)
+    coordinates, weights = subsample(rows, n_rows, generator)
     coordinates = clusters.in_units(coordinates)
     step = max(1, len(coordinates) // (_SEEDED_ROWS * n_components))
     some = np.ascontiguousarray(coordinates[::step])
     chosen, n_distinct = local_k_means_plus_plus(
         some,
         None if weights is None else weights[::step].copy(),
-        max(n_components, min(_SEEDS * n_components, len(some))),
+        max(n_components, min(n_seeds, len(some))),
         generator,
         n_candidates=_CANDIDATES,
         n_threads=n_threads,
@@ -55,7 +58,7 @@ def many_means(clusters: Clusters, rows: Rows, generator: np.random.Generator) -
     warn_of_few_distinct(n_distinct, len(some), n_components)
     seen = make_rows(coordinates, weights)
     centres, counts = _k_means(seen, some[chosen], _BEFORE, n_threads)
-    centres, _ = _k_means(seen, merged(centres, counts, n_components, n_threads), _AFTER, n_threads)
+    centres, _ = _k_means(seen, merged(centres, counts, n_components), _AFTER, n_threads)
     return clusters.from_units(centres)
 
 
@@ -70,14 +73,17 @@ def seeds(clusters: Clusters, rows: Rows, generator: np.random.Generator) -> np.
     return X[chosen]
 
 
-def _n_rows(clusters: Clusters, rows: Rows) -> int:
-    """How many rows the subsample should have."""
+def _affordable(clusters: Clusters, rows: Rows) -> tuple[int, int]:
+    """How many seeds there should be, and how many rows the subsample should have."""
     n_rows, n_features = rows.X.shape
     n_components = clusters.n_components
-    a_pass = n_rows * (10.0 + clusters.family.n_statistics(n_features))
-    affordable = _SHARE * _SPEED * a_pass / (n_features * (_SEEDS * _BEFORE + _AFTER))
+    iteration = n_rows * n_components * (10.0 + clusters.family.n_statistics(n_features))
+    n_seeds = _SEEDS * n_components
+    if 3.0 * n_seeds**2 * n_features > _MERGING * iteration:
+        n_seeds = _FEWER_SEEDS * n_components
+    affordable = _K_MEANS * iteration / (n_features * (_BEFORE * n_seeds + _AFTER * n_components))
     most = min(_MOST_ROWS * n_components, _MOST_ENTRIES // n_features, int(affordable))
-    return max(most, _LEAST_ROWS * n_components)
+    return n_seeds, max(most, _LEAST_ROWS * n_components)
 
 
 def _k_means(rows: Rows, centres: np.ndarray, n: int, n_threads: int | None) -> tuple[np.ndarray, np.ndarray]:

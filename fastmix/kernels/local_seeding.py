@@ -15,7 +15,6 @@ import numpy as np
 from fastmix._jit import entry_point, part
 from fastmix.kernels.deviations import squared_distance
 from fastmix.kernels.seeding import candidate, draw
-from fastmix.kernels.sums import dot
 
 # What is drawn stays below the sum of what it is drawn from, whatever rounding does.
 _BELOW = 1.0 - 2.0**-52
