@@ -17,7 +17,7 @@ from fastmix.exceptions import CollapsedError, ConvergenceWarning
 from fastmix.families.base import Statistics
 from fastmix.families.gaussian import GaussianFamily, GaussianParameters, mean_shifts
 from fastmix.kernels.tiles import Rows
-from fastmix.many import many_means
+from fastmix.many import many_means, seeds
 from fastmix.parameters import covariances_from_precisions
 from fastmix.search import Search, draw_blocks
 from fastmix.seeding import subsample
@@ -29,7 +29,6 @@ _SCALE_ROWS = 2000  # rows that the scale of the data is taken from
 _CHUNK_ENTRIES = 1 << 20
 # From so many components on a start is one seeding and some K-means, and rows are assigned before their statistics are taken.
 _MANY = 64
-_ITERATIONS = 8
 
 
 def broad_covariance(rows: Rows, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -154,8 +153,8 @@ class Start:
             if init == "random_from_data":
                 return self._from_means(self._random_rows(generator))
             if self.n_components >= _MANY:
-                n_iterations = _ITERATIONS if init == "kmeans" else 0
-                return self._from_means(many_means(self.clusters, self.rows, n_iterations, generator))
+                find = many_means if init == "kmeans" else seeds
+                return self._from_means(find(self.clusters, self.rows, generator))
             blocks = draw_blocks(self.rows, self.n_components, generator)
             search = Search(self.clusters, self.rows.X.shape[0], blocks, generator)
             return search() if init == "kmeans" else self._from_means(search.seeds())
