@@ -6,11 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastmix.engines.passes import run_em_pass
+from fastmix.engines.assign import Assigner
+from fastmix.engines.passes import layout, make_rows, run_em_pass
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
 from fastmix.families.gaussian import GaussianFamily, GaussianParameters, mean_shifts
-from fastmix.kernels.tiles import Rows
+from fastmix.kernels.tiles import Rows, Schedule
+
+# Rows are put into units of their spread so many entries at a time: 8 MB.
+_PART_ENTRIES = 1 << 20
 
 
 class Clusters:
@@ -19,7 +23,7 @@ class Clusters:
     Parameters
     ----------
     family, n_components, reg_covar, n_threads : what will be fitted.
-    covariance : (D, D), of the whole data.
+    mean, covariance : (D,) and (D, D), of the whole data.
     """
 
     def __init__(
@@ -27,18 +31,23 @@ class Clusters:
         family: GaussianFamily,
         n_components: int,
         reg_covar: float,
+        mean: np.ndarray,
         covariance: np.ndarray,
         n_threads: int | None,
     ):
         self.family = family
         self.n_components = n_components
         self.reg_covar = reg_covar
+        self.mean = mean
         self.covariance = covariance
         self.n_threads = n_threads
         variances = np.diagonal(covariance)
         # What "nearest" means unless told otherwise: features in units of their spread, as far as the covariance type can
         # say it.
         self.scaled = family.from_matrix(np.diag(np.where(variances > 0, variances, 1.0)), n_components)
+        self._units = np.sqrt(np.where(variances > 0, variances, 1.0))
+        if family.pools_features:
+            self._units = np.ones_like(self._units)
 
     def around(self, means: np.ndarray, metric: np.ndarray) -> GaussianParameters:
         """Equal weights and equal covariances: the most probable component is the one with the nearest mean."""
@@ -54,6 +63,37 @@ class Clusters:
     def parameters(self, rows: Rows, means: np.ndarray, metric: np.ndarray | None = None) -> GaussianParameters:
         """Weights, means and covariances by cluster, see ``shrunk``."""
         return self.shrunk(self._assign(rows, means, self.scaled if metric is None else metric), rows)
+
+    def in_units(self, X: np.ndarray) -> np.ndarray:
+        """Rows (n, D) in coordinates, float64, in which the nearest mean by ``scaled`` is the nearest."""
+        with np.errstate(over="ignore"):
+            return (X - self.mean) / self._units
+
+    def from_units(self, coordinates: np.ndarray) -> np.ndarray:
+        """The inverse of ``in_units``."""
+        return coordinates * self._units + self.mean
+
+    def labels(self, rows: Rows, means: np.ndarray) -> np.ndarray:
+        """The nearest mean of each row by ``scaled``, (N,) int32: what a hard pass finds, at a tenth of its cost or less."""
+        X, centres = rows.X, self.in_units(means)
+        labels = np.empty(len(X), np.int32)
+        step = max(1, _PART_ENTRIES // X.shape[1])
+        for first in range(0, len(X), step):
+            part = slice(first, first + step)
+            coordinates = make_rows(self.in_units(X[part]))
+            labels[part] = Assigner(coordinates, len(means), self.n_threads).label(centres)
+        return labels
+
+    def by_labels(self, rows: Rows, means: np.ndarray, labels: np.ndarray) -> GaussianParameters:
+        """``parameters``, given what ``labels`` says about the rows: each tile looks at the labels of its rows only."""
+        n_features = rows.X.shape[1]
+        n_statistics = self.family.n_statistics(n_features)
+        tile_size = layout(
+            len(labels), n_features, self.n_components, n_statistics, self.family.longest_tile(n_features)
+        ).tile_size
+        schedule = sorted_by(labels, tile_size)
+        around = self.around(means, self.scaled)
+        return self.shrunk(run_em_pass(self.family, around, rows, schedule, hard=True, n_threads=self.n_threads), rows)
 
     def shrunk(self, statistics: Statistics, rows: Rows) -> GaussianParameters:
         """Parameters by cluster; covariances (n_k S_k + a W) / (n_k + a), with W pooled over the clusters.
@@ -84,3 +124,18 @@ class Clusters:
                 continue
             return shrunk
         return shrunk  # fitting it raises, and says which component is singular
+
+
+def sorted_by(labels: np.ndarray, tile_size: int) -> Schedule:
+    """Rows in the order of their labels, and tiles that look at the labels of their rows."""
+    n_rows = len(labels)
+    # NumPy sorts 16-bit integers by radix, ten times as fast as wider ones.
+    keys = labels.astype(np.uint16) if labels.max() < 1 << 16 else labels
+    order = np.argsort(keys, kind="stable")
+    ordered = labels[order]
+    starts = np.ones(n_rows, dtype=bool)
+    starts[1:] = ordered[1:] != ordered[:-1]
+    starts[::tile_size] = True
+    first = np.flatnonzero(starts)
+    tiles = np.arange(-(-n_rows // tile_size) + 1) * tile_size
+    return Schedule(order, offsets=np.searchsorted(first, tiles), active=ordered[first].astype(np.int64))

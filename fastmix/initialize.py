@@ -17,6 +17,7 @@ from fastmix.exceptions import CollapsedError, ConvergenceWarning
 from fastmix.families.base import Statistics
 from fastmix.families.gaussian import GaussianFamily, GaussianParameters, mean_shifts
 from fastmix.kernels.tiles import Rows
+from fastmix.many import many_means
 from fastmix.parameters import covariances_from_precisions
 from fastmix.search import Search, draw_blocks
 from fastmix.seeding import subsample
@@ -26,6 +27,9 @@ INIT_METHODS = ("kmeans", "k-means++", "random", "random_from_data")
 
 _SCALE_ROWS = 2000  # rows that the scale of the data is taken from
 _CHUNK_ENTRIES = 1 << 20
+# From so many components on a start is one seeding and some K-means, and rows are assigned before their statistics are taken.
+_MANY = 64
+_ITERATIONS = 8
 
 
 def broad_covariance(rows: Rows, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -44,6 +48,10 @@ class Start:
     ----------
     family, rows, n_components, reg_covar, n_threads : what will be fitted.
     generator : random numbers for the scale of the data; starts get their own.
+
+    Attributes
+    ----------
+    labels : (N,) int32, the component that each row was given to whole; None where the last start was not made that way.
     """
 
     def __init__(
@@ -62,8 +70,9 @@ class Start:
         self.n_threads = n_threads
         self.mean, covariance = broad_covariance(rows, generator)
         self.covariance = covariance
+        self.labels: np.ndarray | None = None
         self._given: dict[str, Any] = {}
-        self.clusters = Clusters(family, n_components, reg_covar, covariance, n_threads)
+        self.clusters = Clusters(family, n_components, reg_covar, self.mean, covariance, n_threads)
 
     def give(self, weights: Any, means: Any, precisions: Any) -> None:
         """What the user gave of a start (None: not given); checked, and used in place of what would be computed.
@@ -117,6 +126,7 @@ class Start:
 
     def __call__(self, init: Any, generator: np.random.Generator) -> GaussianParameters:
         """One start by ``init_params`` (see ``GaussianMixture``), with what was given in place of what it would be."""
+        self.labels = None
         if len(self._given) == 3:
             return GaussianParameters(self.family, **self._given)
         computed = (
@@ -143,8 +153,11 @@ class Start:
                 return self.clusters.shrunk(drawn, self.rows)
             if init == "random_from_data":
                 return self._from_means(self._random_rows(generator))
+            if self.n_components >= _MANY:
+                n_iterations = _ITERATIONS if init == "kmeans" else 0
+                return self._from_means(many_means(self.clusters, self.rows, n_iterations, generator))
             blocks = draw_blocks(self.rows, self.n_components, generator)
-            search = Search(self.clusters, self.mean, self.rows.X.shape[0], blocks, generator)
+            search = Search(self.clusters, self.rows.X.shape[0], blocks, generator)
             return search() if init == "kmeans" else self._from_means(search.seeds())
         given = check_responsibilities(init, self.rows.X.shape[0], self.n_components)
         first = self.from_responsibilities(lambda part: given[part])
@@ -153,7 +166,10 @@ class Start:
         return self.family.maximize(self.from_responsibilities(lambda part: given[part], means), self.reg_covar)
 
     def _from_means(self, means: np.ndarray) -> GaussianParameters:
-        return self.clusters.parameters(self.rows, means, self.clusters.scaled)
+        if self.n_components < _MANY:
+            return self.clusters.parameters(self.rows, means, self.clusters.scaled)
+        self.labels = self.clusters.labels(self.rows, means)
+        return self.clusters.by_labels(self.rows, means, self.labels)
 
     def _random_rows(self, generator: np.random.Generator) -> np.ndarray:
         X, _ = subsample(self.rows, self.n_components, generator)

@@ -7,17 +7,16 @@ the remedy of Biernacki, Celeux and Govaert (2003); on a subsample they cost nex
 
 from __future__ import annotations
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
 
 from fastmix.clusters import Clusters
 from fastmix.engines.passes import make_rows, run_em_pass
-from fastmix.exceptions import CollapsedError, ConvergenceWarning
+from fastmix.exceptions import CollapsedError
 from fastmix.families.gaussian import GaussianParameters
 from fastmix.kernels.tiles import Rows
-from fastmix.seeding import k_means_plus_plus_runs, subsample_rows
+from fastmix.seeding import k_means_plus_plus_runs, subsample_rows, warn_of_few_distinct
 
 # A block holds the rows that one pass of the search looks at.
 _LEAST_ROWS, _MOST_ROWS = 4000, 10_000
@@ -137,22 +136,18 @@ class Search:
     Parameters
     ----------
     clusters : how means become parameters.
-    mean : (D,), of the data.
     n_rows : N of the data.
     blocks : see ``draw_blocks``; the runs see only some rows of the first.
     generator : random numbers for the seeds.
     """
 
-    def __init__(
-        self, clusters: Clusters, mean: np.ndarray, n_rows: int, blocks: list[Rows], generator: np.random.Generator
-    ):
+    def __init__(self, clusters: Clusters, n_rows: int, blocks: list[Rows], generator: np.random.Generator):
         self.clusters = clusters
-        self.mean = mean
         self.blocks = blocks
         self.few = thinned(blocks[0], max(_LEAST_ROWS, _least_rows(len(clusters.covariance), clusters.n_components)))
         self.generator = generator
         family = clusters.family
-        operations_a_row = clusters.n_components * (10.0 + family.n_statistics(len(mean)))
+        operations_a_row = clusters.n_components * (10.0 + family.n_statistics(len(clusters.mean)))
         least = _LEAST_OPERATIONS_SMALL if n_rows < _SMALL else _LEAST_OPERATIONS
         budget = max(_ITERATIONS * n_rows * operations_a_row, least)
         few, block = (operations_a_row * len(rows.X) for rows in (self.few, blocks[0]))
@@ -225,7 +220,7 @@ class Search:
         seeded, n_distinct = [], 0
         for index, metric in enumerate(known[:n_runs]):
             # einsum, not BLAS: its order of summation depends on nothing but the shapes
-            coordinates = np.einsum("nd,de->ne", X - self.mean, metric.transform)
+            coordinates = np.einsum("nd,de->ne", X - self.clusters.mean, metric.transform)
             mine = len(range(index, n_runs, len(known)))
             chosen, distinct, potential = k_means_plus_plus_runs(
                 coordinates,
@@ -239,13 +234,7 @@ class Search:
             others = np.setdiff1d(np.arange(len(chosen)), best)[: mine // 2]
             seeded += [(metric, X[chosen[each]]) for each in (*best, *others)]
             n_distinct = max(n_distinct, int(distinct.max()))
-        if n_distinct < n_components:
-            warnings.warn(
-                f"found {n_distinct} distinct rows among {len(X)}, fewer than the {n_components} components asked for; some "
-                "components will coincide or have no weight",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
+        warn_of_few_distinct(n_distinct, len(X), n_components)
         return seeded
 
     def _k_means(self, means: np.ndarray, metric: Metric, n: int, blocks: list[Rows]) -> np.ndarray:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
+from fastmix.exceptions import ConvergenceWarning
 from fastmix.kernels.seeding import seeding
 from fastmix.kernels.tiles import Rows
 from fastmix.kernels.vectors import GROUP
@@ -99,3 +101,14 @@ def k_means_plus_plus(
     """
     chosen, n_distinct, _ = k_means_plus_plus_runs(X, weights, n_clusters, 1, generator)
     return chosen[0], int(n_distinct[0])
+
+
+def warn_of_few_distinct(n_distinct: int, n_rows: int, n_components: int) -> None:
+    """Warn where seeds repeat each other."""
+    if n_distinct < n_components:
+        warnings.warn(
+            f"found {n_distinct} distinct rows among {n_rows}, fewer than the {n_components} components asked for; some "
+            "components will coincide or have no weight",
+            ConvergenceWarning,
+            stacklevel=3,
+        )

@@ -68,9 +68,9 @@ def cholesky(covariances: np.ndarray) -> np.ndarray:
     """
     n_features = covariances.shape[-1]
     check_variances(np.diagonal(covariances, axis1=-2, axis2=-1))
-    for k, covariance in enumerate(covariances):
-        if not np.isfinite(covariance).all():
-            raise CollapsedError(k, "its covariance is not finite")
+    finite = np.isfinite(covariances).all(axis=(1, 2))
+    if not finite.all():
+        raise CollapsedError(int(np.argmin(finite)), "its covariance is not finite")
     # On the correlation scale, so that features in other units do not decide what is singular.
     scales = np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))
     correlations = covariances / scales[:, :, None] / scales[:, None, :]

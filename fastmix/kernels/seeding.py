@@ -15,7 +15,7 @@ from fastmix.kernels.sums import dot
 
 
 @part
-def _draw(potential, values, weights, target):
+def draw(potential, values, weights, target):
     """The first row up to which ``values * weights`` sum to more than ``target``; ``potential`` (T,) are sums by tile."""
     n_tiles, tile_size = values.shape
     below, t = 0.0, 0
@@ -33,7 +33,7 @@ def _draw(potential, values, weights, target):
 
 
 @part
-def _candidate(tiles, weights, point, nearest, reduced, potential):
+def candidate(tiles, weights, point, nearest, reduced, potential):
     """reduced = min(nearest, squared distance to the point); potential by tile; returns the whole potential."""
     whole = 0.0
     for t in range(tiles.shape[0]):
@@ -68,12 +68,12 @@ def _seed_run(tiles, weights, uniforms, chosen, distances, potentials, point):
         n_distinct += 1
         lowest = np.inf
         for c in range(n_candidates if k > 0 else 1):
-            row = _draw(potentials[now], distances[now], weights, uniforms[k, c] * total)
+            row = draw(potentials[now], distances[now], weights, uniforms[k, c] * total)
             for d in range(n_features):
                 point[d] = tiles[row // tile_size, d, row % tile_size]
             if k == 0:
                 distances[now] = np.inf
-            whole = _candidate(tiles, weights, point, distances[now], distances[tried], potentials[tried])
+            whole = candidate(tiles, weights, point, distances[now], distances[tried], potentials[tried])
             if c == 0 or whole < lowest:  # where distances overflow, none is less than another
                 lowest, chosen[k] = whole, row
                 tried, best = best, tried
