@@ -9,7 +9,7 @@ from naive import COVARIANCE_TYPES, relative_error
 from fastmix import GaussianMixture, StopReason
 from fastmix.exceptions import CollapsedError
 
-FITS = 48
+FITS = 36
 
 
 def sparse_fit(seed, covariance_type, dtype="float64"):
@@ -19,7 +19,7 @@ def sparse_fit(seed, covariance_type, dtype="float64"):
     """
     rng = np.random.default_rng(seed)
     n_features = int(rng.integers(2, 5))
-    n_components = int(rng.integers(5, 40))
+    n_components = int(rng.integers(5, 30))
     mixture = random_mixture(
         rng,
         n_components,
@@ -29,7 +29,7 @@ def sparse_fit(seed, covariance_type, dtype="float64"):
         scale=10.0 ** rng.uniform(-2, 2),
     )
     # Enough rows that no component can shrink onto a few of them, where the likelihood has no maximum.
-    n_rows = int(rng.integers(30, 60)) * n_components * (n_features + 1)
+    n_rows = int(rng.integers(30, 45)) * n_components * (n_features + 1)
     shift = rng.normal(size=n_features) * 10.0 ** rng.uniform(-2, 2)
     mixture = mixture._replace(means=mixture.means + shift)
     rows = draw_rows(rng, mixture, n_rows)
@@ -40,7 +40,7 @@ def sparse_fit(seed, covariance_type, dtype="float64"):
         "refresh_interval": ("auto", 1, 4)[turn // 2 % 3],
         "max_active": ("auto", 2, 5)[turn // 3 % 3],
     }
-    common = {"algorithm": "sparse", "tol": 1e-9, "max_iter": 40, "dtype": dtype} | lists
+    common = {"algorithm": "sparse", "tol": 1e-9, "max_iter": 30, "dtype": dtype} | lists
     if turn % 2:
         model = started_at(disturbed(rng, mixture), **common)
     else:
@@ -71,11 +71,11 @@ def test_the_free_energy_never_falls(covariance_type):
         steps += len(model.free_energies_) - 1
         n_short += model.mean_active_ < 0.5 * model.n_components
     assert steps > FITS, "the fits took so few steps that they show nothing"
-    assert n_short >= 2, "lists were so long that they show nothing"
+    assert n_short >= 1, "lists were so long that they show nothing"
 
 
 def test_in_float32_it_falls_by_rounding_only():
-    for seed in range(4):
+    for seed in range(3):
         model = sparse_fit(seed, "diag", dtype="float32")
         assert worst_fall(model) <= 1e-6, f"seed {seed}"
 
