@@ -41,7 +41,7 @@ def grow(X: np.ndarray, units: np.ndarray, n_leaves: float, sampled_per_leaf: in
 
 
 def by_leaves(X: np.ndarray, tree: Tree, n_threads: int | None = None) -> np.ndarray:
-    """(N,) int64, the rows of X in the order of the leaves that they fall into."""
+    """(N,) int32, the rows of X in the order of the leaves that they fall into."""
     leaves = np.empty(len(X), np.uint16)
     compiled = leaves_of()
 
@@ -49,4 +49,4 @@ def by_leaves(X: np.ndarray, tree: Tree, n_threads: int | None = None) -> np.nda
         compiled(X, tree.features, tree.thresholds, first, last, _BLOCKS, leaves)
 
     call_by_lanes(call, _BLOCKS, float(len(X)) * tree.depth * 20.0, n_threads)
-    return np.argsort(leaves, kind="stable")
+    return np.argsort(leaves, kind="stable").astype(np.int32)

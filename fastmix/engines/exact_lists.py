@@ -59,7 +59,7 @@ def exact_lists(
 
     Parameters
     ----------
-    order : (N,) int64, which row sits at which position; rows near each other should sit together. Empty: as they are.
+    order : (N,) int32, which row sits at which position; rows near each other should sit together. Empty: as they are.
     tile_size : B, a multiple of ``fastmix.kernels.vectors.GROUP``. Bounds are the tighter the fewer rows a tile holds, but
         finding them costs K evaluations a tile.
 
@@ -96,7 +96,7 @@ def coherent_lists(
     # D dimensions those are so much wider.
     few = grow(X, reach.units, _JUDGED_FROM, GROUP).sample
     wider = max(1.0, GROUP * len(X) / len(few) / tile_size) ** (1.0 / n_features)
-    if bounds.mean_length(make_rows(few), np.empty(0, np.int64), GROUP, wider) > longest:
+    if bounds.mean_length(make_rows(few), np.empty(0, np.int32), GROUP, wider) > longest:
         return None
     order = by_leaves(X, grow(X, reach.units, len(X) / tile_size), n_threads)
     return CoherentLists(bounds.lists(make_rows(X), order, tile_size), tile_size)

@@ -250,7 +250,7 @@ class KMeans(Estimator):
             return X[np.arange(self.n_clusters) % len(X)]
         if worth_while(rows.X.shape[0], self.n_clusters):
             X, weights = subsample(rows, _SEEDED_PER_CLUSTER_OF_MANY * self.n_clusters, generator)
-            return X[local_k_means_plus_plus(X, weights, self.n_clusters, generator, self.n_threads)[0]]
+            return X[local_k_means_plus_plus(X, weights, self.n_clusters, generator, n_threads=self.n_threads)[0]]
         X, weights = subsample(rows, max(_LEAST_SEEDED, _SEEDED_PER_CLUSTER * self.n_clusters), generator)
         return X[k_means_plus_plus(X, weights, self.n_clusters, generator)[0]]
 
