@@ -27,7 +27,7 @@ def random_schedule(rng, n_rows, n_components, tile_size, least=3):
     for t, components in enumerate(lists):
         looked_at[np.ix_(order[t * tile_size : (t + 1) * tile_size], components)] = True
     offsets = np.concatenate([[0], np.cumsum([len(each) for each in lists])])
-    schedule = Schedule(order.astype(np.int64), offsets.astype(np.int64), np.concatenate(lists).astype(np.int64))
+    schedule = Schedule(order.astype(np.int32), offsets.astype(np.int64), np.concatenate(lists).astype(np.int64))
     return schedule, looked_at
 
 

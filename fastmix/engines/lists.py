@@ -99,23 +99,31 @@ class Neighbourhood(NamedTuple):
         return near
 
 
-def order_by(leaders: np.ndarray, n_keys: int) -> np.ndarray:
-    """(N,) rows by their leading component, then by the runner-up, then as they were; ``leaders`` (2, N) int32 below n_keys."""
+class Order(NamedTuple):
+    """Rows sorted by their leading component, then by the runner-up."""
+
+    rows: np.ndarray  # (N,) int32
+    # (K + 2,) component k leads the rows at the positions first[k]..first[k + 1] - 1, and none leads those from first[K] on
+    first: np.ndarray
+
+
+def order_by(leaders: np.ndarray, n_components: int) -> Order:
+    """The rows by their ``leaders`` (2, N) int32, and otherwise as they were."""
     n_rows = leaders.shape[1]
     index = np.int32 if n_rows < 1 << 31 else np.int64
     order = np.empty(0, index)
     for keys in leaders[::-1]:
         before, order = order, np.empty(n_rows, index)
-        sort_by()(keys, np.zeros(n_keys + 1, np.int64), before, order)
-    return order
+        ends = np.zeros(n_components + 2, np.int64)
+        sort_by()(keys, ends, before, order)
+    return Order(order, np.concatenate([[0], ends[:-1]]))
 
 
 def neighbours(
     family: Family,
     parameters: Any,
     rows: Rows,
-    order: np.ndarray,
-    leading: np.ndarray,
+    order: Order,
     *,
     stretch: int,
     least: float,
@@ -131,12 +139,12 @@ def neighbours(
     Parameters
     ----------
     order : rows by leading component.
-    leading : (N,) the leading component of each position of the order.
+    stretch : rows that one set of representatives stands for.
     least : a neighbour's share of a representative's mass, at least; for one of them.
     most : neighbours of a component.
     """
     n_components = len(parameters.weights)
-    first = np.searchsorted(leading, np.arange(n_components + 1))
+    first = order.first[:-1]
     counts = np.diff(first)
     n_stretches = -(-counts // max(1, int(stretch)))
     owner = np.repeat(np.arange(n_components), n_stretches)
@@ -153,7 +161,7 @@ def neighbours(
         everything = np.tile(np.arange(n_components), len(part))
         offsets = np.arange(len(part) + 1) * n_components
         masses, heights = np.empty(len(everything)), np.empty(positions.size)
-        schedule = Schedule(order[positions.reshape(-1)], offsets, everything)
+        schedule = Schedule(order.rows[positions.reshape(-1)], offsets, everything)
         run_em_pass(
             family,
             parameters,
@@ -189,20 +197,17 @@ def _parts(components: np.ndarray, n_components: int) -> Iterator[np.ndarray]:
     return (components[begin : begin + step] for begin in range(0, len(components), step))
 
 
-def united(
-    order: np.ndarray, leading: np.ndarray, tile_size: int, starts: np.ndarray, neighbours: np.ndarray
-) -> ActiveLists:
+def united(order: Order, tile_size: int, near: Neighbourhood) -> ActiveLists:
     """Lists in which each tile looks at the neighbours of all components that lead rows of it."""
-    n_rows = len(order)
+    n_rows = len(order.rows)
     n_tiles = -(-n_rows // tile_size)
-    changes = np.flatnonzero(leading[1:] != leading[:-1]) + 1
-    begins = np.union1d(changes, np.arange(n_tiles) * tile_size)
-    leaders = leading[begins].astype(np.int64)
+    begins = np.union1d(order.first[:-1], np.arange(n_tiles) * tile_size)
+    begins = begins[begins < n_rows]
+    leaders = np.searchsorted(order.first, begins, side="right") - 1
     first_leaders = np.searchsorted(begins, np.arange(n_tiles + 1) * tile_size)
-    first_leaders[-1] = len(begins)
     offsets = np.empty(n_tiles + 1, np.int64)
-    listing = first_leaders, leaders, starts, neighbours
-    length = unite()(*listing, np.full(len(starts), -1), offsets, _NO_INDICES)
+    listing = first_leaders, leaders, near.starts, near.neighbours
+    length = unite()(*listing, np.full(len(near.starts), -1), offsets, _NO_INDICES)
     active = np.empty(length, np.int64)
-    unite()(*listing, np.full(len(starts), -1), offsets, active)
-    return ActiveLists(Schedule(order, offsets, active), tile_size)
+    unite()(*listing, np.full(len(near.starts), -1), offsets, active)
+    return ActiveLists(Schedule(order.rows, offsets, active), tile_size)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmix.engines.lists import Neighbourhood
+from fastmix.engines.lists import Neighbourhood, Order
 from fastmix.engines.passes import run_em_pass, seen
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
@@ -29,6 +29,7 @@ _PART = 1 << 22
 _WORTH = 1.5
 # A component without rows is put to use even where splitting another one loses a little at first: so many nats a row of it.
 _LOSS_TO_REVIVE = 0.1
+_FLOOR = 1e-6  # of the mean variance
 # Fewer rows than this say nothing about two halves.
 _LEAST_ROWS = 64
 
@@ -66,18 +67,16 @@ class Moves(NamedTuple):
 class Sample:
     """Rows of each component, in two halves of equal size, and passes over them."""
 
-    def __init__(
-        self, rows: Rows, order: np.ndarray, leading: np.ndarray, n_components: int, n_features: int, **how: Any
-    ):
-        first = np.searchsorted(leading, np.arange(n_components + 1))
+    def __init__(self, rows: Rows, order: Order, **how: Any):
+        first, n_features = order.first[:-1], rows.X.shape[1]
         self.counts = np.diff(first)
         self.rows = rows
         self.how = how
         # twice as many rows as features, for a covariance matrix; whole tiles of float32
         self.size = _SAMPLE * -(-max(_SAMPLE, 2 * n_features) // _SAMPLE)
         places = ((np.arange(2 * self.size) + 0.5) / (2 * self.size) * self.counts[:, None]).astype(np.int64)
-        positions = np.minimum(first[:-1, None] + places, len(order) - 1)
-        self.fitted, self.held = order[positions[:, ::2]], order[positions[:, 1::2]]
+        positions = np.minimum(first[:-1, None] + places, len(order.rows) - 1)
+        self.fitted, self.held = order.rows[positions[:, ::2]], order.rows[positions[:, 1::2]]
 
     def run(self, parameters: Any, sample: np.ndarray, lists: np.ndarray, last_phase: int) -> tuple[Statistics, Any]:
         """A pass over ``sample`` (T, size), where row t looks at the components lists[t]; also log-densities (T, size)."""
@@ -130,8 +129,7 @@ class Sample:
 def propose(
     parameters: Any,
     rows: Rows,
-    order: np.ndarray,
-    leading: np.ndarray,
+    order: Order,
     partners: np.ndarray,
     reg_covar: float,
     **how: Any,
@@ -141,12 +139,12 @@ def propose(
     Parameters
     ----------
     parameters : for which ``can_move`` holds.
-    order, leading : rows by leading component, and that component, (N,).
+    order : rows by leading component.
     partners : (K, P), the components with which each shares its rows.
     how : dtype and n_threads of the passes.
     """
-    n_components, n_features = parameters.means.shape
-    sample = Sample(rows, order, leading, n_components, n_features, **how)
+    n_components = len(parameters.weights)
+    sample = Sample(rows, order, **how)
     try:
         gains, children = _splits(parameters, sample, reg_covar)
         pairs, losses = _merges(parameters, sample, partners)
@@ -177,9 +175,11 @@ def _splits(parameters: Any, sample: Sample, reg_covar: float) -> tuple[np.ndarr
     children = halves(parameters, sample.axes(parameters))
     parents = taken(parameters, np.repeat(np.arange(n_components), 2))
     lists = np.arange(2 * n_components).reshape(n_components, 2)
+    # So few rows may make a singular matrix, before it is drawn towards that of the whole component.
+    floor = _FLOOR * float(np.mean(parameters.family.marginal_variances(parameters.covariances)))
     prior = float(n_features if parameters.family.has_matrices else 1)
     for _ in range(_ITERATIONS):
-        statistics, children = sample.fit(children, lists, reg_covar)
+        statistics, children = sample.fit(children, lists, max(reg_covar, floor))
         children = towards(children, statistics.counts, parents, prior)
         pair = children.weights.reshape(-1, 2)
         total = pair.sum(axis=1, keepdims=True)

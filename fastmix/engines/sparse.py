@@ -24,7 +24,7 @@ import numpy as np
 
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.exact_lists import exact_lists
-from fastmix.engines.lists import ActiveLists, Neighbourhood, neighbours, order_by, united
+from fastmix.engines.lists import ActiveLists, Neighbourhood, Order, neighbours, order_by, united
 from fastmix.engines.loop import EngineState, RunResult
 from fastmix.engines.moves import propose
 from fastmix.engines.passes import EVERYTHING, run_em_pass, seen
@@ -88,8 +88,7 @@ class SparseState(EngineState):
 class _View(NamedTuple):
     """What may matter to which rows."""
 
-    order: np.ndarray  # (N,) rows by leading component
-    leading: np.ndarray  # (N,) that component
+    order: Order
     near: Neighbourhood
 
 
@@ -156,7 +155,7 @@ class SparseEM(BatchEM):
 
     def _remade(self, state: SparseState, view: _View) -> SparseState:
         """An iteration over all candidates, which says what the lists are."""
-        lists = united(view.order, view.leading, self._tile_size, view.near.starts, view.near.neighbours)
+        lists = united(view.order, self._tile_size, view.near)
         masses = np.empty(len(lists.schedule.active))
         after = self._iterated(state, lists, masses, view.near.floors)
         if after.objective < state.objective and np.isfinite(state.objective):
@@ -170,7 +169,6 @@ class SparseEM(BatchEM):
             state.parameters,
             self.rows,
             view.order,
-            view.leading,
             view.near.partners,
             self.reg_covar,
             dtype=self.dtype,
@@ -182,10 +180,9 @@ class SparseEM(BatchEM):
         trial = replace(
             state, parameters=moves.parameters, objective=-np.inf, n_refused=_MOST_REFUSED, interval=_AFTER_MOVES
         )
-        n_components = len(state.parameters.weights)
-        order = order_by(state.leaders, n_components + 1)
+        order = order_by(state.leaders, len(state.parameters.weights))
         try:
-            trial = self._remade(trial, _View(order, state.leaders[0][order], moves.near(view.near)))
+            trial = self._remade(trial, _View(order, moves.near(view.near)))
             for _ in range(_TRIAL):
                 if trial.objective > state.objective:
                     return replace(trial, n_refused=state.n_refused)
@@ -270,25 +267,23 @@ class SparseEM(BatchEM):
     def _view(self, state: SparseState) -> _View:
         """What may matter to which rows, as the leaders have it."""
         n_components = len(state.parameters.weights)
-        order = order_by(state.leaders, n_components + 1)
-        leading = state.leaders[0][order]
+        order = order_by(state.leaders, n_components)
         if self.active_threshold == 0:
             everything = np.ones((n_components + 1, n_components), dtype=bool)
             no_partners = np.zeros((n_components, 0), np.int64)
-            return _View(order, leading, Neighbourhood.of(everything, self._no_floors(state), no_partners, 0))
+            return _View(order, Neighbourhood.of(everything, self._no_floors(state), no_partners, 0))
         near = neighbours(
             self.family,
             state.parameters,
             self.rows,
             order,
-            leading,
             stretch=max(1, self.n_rows // n_components),
             least=_LEAST_SHARE,
             most=_MOST_NEIGHBOURS,
             dtype=self.dtype,
             n_threads=self.n_threads,
         )
-        return _View(order, leading, near)
+        return _View(order, near)
 
     def _interval(self, state: SparseState) -> int:
         """List passes until the lists are remade again."""
