@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmix.engines.exact_lists import CoherentLists, coherent_lists
-from fastmix.engines.passes import EVERYTHING, call_by_lanes, layout, make_rows
+from fastmix.engines.passes import EVERYTHING, call_by_lanes, cut_into_lanes, layout, make_rows
 from fastmix.families.base import Family
 from fastmix.kernels.evaluate import evaluate_for
 from fastmix.kernels.scratch import scratch_bytes
@@ -18,7 +18,6 @@ from fastmix.validation import as_kernels_read, kernels_read
 _PART = 1 << 20
 # Rows that are put in order and given lists together: more, and memory would not be constant; fewer lie farther apart.
 _ROWS_TOGETHER = 1 << 20
-_MOST_LANES = 64
 # Fewer are evaluated at every row, whatever they look like.
 _MANY_COMPONENTS = 125
 
@@ -104,9 +103,7 @@ def _evaluate(
         schedule, tile_size = lists
         n_evaluations = tile_size * len(schedule.active)
         longest_list = int(np.diff(schedule.offsets).max())
-        n_tiles = len(schedule.offsets) - 1
-        n_lanes = min(_MOST_LANES, n_tiles)
-        lane_starts = np.arange(n_lanes + 1) * n_tiles // n_lanes
+        lane_starts = cut_into_lanes(len(schedule.offsets) - 1, 1)
     constants = family.kernel_parameters(parameters)
     compiled = evaluate_for(family.kernel_class)
     n_work = int(family.n_work_rows(n_features))  # the kernel takes it for an int64

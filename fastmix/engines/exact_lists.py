@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmix.engines.coherent import by_leaves, grow
-from fastmix.engines.passes import EVERYTHING, call_by_lanes, make_rows
+from fastmix.engines.passes import EVERYTHING, call_by_lanes, cut_into_lanes, make_rows
 from fastmix.families.base import Family, Reach
 from fastmix.kernels.reach import TILES_AT_ONCE, list_pass_for
 from fastmix.kernels.scratch import scratch_bytes
@@ -18,7 +18,6 @@ from fastmix.kernels.vectors import GROUP
 _LOSS = 36.0
 # Room is kept for lists of all components for as many tiles at once as take about so many entries, 4 bytes each.
 _ENTRIES = 1 << 21
-_MOST_LANES = 64
 # Whether lists are worth having is judged by some tiles, chosen from so many where the rows are not in order yet.
 _JUDGED_BY = 2 * TILES_AT_ONCE
 _JUDGED_FROM = 512
@@ -142,9 +141,7 @@ class _Bounds:
                 scratch_bytes(n_features, 2 * n_components, n_work, TILES_AT_ONCE, 8),
             ]
         )
-        n_blocks = -(-len(tiles) // TILES_AT_ONCE)
-        n_lanes = min(_MOST_LANES, n_blocks)
-        lane_starts = np.minimum(np.arange(n_lanes + 1) * n_blocks // n_lanes * TILES_AT_ONCE, len(tiles))
+        lane_starts = np.minimum(cut_into_lanes(-(-len(tiles) // TILES_AT_ONCE), 1) * TILES_AT_ONCE, len(tiles))
         lists = np.empty(len(tiles) * n_components, np.int32)
         lengths = np.empty(len(tiles), np.int64)
         compiled = list_pass_for(family.kernel_class)
@@ -156,7 +153,7 @@ class _Bounds:
             compiled(*what, lane_starts, first, last, n_bytes, tiles, lists, lengths)
 
         n_operations = len(tiles) * n_components * (20.0 + family.n_statistics(n_features))
-        call_by_lanes(call, n_lanes, n_operations, self._n_threads)
+        call_by_lanes(call, len(lane_starts) - 1, n_operations, self._n_threads)
         begins = lane_starts[:-1] * n_components
         ends = begins + np.add.reduceat(lengths, lane_starts[:-1])
         pieces = [lists[begin:end] for begin, end in zip(begins, ends, strict=True)]
