@@ -17,6 +17,7 @@ _COVARIANCES = {
     "tied_diag": "variance of each feature, the same for all components",
     "tied_spherical": "variance, the same for all components and features",
 }
+_ALGORITHMS = ("auto", "batch", "sparse")
 _STARTS = ("kmeans", "k-means++", "random", "random_from_data")
 
 
@@ -34,6 +35,9 @@ def add_parser(subparsers: shared.Subparsers) -> None:
     )
     parser.add_argument(
         "--dtype", choices=("float64", "float32"), default="float64", help="what to compute in (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--algorithm", choices=_ALGORITHMS, default="auto", help="sparse is for many components (default: %(default)s)"
     )
     shared.add_fitting(parser, tol=1e-3, max_iter=100)
     parser.set_defaults(run=run)
@@ -55,6 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
         init_params=arguments.init,
         random_state=arguments.seed,
         n_threads=arguments.threads,
+        algorithm=arguments.algorithm,
         dtype=arguments.dtype,
     )
     seconds = fit_with_progress(
@@ -62,6 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     results = {
         **model.likelihoods(data),
+        "algorithm": model.algorithm_,
         "n_iter": model.n_iter_,
         "converged": model.converged_,
         "stop_reason": model.stop_reason_.name,
@@ -80,7 +86,7 @@ def _print_summary(results: dict[str, Any], why: str, covariance_type: str) -> N
     print(f"log-likelihood  {results['log_likelihood']:.6f}")
     print(f"BIC             {results['bic']:.6f}")
     print(f"AIC             {results['aic']:.6f}")
-    print(f"iterations      {results['n_iter']} in {results['seconds']:.3g} s")
+    print(f"iterations      {results['n_iter']} ({results['algorithm']} EM) in {results['seconds']:.3g} s")
     print(f"stopped         {why}")
     output.print_matrix("weights", results["weights"])
     output.print_matrix("means, one component a line", results["means"])
