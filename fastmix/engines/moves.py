@@ -157,7 +157,10 @@ def propose(
     # One without rows is a pair with itself, of which nothing is lost.
     pairs = np.concatenate([pairs[alive], np.repeat(dead, 2).reshape(-1, 2)])
     losses = np.concatenate([losses[alive], np.full(len(dead), -_LOSS_TO_REVIVE / n_components)])
-    chosen = _matched(gains, pairs, losses)
+    # Both halves are estimated from fewer rows: a gain in nats of half a component's parameters is lost again on other rows
+    # (Akaike 1974).
+    cost = 0.5 * parameters.family.n_statistics(rows.X.shape[1]) / len(rows.X)
+    chosen = _matched(gains - cost, pairs, losses)
     if not chosen:
         return None
     split, kept, freed = (np.array(each) for each in zip(*((s, *pairs[m]) for s, m in chosen), strict=True))
