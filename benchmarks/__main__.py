@@ -13,20 +13,25 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import guard, iterations, machine, processes, referee, results, tables, timing
-from benchmarks.sections import SECTIONS, Options
+from benchmarks.sections import COMBINED, SECTIONS, Options, named
 
 README_SECTIONS = ("full", "diag", "kmeans")
 # How often --compare measures a section in which something seems slower.
 ATTEMPTS = 3
-DOCUMENT = processes.ROOT / "docs" / "benchmarks.md"
-README = processes.ROOT / "README.md"
+DOCUMENTS = tuple(processes.ROOT / name for name in ("docs/benchmarks.md", "docs/sparse.md", "README.md"))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--quick", action="store_true", help="small sizes; the documents stay")
-    parser.add_argument("--only", action="append", choices=SECTIONS, metavar="NAME", help=", ".join(SECTIONS))
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=[*SECTIONS, "sparse"],
+        metavar="NAME",
+        help=f"{', '.join(SECTIONS)}; sparse: all of sparse EM's",
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write every number to this file")
     parser.add_argument("--dry-run", action="store_true", help="print the tables; the documents stay")
     parser.add_argument(
@@ -53,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns the exit status: 1 if a section was void, or a figure became slower.
     """
     options = parse(arguments)
-    chosen = [name for name in SECTIONS if options.only is None or name in options.only]
+    asked = {name for each in options.only or SECTIONS for name in named(each)}
+    chosen = [name for name in SECTIONS if name in asked]
     how = Options(quick=options.quick, peers=options.compare is None, separation=options.separation)
     if options.compare is not None:
         return compare(options.compare, [name for name in chosen if SECTIONS[name].guarded], how, options.json)
@@ -68,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             timing.say(f"{name} is void, and its table stays as it is: {error}")
     # Once more at the end, because machines drift: the limit is the best that the machine did during the run.
     described = machine.better(described, machine.describe(quick=options.quick))
-    texts = rendered(described, measured)
+    texts = rendered(described, measured, {} if options.quick else results.read(results.COMMITTED))
     for name, text in texts.items():
         print(f"\n## {name}\n\n{text}")
     entries = results.record(described, measured)
@@ -81,24 +87,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(len(measured) < len(chosen))
 
 
-def rendered(described: dict[str, Any], measured: dict[str, Any]) -> dict[str, str]:
-    """The text for each place in the documents."""
+def rendered(described: dict[str, Any], measured: dict[str, Any], earlier: dict[str, Any]) -> dict[str, str]:
+    """The text for each place in the documents; tables of several sections take from ``earlier`` what was not measured."""
     note = tables.provenance(described)
     texts = {"machine": tables.machine_table(described)}
     for name, each in measured.items():
-        texts[name] = f"{SECTIONS[name].table(each, described)}\n\n{note}"
+        table = SECTIONS[name].table
+        if table is not None:
+            texts[name] = f"{table(each, described)}\n\n{note}"
     if set(README_SECTIONS) <= set(measured):
         lines = [line for name in README_SECTIONS for line in measured[name]]
         texts["readme"] = f"{tables.readme_table(lines)}\n\n{note}"
+    entries = {**earlier, **results.record(described, measured)}
+    for name, combined in COMBINED.items():
+        present = [entries[section] for section in combined.sections if section in entries]
+        if not set(combined.sections).isdisjoint(measured):
+            notes = dict.fromkeys(tables.provenance(entry["machine"]) for entry in present)
+            table_of_all = combined.table([combined.read(entry["measured"]) for entry in present])
+            texts[name] = "\n\n".join([table_of_all, *notes])
     return texts
 
 
 def write(texts: dict[str, str]) -> None:
-    """Put each table into its document."""
+    """Put each table into the documents that have a place for it."""
     for name, text in texts.items():
-        document = README if name == "readme" else DOCUMENT
-        if not tables.put(document, name, text):
-            timing.say(f"{document} has no place for a table: add {' '.join(tables.markers(name))}")
+        found = [tables.put(document, name, text) for document in DOCUMENTS]
+        if not any(found):
+            timing.say(f"no document has a place for a table: add {' '.join(tables.markers(name))}")
 
 
 def compare(earlier: Path, names: Sequence[str], how: Options, json: Path | None) -> int:

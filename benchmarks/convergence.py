@@ -31,24 +31,10 @@ class Converged(timing.Comparison):
     inertias: dict[str, float]
 
 
-def _seeds(X: np.ndarray, components: int) -> np.ndarray:
-    """Seeds by plain k-means++ (Arthur and Vassilvitskii 2007) on the first rows, (components, features)."""
-    random = np.random.default_rng(2)
-    few = X[:_SEEDED]
-    seeds = np.empty((components, X.shape[1]))
-    nearest = np.full(len(few), np.inf)
-    chosen = int(random.integers(len(few)))
-    for k in range(components):
-        seeds[k] = few[chosen]
-        np.minimum(nearest, ((few - seeds[k]) ** 2).sum(axis=1), out=nearest)
-        chosen = int(random.choice(len(few), p=nearest / nearest.sum()))
-    return seeds
-
-
 def measure(what: str, separation: float, tol: float, shape: tuple[int, int, int], *, peers: bool = True) -> Converged:
     """Time fits to convergence from the same seeds, and check that they come to the same inertia."""
     X, _ = workloads.draw(*shape, separation=separation)
-    seeds = _seeds(X, shape[2])
+    seeds = workloads.seeds(X[:_SEEDED], shape[2], np.random.default_rng(2))
     fits = contestants.clusterings(seeds, peers=peers, tol=tol)
     results: dict[str, Any] = {}
 

@@ -19,9 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent
 MEMORY_SHAPE = (1_000_000, 8, 64)
 QUICK_MEMORY_SHAPE = (100_000, 8, 64)
 
-_MEMORY = """
+HIGH_WATER_MARK = """
 import resource, sys, warnings
-from benchmarks.workloads import draw
+warnings.simplefilter("ignore")
 
 def high_water_mark():
     # Linux: ru_maxrss survives fork and exec, so a child would report its parent's peak; VmHWM starts afresh.
@@ -30,11 +30,13 @@ def high_water_mark():
             return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+"""
 
+_MEMORY = """
+from benchmarks.workloads import draw
 from {module} import GaussianMixture
 X, _ = draw({rows}, {features}, {components}, separation=4.0)
 before = high_water_mark()
-warnings.simplefilter("ignore")
 GaussianMixture({components}, random_state=0, max_iter={iterations}).fit(X)
 print(high_water_mark() - before)
 """
@@ -82,8 +84,8 @@ def peak_memory(shape: tuple[int, int, int], iterations: int = 3) -> PeakMemory:
         if not contestants.installed(name):
             continue
         names = {"module": module, "features": features, "components": components, "iterations": iterations}
-        run(_MEMORY.format(rows=min(rows, 10_000), **names))
-        found[name] = float(run(_MEMORY.format(rows=rows, **names))) / 1e6
+        run(HIGH_WATER_MARK + _MEMORY.format(rows=min(rows, 10_000), **names))
+        found[name] = float(run(HIGH_WATER_MARK + _MEMORY.format(rows=rows, **names))) / 1e6
     say(f"memory {shape}: {found}")
     return PeakMemory(shape, rows * features * 8 / 1e6, found)
 

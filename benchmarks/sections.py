@@ -7,7 +7,22 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from benchmarks import convergence, evaluation, fits, iterations, processes, tables, variants, workloads
+from benchmarks import (
+    convergence,
+    evaluation,
+    fits,
+    iterations,
+    kmeans_large,
+    processes,
+    sparse,
+    sparse_growth,
+    sparse_memory,
+    sparse_sets,
+    sparse_trace,
+    tables,
+    variants,
+    workloads,
+)
 
 
 @dataclass(frozen=True)
@@ -23,12 +38,25 @@ class Options:
 class Section:
     """What one section measures, and its table from that and the description of the machine.
 
-    ``guarded`` sections are those that ``--compare`` measures again, without peers.
+    A section without a table of its own is a line of the tables in ``COMBINED``, or is for a picture. ``guarded`` sections
+    are those that ``--compare`` measures again, without peers.
     """
 
     measure: Callable[[Options], Any]
-    table: Callable[[Any, Mapping[str, Any]], str]
+    table: Callable[[Any, Mapping[str, Any]], str] | None
     guarded: bool = True
+
+
+@dataclass(frozen=True)
+class Combined:
+    """A table with one section a line, so that each may be measured in a run of its own.
+
+    ``read`` makes of a section's record what its measurement was.
+    """
+
+    sections: tuple[str, ...]
+    read: Callable[[Any], Any]
+    table: Callable[[list[Any]], str]
 
 
 def _iterations(model: str, options: Options) -> list[iterations.Measurement]:
@@ -62,6 +90,11 @@ def _convergence(options: Options) -> list[Any]:
     return [convergence.measure(*data, shape, peers=options.peers) for data in convergence.DATA]
 
 
+def _many_clusters(options: Options) -> list[Any]:
+    shapes = kmeans_large.QUICK_SHAPES if options.quick else kmeans_large.SHAPES
+    return [kmeans_large.measure(what, shape, peers=options.peers) for what in kmeans_large.DATA for shape in shapes]
+
+
 def _evaluation(options: Options) -> list[Any]:
     shape = evaluation.QUICK_SHAPE if options.quick else evaluation.SHAPE
     kinds = evaluation.COVARIANCE_TYPES
@@ -85,6 +118,26 @@ def _startup(options: Options) -> dict[str, Any]:
     return processes.startup(quick=options.quick, peers=options.peers)
 
 
+def _sparse_fit(name: str, options: Options) -> sparse.SparseFit:
+    return sparse.measure(name, quick=options.quick)
+
+
+def _sparse_growth(options: Options) -> list[Any]:
+    return sparse_growth.growth(quick=options.quick)
+
+
+def _sparse_trace(options: Options) -> Any:
+    return sparse_trace.measure(quick=options.quick)
+
+
+def _sparse_auto(options: Options) -> list[Any]:
+    return sparse_growth.auto(quick=options.quick)
+
+
+def _sparse_memory(options: Options) -> list[Any]:
+    return [sparse_memory.measure(name, quick=options.quick) for name in sparse_memory.SETS]
+
+
 def _iteration_table(measured: Any, machine: Mapping[str, Any]) -> str:
     return tables.iteration_table(measured, machine["fma_peak_gflops"])
 
@@ -105,8 +158,24 @@ SECTIONS: dict[str, Section] = {
     "float32": Section(_float32, _alone(tables.float32_table)),
     "threads": Section(_threads, _threads_table, guarded=False),
     "convergence": Section(_convergence, _alone(tables.convergence_table)),
+    "many-clusters": Section(_many_clusters, _alone(kmeans_large.table), guarded=False),
     "evaluation": Section(_evaluation, _alone(tables.evaluation_table)),
     "fit": Section(_fit, _alone(tables.fit_table), guarded=False),
     "memory": Section(_memory, _alone(tables.memory_table), guarded=False),
     "startup": Section(_startup, _alone(tables.startup_table)),
+    **{f"sparse_{name}": Section(partial(_sparse_fit, name), None, guarded=False) for name in sparse_sets.KINDS},
+    "sparse_growth": Section(_sparse_growth, _alone(tables.sparse_growth_table), guarded=False),
+    "sparse_trace": Section(_sparse_trace, None, guarded=False),
+    "sparse_auto": Section(_sparse_auto, _alone(tables.sparse_auto_table), guarded=False),
+    "sparse_memory": Section(_sparse_memory, _alone(tables.sparse_memory_table), guarded=False),
 }
+_SPARSE_FITS = tuple(f"sparse_{name}" for name in sparse_sets.KINDS)
+COMBINED = {
+    "sparse": Combined(_SPARSE_FITS, sparse.SparseFit.of_record, tables.sparse_table),
+    "sparse_work": Combined(_SPARSE_FITS, sparse.SparseFit.of_record, tables.sparse_work_table),
+}
+
+
+def named(asked: str) -> list[str]:
+    """The sections of this name, or whose names begin with it: "sparse" is all that sparse EM has."""
+    return [name for name in SECTIONS if name == asked or name.startswith(f"{asked}_")]

@@ -16,6 +16,9 @@ from benchmarks.fits import WholeFit
 from benchmarks.guard import Verdict
 from benchmarks.iterations import Measurement
 from benchmarks.processes import PeakMemory
+from benchmarks.sparse import SparseFit
+from benchmarks.sparse_growth import Choice, Growth
+from benchmarks.sparse_memory import SparseMemory
 from benchmarks.timing import Comparison, Seconds
 from benchmarks.variants import Precision
 from benchmarks.workloads import (
@@ -23,6 +26,10 @@ from benchmarks.workloads import (
     FIT_TARGETS,
     FLOAT32_DIFFERENCE,
     MEMORY_TARGET_MEGABYTES,
+    SPARSE_AUTO_TARGET,
+    SPARSE_LOSS_TARGET,
+    SPARSE_ROW_BYTES_TARGET,
+    SPARSE_TARGETS,
     STARTUP_TARGETS_SECONDS,
 )
 
@@ -233,6 +240,103 @@ def startup_table(seconds: Mapping[str, Seconds]) -> str:
             target = targets.get(name.removeprefix("first fit "))
             lines.append((name, _against(seconds[name].best, target, at_most=True)))
     return _table(["whole process", "s"], lines)
+
+
+def sparse_table(fits: Sequence[SparseFit]) -> str:
+    """Whole fits by batch and by sparse EM: medians of the seeds, and the worst seed of what is promised."""
+    header = ["set", "covariances", "N, D, K", "batch, s", "iterations", "sparse, s", "iterations", "batch / sparse"]
+    header += ["settled iteration: batch, ms", "sparse, ms", "batch / sparse", "gain in log-likelihood a row, held out"]
+    lines = []
+    for each in fits:
+        batch, sparse = each.fitted["batch"], each.fitted["sparse"]
+        whole, settled = SPARSE_TARGETS.get((each.what, each.shape), (None, None))
+        lines.append(
+            [
+                each.what[0],
+                each.covariance_type,
+                _shape(each.shape),
+                _number(median(batch.seconds)),
+                f"{median(batch.iterations):g}",
+                _number(median(sparse.seconds)),
+                f"{median(sparse.iterations):g}",
+                _against(min(each.speedups()), whole),
+                _number(1e3 * median(batch.settled)),
+                _number(1e3 * median(sparse.settled)),
+                _against(min(each.settled_speedups()), settled),
+                _gains(each.gains()),
+            ]
+        )
+    return _table(header, lines)
+
+
+def _gains(gains: Sequence[float]) -> str:
+    """Least and most, with the least that is promised."""
+    missed = "" if min(gains) >= -SPARSE_LOSS_TARGET else ": missed"
+    return f"{min(gains):+.4f} to {max(gains):+.4f} (>= {-SPARSE_LOSS_TARGET:g}{missed})"
+
+
+def sparse_work_table(fits: Sequence[SparseFit]) -> str:
+    """What sparse EM looked at: medians of the seeds, and the least retained mass."""
+    header = ["set", "covariances", "N, D, K", "evaluations, batch", "sparse", "batch / sparse"]
+    lines = []
+    for each in fits:
+        batch, sparse = (median(each.fitted[name].n_evaluations) for name in ("batch", "sparse"))
+        few = each.fitted["sparse"]
+        cells = [f"{batch:.2e}", f"{sparse:.2e}", _number(batch / sparse), _number(median(few.mean_active))]
+        lines.append(
+            [each.what[0], each.covariance_type, _shape(each.shape), *cells, f"{1 - min(few.retained_mass):.1e}"]
+        )
+    return _table([*header, "active components at the end", "mass not retained"], lines)
+
+
+def sparse_growth_table(lines: Sequence[Growth]) -> str:
+    """Cost of an iteration against the number of components."""
+    header = ["N, D, K", "dense, ms", "settled sparse, ms", "dense / sparse", "active components"]
+    cells = [
+        [
+            _shape(each.shape),
+            _number(1e3 * each.dense),
+            _number(1e3 * each.settled),
+            _number(each.dense / each.settled),
+            _number(each.mean_active),
+        ]
+        for each in lines
+    ]
+    return _table(header, cells)
+
+
+def sparse_auto_table(choices: Sequence[Choice]) -> str:
+    """What ``"auto"`` chose, beside both."""
+    header = ["covariances", "N, D, K", "batch, s", "sparse, s", "auto, s", "chosen", "auto / the better"]
+    lines = [
+        [
+            each.covariance_type,
+            _shape(each.shape),
+            *(_number(each.seconds[name].best) for name in ("batch", "sparse", "auto")),
+            each.chosen,
+            _against(each.excess, SPARSE_AUTO_TARGET, at_most=True),
+            f"{each.lower_bounds['sparse'] - each.lower_bounds['batch']:+.4f}",
+        ]
+        for each in choices
+    ]
+    return _table([*header, "log-likelihood a row, sparse less batch"], lines)
+
+
+def sparse_memory_table(lines: Sequence[SparseMemory]) -> str:
+    """Peak memory beyond the data, and what a row adds to it."""
+    header = ["set", "covariances", "N, D, K", "data, MB", "batch, MB", "sparse, MB", "batch, bytes a row"]
+    cells = [
+        [
+            each.what[0],
+            each.covariance_type,
+            _shape(each.shape),
+            *(_number(value / 1e6) for value in (each.data, each.above_data["batch"], each.above_data["sparse"])),
+            _number(max(0.0, each.each_row["batch"])),
+            _against(max(0.0, each.each_row["sparse"]), SPARSE_ROW_BYTES_TARGET, at_most=True),
+        ]
+        for each in lines
+    ]
+    return _table([*header, "sparse, bytes a row"], cells)
 
 
 def guard_table(verdicts: Sequence[Verdict]) -> str:

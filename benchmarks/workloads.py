@@ -79,6 +79,18 @@ CONVERGENCE_TARGET = 5.0
 FIT_TARGETS = {((1_000_000, 8, 16), "scikit-learn"): 15.0}
 EVALUATION_TARGETS = {"score_samples": 15.0, "predict": 15.0}
 MEMORY_TARGET_MEGABYTES = 100
+# Sparse EM: how many times faster than batch EM a whole fit and a settled iteration promise to be, by set and shape; nats
+# that it may lose; seconds of "auto" over the better choice; bytes for each row.
+SPARSE_TARGETS: dict[tuple[str, tuple[int, int, int]], tuple[float, float | None]] = {
+    ("a", (1_000_000, 2, 1024)): (8.0, 20.0),
+    ("b", (500_000, 16, 500)): (8.0, 20.0),
+    ("c", (500_000, 32, 1000)): (8.0, 20.0),
+    ("d_diag", (200_000, 64, 256)): (3.0, None),
+    ("d_full", (200_000, 64, 256)): (3.0, None),
+}
+SPARSE_LOSS_TARGET = 0.01
+SPARSE_AUTO_TARGET = 1.2
+SPARSE_ROW_BYTES_TARGET = 24
 STARTUP_TARGETS_SECONDS = {"import": 0.15, "cold": 8.0, "cached": 0.8}
 
 
@@ -141,6 +153,18 @@ def start(means: np.ndarray, seed: int = 1) -> Start:
     random = np.random.default_rng(seed)
     components = len(means)
     return Start(np.full(components, 1.0 / components), means + random.normal(0.0, 0.5, means.shape))
+
+
+def seeds(X: np.ndarray, components: int, random: np.random.Generator) -> np.ndarray:
+    """Seeds by plain k-means++ (Arthur and Vassilvitskii 2007), (components, features)."""
+    found = np.empty((components, X.shape[1]))
+    nearest = np.full(len(X), np.inf)
+    chosen = int(random.integers(len(X)))
+    for k in range(components):
+        found[k] = X[chosen]
+        np.minimum(nearest, ((X - found[k]) ** 2).sum(axis=1), out=nearest)
+        chosen = int(random.choice(len(X), p=nearest / nearest.sum()))
+    return found
 
 
 def operations(model: str, size: Size) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastmix.engines.neighbourhoods import Neighbourhoods
 from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.kmeans import KMeans
 from fastmix.exceptions import ConvergenceWarning
@@ -65,6 +66,10 @@ def warmup(
                         GaussianMixture(2, dtype="float32", **how).fit(data)
             if kmeans:
                 KMeans(2, max_iter=1, random_state=0).fit(X)
+    if kmeans:
+        Neighbourhoods(
+            np.zeros(2, np.int32), np.zeros((2, 2)), n_threads=None
+        )  # the passes over them are those of any fit
 
 
 def _several(dtypes: Any) -> list[Any]:

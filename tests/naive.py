@@ -36,6 +36,15 @@ class EmStep(NamedTuple):
     mixture: Mixture
 
 
+class TruncatedStep(NamedTuple):
+    """As ``EmStep``, where a row looks at some components only; a free energy takes the log-likelihood's place."""
+
+    free_energy: LONG
+    entropy: LONG
+    counts: np.ndarray
+    mixture: Mixture
+
+
 class KMeansStep(NamedTuple):
     """One iteration of Lloyd's algorithm: labels and inertia under the old centres, and the new centres."""
 
@@ -200,6 +209,34 @@ def em_step(rows, mixture, sample_weight=None, reg_covar=0.0):
     return EmStep(
         log_likelihood=log_likelihood(rows, mixture, sample_weight),
         entropy=entropy(rows, mixture, sample_weight),
+        counts=np.sum(responsibility * row_weights[:, None], axis=0),
+        mixture=m_step(rows, responsibility, mixture.covariance_type, sample_weight, reg_covar),
+    )
+
+
+def truncated_responsibilities(rows, mixture, looked_at):
+    """p(component k given row n) among the components that row n looks at, 0 for others; looked_at (N, K) is boolean."""
+    joints = np.where(looked_at, log_joints(rows, mixture), -np.inf)
+    return np.exp(joints - log_sum_exp(joints)[:, None])
+
+
+def free_energy(rows, mixture, looked_at, sample_weight=None):
+    """sum_n weight_n log of the sum, over the components that row n looks at, of p(component k, row n).
+
+    The F(q, theta) of Neal and Hinton (1998) at the best q that is zero wherever a row does not look.
+    """
+    joints = np.where(looked_at, log_joints(rows, mixture), -np.inf)
+    return np.sum(_weights_or_ones(sample_weight, len(rows)) * log_sum_exp(joints))
+
+
+def truncated_em_step(rows, mixture, looked_at, sample_weight=None, reg_covar=0.0):
+    """One iteration of EM in which row n looks only at the components with looked_at[n, k]."""
+    responsibility = truncated_responsibilities(rows, mixture, looked_at)
+    row_weights = _weights_or_ones(sample_weight, len(rows))
+    logs = np.log(np.where(responsibility > 0, responsibility, 1))
+    return TruncatedStep(
+        free_energy=free_energy(rows, mixture, looked_at, sample_weight),
+        entropy=-np.sum(row_weights * np.sum(responsibility * logs, axis=1)),
         counts=np.sum(responsibility * row_weights[:, None], axis=0),
         mixture=m_step(rows, responsibility, mixture.covariance_type, sample_weight, reg_covar),
     )

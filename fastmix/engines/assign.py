@@ -6,8 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastmix.engines.neighbourhoods import Neighbourhoods, rounded_apart
 from fastmix.engines.passes import call_by_lanes
-from fastmix.kernels.assign_pass import FAR, LABELS_ONLY, SUM_ALL, SUM_CHANGES, TILE, Centres, Memory, assign_pass
+from fastmix.kernels import assign_arguments
+from fastmix.kernels.assign_arguments import Centres, Memory
+from fastmix.kernels.assign_pass import FAR, LABELS_ONLY, SUM_ALL, SUM_CHANGES, assign_pass
+from fastmix.kernels.assign_scratch import TILE
 from fastmix.kernels.nearest import CENTRES
 from fastmix.kernels.row_vectors import WIDTH
 from fastmix.kernels.tiles import Rows
@@ -51,7 +55,8 @@ class Assigner:
     """Assigns rows to centres, again and again, at little cost where the centres have moved little.
 
     Labels are those of the squared distances sum (x - c)^2 computed in float64, ties to the lowest index, whatever was
-    assigned before; ``fastmix.kernels.assign_pass`` says how most of these are avoided.
+    assigned before; ``fastmix.kernels.assign_pass`` says how most of these are avoided. ``assign_near`` chooses among the
+    centres near to the row's own.
 
     Parameters
     ----------
@@ -61,7 +66,7 @@ class Assigner:
 
     Attributes
     ----------
-    labels : (N,) int32, as of the last assignment; filled in place.
+    labels : (N,) int32, as of the last assignment to all centres; filled in place.
     """
 
     def __init__(self, rows: Rows, n_clusters: int, n_threads: int | None = None):
@@ -78,11 +83,16 @@ class Assigner:
         self._moments: _Moments | None = None
         self._largest = np.zeros(n_clusters)  # sums of squares, since sums were last taken afresh
         self._passes_since_sums = 0
+        self._near: Neighbourhoods | None = None
+        self._members: np.ndarray | None = None  # of the last neighbourhoods
         width = 2 * self._padded + WIDTH
         n_tiles = -(-n_rows // TILE)
         affordable = max(_LEAST_LANES, _LANE_BYTES // (8 * n_clusters * width) // _LEAST_LANES * _LEAST_LANES)
         n_lanes = min(_MOST_LANES, affordable, n_tiles)
-        self._lane_starts = np.minimum(np.arange(n_lanes + 1, dtype=np.int64) * n_tiles // n_lanes * TILE, n_rows)
+        starts = np.minimum(np.arange(n_lanes + 1, dtype=np.int64) * n_tiles // n_lanes * TILE, n_rows)
+        zeros = np.zeros(n_lanes, np.float32)
+        everything = np.empty((n_lanes, 0), np.uint32)
+        self._all = assign_arguments.Neighbourhoods(np.empty(0, np.int32), starts, everything, zeros, zeros)
         self._lane_sums = _aligned(n_lanes, n_clusters, width)
 
     def label(self, centres: np.ndarray) -> np.ndarray:
@@ -93,6 +103,38 @@ class Assigner:
 
     def assign(self, centres: np.ndarray, *, afresh: bool = False) -> Assignment:
         """Assign all rows; ``afresh`` sums over all rows instead of correcting the last sums."""
+        if self._near is not None:
+            self._forget_near()
+        return self._assign(centres, afresh)
+
+    def assign_near(self, centres: np.ndarray) -> Assignment:
+        """Assign all rows, each to the nearest of those centres that are near to the one it belonged to.
+
+        Its own is always among these. To begin with, rows belong to the centres that ``assign`` found.
+        """
+        if self._near is None or self._near.is_stale:
+            if self._near is not None:
+                self._forget_near()
+            near = Neighbourhoods(self.labels, centres, self._n_threads, self._members)
+            self._members = near.members
+            self._forget_bounds()
+            self._near = near
+        assignment = self._assign(centres, afresh=False)
+        self._near.count(assignment.n_changed)
+        return assignment
+
+    def _forget_near(self) -> None:
+        """From here on rows are in their own order, and bounds are about all centres."""
+        assert self._near is not None
+        self._forget_bounds()  # first: an interrupt may leave bounds too low, but not those of other rows
+        self._near.write_labels(self.labels)
+        self._near = None
+
+    def _forget_bounds(self) -> None:
+        self._bounds.fill(-np.inf)
+        self._path.fill(0.0)
+
+    def _assign(self, centres: np.ndarray, afresh: bool) -> Assignment:
         old = self._moments
         self._moments = None  # an interrupt leaves labels and sums that do not fit: the next pass then begins afresh
         with np.errstate(over="ignore", invalid="ignore"):
@@ -157,16 +199,21 @@ class Assigner:
 
     def _run(self, centres: np.ndarray, sums_of: int) -> int:
         n_rows, n_features = self.rows.X.shape
-        n_lanes = len(self._lane_starts) - 1
+        n_lanes = len(self._lane_sums)
         packed = self._packed(centres)
-        n_changed = np.zeros(n_lanes, np.int64)
-        memory = Memory(self.labels.view(np.uint32), self._bounds)
+        n_changed = np.zeros((n_lanes, 1), np.int64)
+        if self._near is None:
+            groups, lane_starts, labels, n_seen = self._all, np.arange(n_lanes + 1), self.labels, len(centres)
+        else:
+            groups, labels = self._near.as_kernels_read(), self._near.labels
+            lane_starts, n_seen = self._near.lane_starts(n_lanes), groups.members.shape[1]
+        memory = Memory(labels.view(np.uint32), self._bounds)
         compiled = assign_pass()
 
         def call(first: int, last: int) -> None:
-            compiled(packed, self.rows, sums_of, self._lane_starts, first, last, memory, self._lane_sums, n_changed)
+            compiled(packed, self.rows, groups, memory, sums_of, lane_starts, first, last, self._lane_sums, n_changed)
 
-        call_by_lanes(call, n_lanes, float(n_rows * len(centres) * n_features), self._n_threads)
+        call_by_lanes(call, n_lanes, float(n_rows * n_seen * n_features), self._n_threads)
         return int(n_changed.sum())
 
     def _packed(self, centres: np.ndarray) -> Centres:
@@ -184,18 +231,20 @@ class Assigner:
                     np.clip(np.frexp(spread)[1] if np.isfinite(spread) else 0, -_LARGEST_EXPONENT, _LARGEST_EXPONENT)
                 )
                 self._scale = 2.0**-exponent
-                self._bounds.fill(-np.inf)
-                self._path.fill(0.0)
+                self._forget_bounds()
             else:
                 moved = (centres - self._centres) * self._scale
                 lengths = np.sqrt((moved**2).sum(axis=1)) * (1.0 + 1e-9)
-                self._path = np.nextafter(self._path + lengths + _largest_of_others(lengths), np.inf)
+                if self._near is None:
+                    self._path = np.nextafter(self._path + lengths + _largest_of_others(lengths), np.inf)
+                else:
+                    self._path = np.nextafter(self._path + lengths, np.inf)
+                    self._near.move(lengths)
             self._centres = centres.copy()
             offsets *= self._scale
             squares = (offsets**2).sum(axis=1)
             farthest = float(squares.max())
-            path_below = np.nextafter(self._path.astype(np.float32), np.float32(-np.inf))
-            path_above = np.nextafter(self._path.astype(np.float32), np.float32(np.inf))
+            path_below, path_above = rounded_apart(self._path)
             return Centres(
                 reference=self._reference,
                 differences=_in_blocks(centres, np.inf),

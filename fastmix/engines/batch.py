@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from fastmix.engines.loop import EngineState
+from fastmix.engines.loop import EngineState, RunResult
 from fastmix.engines.passes import run_em_pass
-from fastmix.families.base import Family
+from fastmix.families.base import Family, Statistics
 from fastmix.kernels.normalise import LOG_ZERO, LOG_ZERO_32
 from fastmix.kernels.tiles import Rows
+
+State = TypeVar("State", bound=EngineState)
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class BatchEM:
     n_threads: int | None = None
     dtype: str = "float64"
     sign: int = 1
+    name: ClassVar[str] = "batch"
 
     @property
     def is_monotone(self) -> bool:
@@ -45,19 +48,33 @@ class BatchEM:
     def n_rows(self) -> int:
         return self.rows.X.shape[0]
 
+    def begun_with(self, labels: np.ndarray | None) -> BatchEM:
+        """The engine for a run whose start left the rows with these ``labels`` (N,), or None; they need not be used."""
+        return self
+
     def init(self, parameters: Any) -> EngineState:
         return EngineState(parameters, evaluated=parameters, objective=-np.inf)
 
     def step(self, state: EngineState) -> EngineState:
         statistics = run_em_pass(self.family, state.parameters, self.rows, dtype=self.dtype, n_threads=self.n_threads)
+        return self._after(state, statistics)
+
+    def _objective(self, statistics: Statistics) -> float:
         out_of_reach = LOG_ZERO if self.dtype == "float64" else LOG_ZERO_32
         if statistics.log_likelihood <= out_of_reach / 2:  # a row that no component reaches
-            return EngineState(state.parameters, evaluated=state.parameters, objective=-np.inf)
-        return EngineState(
-            parameters=self.family.maximize(statistics, self.reg_covar),
-            evaluated=state.parameters,
-            objective=statistics.log_likelihood / statistics.total_weight,
-        )
+            return -np.inf
+        return statistics.log_likelihood / statistics.total_weight
+
+    def _after(self, state: State, statistics: Statistics) -> State:
+        """The state after the M-step."""
+        objective = self._objective(statistics)
+        reached = np.isfinite(objective)
+        parameters = self.family.maximize(statistics, self.reg_covar) if reached else state.parameters
+        return replace(state, parameters=parameters, evaluated=state.parameters, objective=objective)
 
     def converged(self, previous: EngineState, state: EngineState) -> bool:
         return abs(state.objective - previous.objective) < self.tol
+
+    def concluded(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
+        """The result as it is to be reported, and what else is to be told, by attribute of the estimator."""
+        return result, {}

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmix.engines.exact_lists import CoherentLists, coherent_lists
 from fastmix.engines.passes import EVERYTHING, call_by_lanes, layout, make_rows
 from fastmix.families.base import Family
 from fastmix.kernels.evaluate import evaluate_for
@@ -15,6 +16,11 @@ from fastmix.validation import as_kernels_read, kernels_read
 
 # Numbers of a part that is converted, or whose results are summed, before the next is looked at: 8 MB.
 _PART = 1 << 20
+# Rows that are put in order and given lists together: more, and memory would not be constant; fewer lie farther apart.
+_ROWS_TOGETHER = 1 << 20
+_MOST_LANES = 64
+# Fewer are evaluated at every row, whatever they look like.
+_MANY_COMPONENTS = 125
 
 
 class Evaluation(NamedTuple):
@@ -44,6 +50,10 @@ def run_evaluation(
     """Log-density, responsibilities or labels of each row of X (N, D), of any real type and layout.
 
     What the kernels cannot read as it is, is converted part by part: memory is that of the output and a constant.
+
+    Where there are many components, far enough apart, only those are evaluated that may come within log K + 36 nats of a row's
+    likeliest (``fastmix.engines.exact_lists``). Labels are as they would be otherwise, log-densities up to their last digit, and
+    responsibilities below exp(-36) / K may be 0.
     """
     n_rows = len(X)
     n_components = len(parameters.weights)
@@ -62,20 +72,51 @@ def run_evaluation(
 
 
 def _fill(family: Family, parameters: Any, X: np.ndarray, outputs: Evaluation, n_threads: int | None) -> None:
+    """Fill the outputs, by lists of components for as long as they pay, then (or from the beginning) by all components."""
+    only_labels = not outputs.log_density.size and not outputs.responsibilities.size
+    for first in range(0, len(X), _ROWS_TOGETHER):
+        part = slice(first, first + _ROWS_TOGETHER)
+        lists = coherent_lists(family, parameters, X[part], only_labels=only_labels, n_threads=n_threads)
+        if lists is None:
+            part = slice(first, None)
+        _evaluate(family, parameters, X[part], lists, Evaluation(*(each[part] for each in outputs)), n_threads)
+        if lists is None:
+            break
+
+
+def _evaluate(
+    family: Family,
+    parameters: Any,
+    X: np.ndarray,
+    lists: CoherentLists | None,
+    outputs: Evaluation,
+    n_threads: int | None,
+) -> None:
+    """Fill the outputs by the components that are listed for each tile, or by all of them."""
     rows = make_rows(X)
     n_rows, n_features = X.shape
-    n_components = len(parameters.weights)
-    tile_size, lane_starts = layout(n_rows, n_features, n_components, 1, family.longest_tile(n_features))
+    longest_list = len(parameters.weights)
+    if lists is None:
+        n_evaluations = n_rows * longest_list
+        schedule = EVERYTHING
+        tile_size, lane_starts = layout(n_rows, n_features, longest_list, 1, family.longest_tile(n_features))
+    else:
+        schedule, tile_size = lists
+        n_evaluations = tile_size * len(schedule.active)
+        longest_list = int(np.diff(schedule.offsets).max())
+        n_tiles = len(schedule.offsets) - 1
+        n_lanes = min(_MOST_LANES, n_tiles)
+        lane_starts = np.arange(n_lanes + 1) * n_tiles // n_lanes
     constants = family.kernel_parameters(parameters)
     compiled = evaluate_for(family.kernel_class)
     n_work = int(family.n_work_rows(n_features))  # the kernel takes it for an int64
-    n_bytes = scratch_bytes(n_features, n_components, n_work, tile_size, rows.like.itemsize)
+    n_bytes = scratch_bytes(n_features, longest_list, n_work, tile_size, rows.like.itemsize)
 
     def call(first: int, last: int) -> None:
-        layout_of_call = n_components, n_work, n_bytes, tile_size, lane_starts
-        compiled(constants, rows, EVERYTHING, *layout_of_call, first, last, *outputs)
+        layout_of_call = longest_list, n_work, n_bytes, tile_size, lane_starts
+        compiled(constants, rows, schedule, *layout_of_call, first, last, *outputs)
 
-    n_operations = n_rows * n_components * (10.0 + family.n_statistics(n_features))
+    n_operations = n_evaluations * (10.0 + family.n_statistics(n_features))
     call_by_lanes(call, len(lane_starts) - 1, n_operations, n_threads)
 
 
@@ -84,7 +125,9 @@ def total_log_density(
 ) -> float:
     """Sum over the rows of weight times log-density, in nats; memory is constant."""
     totals = []
-    for part in parts(*X.shape):
+    # Of rows that are read as they are a part holds the results only; and more rows together have shorter lists of components.
+    n_columns = 1 if kernels_read(X) and len(parameters.weights) >= _MANY_COMPONENTS else X.shape[1]
+    for part in parts(len(X), n_columns):
         found = run_evaluation(family, parameters, X[part], log_density=True, n_threads=n_threads).log_density
         totals.append((found if weights is None else found * weights[part]).sum())
     return float(np.sum(totals))

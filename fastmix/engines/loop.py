@@ -100,6 +100,7 @@ class RunResult:
     objectives: tuple[float, ...]
     reason: StopReason
     error: CollapsedError | None = None
+    state: EngineState | None = None  # after the last step
 
     @property
     def n_iter(self) -> int:
@@ -156,4 +157,4 @@ def run(engine: Engine, parameters: Any, *, max_iter: int, run: int = 0, callbac
     except KeyboardInterrupt:
         reason = StopReason.INTERRUPTED
     objective = objectives[-1] if objectives else -engine.sign * np.inf
-    return RunResult(kept, objective, tuple(objectives), reason, error)
+    return RunResult(kept, objective, tuple(objectives), reason, error, state)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmix.families.base import Family, Statistics
-from fastmix.kernels.em_pass import ACCUMULATE, ENTROPY, LOG_LIKELIHOOD, N_TOTALS, TOTAL_WEIGHT, em_pass_for
+from fastmix.kernels.em_pass import ACCUMULATE, ENTROPY, LOG_LIKELIHOOD, N_TOTALS, TOTAL_WEIGHT, Seen, em_pass_for
 from fastmix.kernels.scratch import scratch_bytes
 from fastmix.kernels.tiles import Rows, Schedule
 from fastmix.kernels.vectors import GROUP
@@ -34,7 +34,25 @@ _OPERATIONS_PER_SECOND = 2e10
 _WORTH_THREADS = 1e6
 
 _NO_INDICES = np.empty(0, np.int64)
-EVERYTHING = Schedule(order=_NO_INDICES, offsets=_NO_INDICES, active=_NO_INDICES)
+EVERYTHING = Schedule(order=np.empty(0, np.int32), offsets=_NO_INDICES, active=_NO_INDICES)
+
+
+def seen(
+    masses: np.ndarray | None = None,
+    leaders: np.ndarray | None = None,
+    floors: np.ndarray | None = None,
+    heights: np.ndarray | None = None,
+) -> Seen:
+    """What a pass is to find out, with empty arrays for what is not wanted."""
+    return Seen(
+        masses=np.empty(0) if masses is None else masses,
+        leaders=np.empty((2, 0), np.int32) if leaders is None else leaders,
+        floors=np.empty(0) if floors is None else floors,
+        heights=np.empty(0) if heights is None else heights,
+    )
+
+
+NOTHING = seen()
 
 
 class Layout(NamedTuple):
@@ -48,16 +66,57 @@ def layout(
     n_rows: int, n_features: int, n_components: int, n_statistics: int, longest_tile: int, itemsize: int = 8
 ) -> Layout:
     """Tiles and lanes for one problem; ``n_statistics`` float64 are kept a lane, a row's numbers take ``itemsize`` bytes."""
+    tile_size = rows_a_tile(n_features, n_components, longest_tile, itemsize)
+    return Layout(tile_size, cut_into_lanes(-(-n_rows // tile_size), n_statistics))
+
+
+def rows_a_tile(n_features: int, n_components: int, longest_tile: int, itemsize: int = 8) -> int:
+    """B where every tile looks at ``n_components``."""
     group = GROUP * 8 // itemsize
     in_cache = _TILE_BYTES // (itemsize * (3 * n_features + n_components))
     n_groups = max(1, min(_LONGEST_TILE * 8 // itemsize, longest_tile, in_cache) // group)
     if n_groups > 2 and n_groups % 2 == 0:
         n_groups -= 1  # rows of the scratch a power of two apart would share the sets of the first-level cache
-    tile_size = int(group * n_groups)
-    n_tiles = -(-n_rows // tile_size)
+    return int(group * n_groups)
+
+
+def cut_into_lanes(n_tiles: int, n_statistics: int) -> np.ndarray:
+    """Where lanes begin and end (L + 1,), if each keeps ``n_statistics`` float64."""
     affordable = max(_LEAST_LANES, _LANE_BYTES // (8 * n_statistics) // _LEAST_LANES * _LEAST_LANES)
     n_lanes = min(_MOST_LANES, affordable, n_tiles)
-    return Layout(tile_size, np.arange(n_lanes + 1, dtype=np.int64) * n_tiles // n_lanes)
+    return np.arange(n_lanes + 1, dtype=np.int64) * n_tiles // n_lanes
+
+
+class Slots(NamedTuple):
+    """Where each lane keeps the statistics of which component: with active lists only of those that it looks at."""
+
+    entries: np.ndarray  # for each entry of the active lists, which of its lane's slots; empty without lists
+    starts: np.ndarray  # (L + 1,) lane l has the slots starts[l]..starts[l + 1] - 1
+    components: np.ndarray  # of each slot; empty without lists
+
+    def total(self, statistics: np.ndarray, n_components: int) -> np.ndarray:
+        """(K, S) from the (slots, S) numbers that a pass leaves, added in the order of the lanes."""
+        if not self.components.size:
+            return statistics[:n_components]
+        found = np.zeros((n_components, statistics.shape[1]))
+        by_component = np.argsort(self.components, kind="stable")
+        present, first = np.unique(self.components[by_component], return_index=True)
+        found[present] = np.add.reduceat(statistics[by_component], first, axis=0)
+        return found
+
+
+def slots_for(schedule: Schedule, lane_starts: np.ndarray, n_components: int) -> Slots:
+    """The slots of each lane."""
+    n_lanes = len(lane_starts) - 1
+    if not schedule.offsets.size:
+        return Slots(_NO_INDICES, np.arange(n_lanes + 1) * n_components, _NO_INDICES)
+    firsts = schedule.offsets[lane_starts]
+    lane_of_entry = np.repeat(np.arange(n_lanes), np.diff(firsts))
+    wanted = np.zeros((n_lanes, n_components), dtype=bool)
+    wanted[lane_of_entry, schedule.active] = True
+    starts = np.concatenate([[0], np.cumsum(wanted.sum(axis=1))])
+    slot_of = np.cumsum(wanted).reshape(wanted.shape) - 1
+    return Slots(slot_of[lane_of_entry, schedule.active] - starts[lane_of_entry], starts, np.nonzero(wanted)[1])
 
 
 def make_rows(
@@ -112,6 +171,8 @@ def run_em_pass(
     rows: Rows,
     schedule: Schedule = EVERYTHING,
     *,
+    tile_size: int | None = None,
+    wanted: Seen = NOTHING,
     hard: bool = False,
     dtype: str = "float64",
     last_phase: int = ACCUMULATE,
@@ -119,10 +180,14 @@ def run_em_pass(
 ) -> Statistics:
     """One E-step and accumulation over all rows of the schedule; ``hard`` gives each row to one component whole.
 
-    With ``dtype`` "float32" log-densities and responsibilities are computed in that, statistics are float64 still. An earlier
-    ``last_phase`` (see ``fastmix.kernels.em_pass``) is for timing: the statistics are then incomplete.
+    A schedule may leave rows out: its order is then shorter than the data. Active lists are for tiles of ``tile_size`` rows,
+    by default that of a pass without lists. ``wanted`` is filled in place. With ``dtype`` "float32" log-densities and
+    responsibilities are computed in that, statistics are float64 still. An earlier ``last_phase`` (see
+    ``fastmix.kernels.em_pass``) is for timing, or for what is known by then: the statistics are incomplete.
     """
-    n_rows, n_features = rows.X.shape
+    if schedule.order.size < 1 << 31:  # of another type the pass would be compiled once more
+        schedule = schedule._replace(order=schedule.order.astype(np.int32, copy=False))
+    n_rows, n_features = len(schedule.order) or len(rows.X), rows.X.shape[1]
     n_components = len(parameters.weights)
     n_statistics = family.n_statistics(n_features)
     n_shared = family.n_shared(n_features, n_components)
@@ -135,29 +200,33 @@ def run_em_pass(
         rows = rows._replace(weights=weights, origin=origin, like=np.empty(0, np.float32))
     itemsize = rows.like.itemsize
     longest_tile = family.longest_tile(n_features) if itemsize == 8 else family.longest_tile(n_features, itemsize)
-    tile_size, lane_starts = layout(
-        n_rows,
-        n_features,
-        n_components,
-        n_components * n_statistics + n_shared,
-        longest_tile,
-        itemsize,
-    )
+    if tile_size is None:
+        tile_size = rows_a_tile(n_features, n_components, longest_tile, itemsize)
+    n_tiles = -(-n_rows // tile_size)
+    n_joint, n_slots, n_evaluations = n_components, n_components, float(n_rows) * n_components
+    if schedule.offsets.size:
+        n_joint, n_entries = int(np.diff(schedule.offsets).max()), len(schedule.active)
+        n_slots = min(n_components, -(-n_entries // _MOST_LANES))
+        n_evaluations = float(n_entries) * tile_size
+    lane_starts = cut_into_lanes(n_tiles, n_slots * n_statistics + n_shared)
+    slots = slots_for(schedule, lane_starts, n_components)
     n_lanes = len(lane_starts) - 1
     compiled = em_pass_for(family.kernel_class)
     n_work = int(family.n_work_rows(n_features))  # the kernel takes it for an int64
-    n_bytes = scratch_bytes(n_features, n_components, n_work, tile_size, itemsize)
-    operations = n_rows * n_components * (10.0 + n_statistics)
+    n_bytes = scratch_bytes(n_features, n_joint, n_work, tile_size, itemsize)
+    operations = n_evaluations * (10.0 + n_statistics)
     complete = None
     while complete is None:
         sums = (
-            np.zeros((n_lanes, n_components, n_statistics)),
+            np.zeros((slots.starts[-1], n_statistics)),
             np.zeros((n_lanes, n_shared)),
             np.zeros((n_lanes, N_TOTALS)),
         )
-        how = (constants, rows, schedule, hard, last_phase, n_work, n_bytes, tile_size, lane_starts)
-        call_by_lanes(partial(_call, compiled, how, sums), n_lanes, operations, n_threads)
-        statistics, shared, totals = (unit * each[0] for each in sums)
+        how = (constants, rows, schedule, hard, last_phase, n_joint, n_work, n_bytes, tile_size, lane_starts)
+        call = partial(_call, compiled, (*how, slots.entries, slots.starts), (sums, wanted))
+        call_by_lanes(call, n_lanes, operations, n_threads)
+        statistics = unit * slots.total(sums[0], n_components)
+        shared, totals = (unit * each[0] for each in sums[1:])
         complete = family.complete_shared(parameters, constants, statistics, shared)
         constants = family.careful(constants)
     return Statistics(
@@ -180,5 +249,5 @@ def _moderate(weights: np.ndarray) -> tuple[np.ndarray, float]:
     return weights / unit, unit
 
 
-def _call(compiled, arguments, sums, first_lane: int, last_lane: int) -> None:
-    compiled(*arguments, first_lane, last_lane, sums)
+def _call(compiled, arguments, outputs, first_lane: int, last_lane: int) -> None:
+    compiled(*arguments, first_lane, last_lane, *outputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastmix.engines.choice import ALGORITHMS, AUTO
 from fastmix.families import gaussian_family
 from fastmix.initialize import INIT_METHODS
 from fastmix.validation import check_choice, check_dtype, check_integer, check_real
@@ -17,7 +18,12 @@ def check_mixture(model: Any) -> None:
     check_real(model.reg_covar, "reg_covar")
     check_integer(model.max_iter, "max_iter", 0)
     check_integer(model.n_init, "n_init", 1)
-    check_choice(model.algorithm, "algorithm", ["batch"])
+    check_choice(model.algorithm, "algorithm", ALGORITHMS)
+    if model.active_threshold != AUTO and not 0 <= check_real(model.active_threshold, "active_threshold") < 1:
+        raise ValueError(f"active_threshold must be 'auto' or a number in [0, 1); got {model.active_threshold!r}")
+    for name in ("refresh_interval", "max_active"):
+        if getattr(model, name) != AUTO:
+            check_integer(getattr(model, name), name, 1)
     check_dtype(model.dtype, "dtype")
     if isinstance(model.init_params, str):
         check_choice(model.init_params, "init_params", INIT_METHODS)

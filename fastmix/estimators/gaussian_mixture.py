@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.engines.batch import BatchEM
+from fastmix.engines.choice import BATCH, LISTS_ATTRIBUTES, engine_for
 from fastmix.engines.evaluate import Evaluation, run_evaluation, total_log_density
-from fastmix.engines.loop import Callback, RunResult, StopReason, run
+from fastmix.engines.loop import Callback, RunResult, StopReason
 from fastmix.engines.passes import make_rows
 from fastmix.estimators.base import Estimator
 from fastmix.estimators.checks import check_mixture
 from fastmix.estimators.concerns import concerns
-from fastmix.estimators.stored import ModelFields
-from fastmix.exceptions import CollapsedError, ConvergenceWarning
+from fastmix.estimators.mixture_file import read_mixture, stored_mixture
+from fastmix.estimators.runs import best_of
+from fastmix.exceptions import ConvergenceWarning
 from fastmix.families import GaussianParameters, gaussian_family
 from fastmix.initialize import Start
 from fastmix.parameters import gaussian
@@ -70,8 +71,18 @@ class GaussianMixture(Estimator):
         1 prints every ``verbose_interval``-th iteration to standard error.
     verbose_interval : int, default 10
         See ``verbose``.
-    algorithm : {"batch"}, default "batch"
-        The engine.
+    algorithm : {"auto", "batch", "sparse"}, default "auto"
+        "batch": every iteration looks at all rows and all components. "sparse": only at the components that matter to a row,
+        by lists that are remade now and then (Neal and Hinton 1998, section 5): for hundreds of components, or thousands. The
+        free energy, which never falls, takes the place of the log-likelihood, and one exact pass ends the fit. "auto": what
+        is faster for this many rows, features and components.
+    active_threshold : "auto" or float in [0, 1), default "auto"
+        Sparse: share of the mass of a tile (some hundred similar rows) below which the tile no longer looks at a component;
+        "auto" is 1e-4. With 0 every tile looks at everything, as in batch EM.
+    refresh_interval : "auto" or int, default "auto"
+        Sparse: iterations on lists between remaking them; "auto": few at first, then more, and when the free energy settles.
+    max_active : "auto" or int, default "auto"
+        Sparse: the most components that a tile looks at; "auto": no limit.
     dtype : {"float64", "float32"}, default "float64"
         What a fit computes log-densities and responsibilities in; sums over rows are float64. float32 is up to twice as fast,
         agrees to 1e-5 of the log-likelihood while means lie within 1e4 standard deviations of each other, and is not
@@ -92,10 +103,20 @@ class GaussianMixture(Estimator):
     stop_reason_ : StopReason, why the best run stopped; its ``value`` says it in prose
     n_iter_ : int
         Iterations of the best run.
+    algorithm_ : str
+        The engine that ran, "batch" or "sparse".
     lower_bound_ : float
-        Mean log-likelihood a row of the best run, as of its last E-step.
+        Mean log-likelihood a row of the best run: batch, as of its last E-step; sparse, of the fitted parameters, exact.
     lower_bounds_ : list of float
-        The same after each of its iterations.
+        The objective after each of its iterations: mean log-likelihood, or free energy.
+    free_energies_ : list of float
+        Sparse only: ``lower_bounds_`` by its proper name, nats a row.
+    n_evaluations_ : int
+        Sparse only: (row, component) densities computed.
+    mean_active_ : float
+        Sparse only: components that a tile looked at in the end, on average.
+    retained_mass_ : float
+        Sparse only: exp(free energy - log-likelihood) a row, of the fitted parameters and the last lists.
     n_collapsed_runs_ : int
         Runs given up because a component's covariance stopped being positive definite.
     n_collapsed_components_ : int
@@ -129,7 +150,10 @@ class GaussianMixture(Estimator):
         warm_start: bool = False,
         verbose: int = 0,
         verbose_interval: int = 10,
-        algorithm: str = "batch",
+        algorithm: str = "auto",
+        active_threshold: Any = "auto",
+        refresh_interval: Any = "auto",
+        max_active: Any = "auto",
         dtype: str = "float64",
         n_threads: int | None = None,
         callback: Callback | None = None,
@@ -149,6 +173,9 @@ class GaussianMixture(Estimator):
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.algorithm = algorithm
+        self.active_threshold = active_threshold
+        self.refresh_interval = refresh_interval
+        self.max_active = max_active
         self.dtype = dtype
         self.n_threads = n_threads
         self.callback = callback
@@ -176,7 +203,7 @@ class GaussianMixture(Estimator):
         n_components, n_features = parameters.means.shape
         model = cls(n_components, covariance_type=parameters.family.name, **params)
         model._check_parameters()
-        model._take(RunResult(parameters, -np.inf, (), StopReason.GIVEN))
+        model._take(RunResult(parameters, -np.inf, (), StopReason.GIVEN), BATCH, {})
         model._remember_features(None, n_features)
         model._sampling = generators(model.random_state, 1)[0]
         return model
@@ -213,7 +240,17 @@ class GaussianMixture(Estimator):
             weights = weights / weights.max()
         rows = make_rows(rows_of_X, weights)
         family = gaussian_family(self.covariance_type)
-        engine = BatchEM(family, rows, self.tol, self.reg_covar, self.n_threads, check_dtype(self.dtype, "dtype"))
+        engine = engine_for(
+            self.algorithm,
+            family,
+            rows,
+            self.n_components,
+            lists=(self.active_threshold, self.refresh_interval, self.max_active),
+            tol=self.tol,
+            reg_covar=self.reg_covar,
+            n_threads=self.n_threads,
+            dtype=check_dtype(self.dtype, "dtype"),
+        )
         continued = self._continued(n_features)
         n_runs = 1 if continued is not None or self._start_is_given() else self.n_init
         streams = generators(self.random_state, 2 + n_runs)
@@ -222,31 +259,16 @@ class GaussianMixture(Estimator):
             start = Start(family, rows, self.n_components, self.reg_covar, self.n_threads, streams[1])
             start.give(self.weights_init, self.means_init, self.precisions_init)
         callback = with_progress(self.verbose, self.verbose_interval, "mean log-likelihood", self.callback)
-        results: list[RunResult] = []
-        collapses: list[CollapsedError] = []
-        interrupted = False
-        for index in range(n_runs):
-            try:
-                first = continued if start is None else start(self.init_params, streams[2 + index])
-            except CollapsedError as error:
-                collapses.append(error)
-                continue
-            except KeyboardInterrupt:
-                interrupted = True
-                break
-            result = run(engine, first, max_iter=self.max_iter, run=index, callback=callback)
-            if result.error is not None:
-                collapses.append(result.error)
-                continue
-            results.append(result)
-            interrupted = result.reason is StopReason.INTERRUPTED
-            if interrupted or result.reason is StopReason.CALLBACK:
-                break
-        if not results:
-            raise KeyboardInterrupt if interrupted else collapses[0]
-        best = max(results, key=lambda result: result.objective)
-        self._take(best)
-        self.n_collapsed_runs_ = len(collapses)
+
+        def begin(index: int) -> tuple[GaussianParameters, np.ndarray | None]:
+            if start is None:
+                assert continued is not None
+                return continued, None
+            return start(self.init_params, streams[2 + index]), start.labels
+
+        best, told, n_collapsed, interrupted = best_of(engine, begin, n_runs, self.max_iter, callback)
+        self._take(best, engine.name, told)
+        self.n_collapsed_runs_ = n_collapsed
         self._sampling = streams[0]
         self._remember_features(X, n_features)
         if interrupted:
@@ -328,7 +350,8 @@ class GaussianMixture(Estimator):
         self._check_fitted()
         return GaussianParameters(gaussian_family(self._family_name), self.weights_, self.means_, self.covariances_)
 
-    def _take(self, result: RunResult) -> None:
+    def _take(self, result: RunResult, algorithm: str, told: dict[str, Any]) -> None:
+        """Take over a result, and what the engine tells besides (by attribute)."""
         parameters = result.parameters
         family = parameters.family
         # Both may raise where a start is singular; nothing is half taken over then.
@@ -336,6 +359,11 @@ class GaussianMixture(Estimator):
         self._family_name = family.name  # of the fit: covariance_type may be set to another before the next one
         self.weights_, self.means_, self.covariances_ = parameters.weights, parameters.means, parameters.covariances
         self.precisions_cholesky_, self.precisions_ = precisions_cholesky, precisions
+        for name in LISTS_ATTRIBUTES:
+            if hasattr(self, name):
+                delattr(self, name)
+        vars(self).update(told)
+        self.algorithm_ = algorithm
         self.stop_reason_ = result.reason
         self.converged_ = result.reason is StopReason.CONVERGED
         self.n_iter_ = result.n_iter
@@ -364,36 +392,8 @@ class GaussianMixture(Estimator):
         return gaussian_family(self._family_name).n_free_parameters(n_features, n_components)
 
     def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        header = {
-            "class": "GaussianMixture",
-            "parameters": self.get_params(),
-            "fit": {
-                "stop_reason": self.stop_reason_.name,
-                "lower_bound": self.lower_bound_ if np.isfinite(self.lower_bound_) else None,
-                "n_collapsed_runs": self.n_collapsed_runs_,
-            },
-            "feature_names": list(getattr(self, "feature_names_in_", [])),
-        }
-        arrays = {
-            "weights": self.weights_,
-            "means": self.means_,
-            "covariances": self.covariances_,
-            "lower_bounds": np.asarray(self.lower_bounds_, dtype=np.float64),
-        }
-        return header, arrays
+        return stored_mixture(self)
 
     @classmethod
     def _from_model_file(cls, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> GaussianMixture:
-        fields = ModelFields(cls, header, arrays, ("weights", "means", "covariances", "lower_bounds"))
-        model = cls(**fields.parameters)
-        model._check_parameters()
-        parameters = gaussian(arrays["weights"], arrays["means"], arrays["covariances"], model.covariance_type)
-        if parameters.means.shape[0] != model.n_components:
-            raise ValueError(f"n_components is {model.n_components}, but there are {parameters.means.shape[0]} means")
-        bounds = fields.history("lower_bounds")
-        model._take(RunResult(parameters, fields.objective("lower_bound", -np.inf), bounds, fields.stop_reason()))
-        model.n_collapsed_runs_ = fields.count("n_collapsed_runs")
-        model._remember_features(None, parameters.means.shape[1])
-        fields.restore_feature_names(model)
-        model._sampling = generators(model.random_state, 1)[0]
-        return model
+        return read_mixture(cls, header, arrays)

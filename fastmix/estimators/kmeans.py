@@ -10,11 +10,13 @@ import numpy as np
 from fastmix.engines.assign import Assigner
 from fastmix.engines.lloyd import Lloyd
 from fastmix.engines.loop import Callback, RunResult, StopReason, run
+from fastmix.engines.neighbourhoods import worth_while
 from fastmix.engines.passes import make_rows
 from fastmix.estimators.base import Estimator
 from fastmix.estimators.stored import ModelFields
 from fastmix.exceptions import ConvergenceWarning
 from fastmix.kernels.tiles import Rows
+from fastmix.local_seeding import local_k_means_plus_plus
 from fastmix.progress import with_progress
 from fastmix.seeding import generators, k_means_plus_plus, subsample
 from fastmix.validation import as_parameter_array, as_weights, check_choice, check_integer, check_real
@@ -22,6 +24,7 @@ from fastmix.validation import as_parameter_array, as_weights, check_choice, che
 # Seeding looks at this many rows a cluster; below _LEAST_SEEDED rows it looks at all.
 _SEEDED_PER_CLUSTER = 100
 _LEAST_SEEDED = 20_000
+_SEEDED_PER_CLUSTER_OF_MANY = 50
 _CHUNK_ENTRIES = 1 << 22
 
 
@@ -32,28 +35,39 @@ class KMeans(Estimator):
     float32 stand in for distances where their rounding cannot matter; the labels are those of distances computed by
     differences in float64, and of equal distances the first counts.
 
+    **Many clusters** (from 512 up, with 64 rows or more each). With ``algorithm="auto"`` most iterations look, for each row,
+    only at the 64 centres nearest to the one that it belonged to when these lists were made; they are made again as rows
+    change their clusters. Approximated is only the way that the centres take, so that another local minimum may be reached
+    than by looking at all. Guaranteed is that the inertia falls in every iteration, that ``labels_`` and ``inertia_`` are
+    those of the nearest of all centres, and that an assignment to all centres confirms the end: once the lists have nothing
+    more to give it either ends the fit, because at most one row in 1000 has its nearest centre elsewhere (with ``tol=0``:
+    none has), or the iteration goes on. Other values of ``algorithm`` look at all centres in every
+    iteration.
+
     Parameters
     ----------
     n_clusters : int, default 8
         K.
     init : {"k-means++", "random"}, callable or (K, D) array, default "k-means++"
-        Greedy k-means++ (Arthur and Vassilvitskii 2007; on a subsample where there are many rows), random rows, a callable
-        ``f(X, n_clusters, generator)`` that returns centres, or the centres.
+        Greedy k-means++ (Arthur and Vassilvitskii 2007; on a subsample where there are many rows, and with many clusters
+        looking only around each seed), random rows, a callable ``f(X, n_clusters, generator)`` that returns centres, or the
+        centres.
     n_init : "auto" or int, default "auto"
         Number of starts, the best is kept; "auto" is 1 for "k-means++" and an array, 10 otherwise.
     max_iter : int, default 300
         Most iterations of a run.
     tol : float, default 1e-4
         Converged when the squared distances that the centres moved sum to no more than ``tol`` times the mean variance of
-        the features. 0 waits until no label changes.
+        the features. 0 waits until no label changes. (With many clusters see above.)
     verbose : int, default 0
         1 prints each iteration to standard error.
     random_state : None, int, SeedSequence, Generator or RandomState, default None
         Seed; an int makes fits repeat to the last bit, whatever the number of threads.
     copy_x : bool, default True
         For compatibility: X is never changed.
-    algorithm : {"lloyd", "elkan"}, default "lloyd"
-        For compatibility: both run the same code, which gives what Lloyd's algorithm gives and uses bounds where they pay.
+    algorithm : {"auto", "lloyd", "elkan"}, default "auto"
+        "lloyd" and "elkan" (names of scikit-learn's) run the same code, which gives what Lloyd's algorithm gives and uses
+        bounds where they pay. "auto" does that, too, unless there are many clusters (above).
     n_threads : int, optional
         Threads to use; None for all. Results do not depend on it.
     callback : callable, optional
@@ -92,7 +106,7 @@ class KMeans(Estimator):
         verbose: int = 0,
         random_state: Any = None,
         copy_x: bool = True,
-        algorithm: str = "lloyd",
+        algorithm: str = "auto",
         n_threads: int | None = None,
         callback: Callback | None = None,
     ):
@@ -142,7 +156,8 @@ class KMeans(Estimator):
             except KeyboardInterrupt:
                 interrupted = True
                 break
-            engine = Lloyd(rows, self.n_clusters, self.tol, self.n_threads, unit)
+            near = self.algorithm == "auto" and worth_while(n_rows, self.n_clusters)
+            engine = Lloyd(rows, self.n_clusters, self.tol, self.n_threads, unit, near)
             result = run(engine, seeds, max_iter=self.max_iter, run=index, callback=callback)
             if best is None or result.objective < best[0].objective:
                 best = result, engine
@@ -207,7 +222,7 @@ class KMeans(Estimator):
         check_integer(self.n_clusters, "n_clusters", 1)
         check_integer(self.max_iter, "max_iter", 1)
         check_real(self.tol, "tol")
-        check_choice(self.algorithm, "algorithm", ["lloyd", "elkan"])
+        check_choice(self.algorithm, "algorithm", ["auto", "lloyd", "elkan"])
         if isinstance(self.init, str):
             check_choice(self.init, "init", ["k-means++", "random"])
         if self.n_init != "auto":
@@ -233,6 +248,9 @@ class KMeans(Estimator):
         if self.init == "random":
             X, _ = subsample(rows, self.n_clusters, generator)
             return X[np.arange(self.n_clusters) % len(X)]
+        if worth_while(rows.X.shape[0], self.n_clusters):
+            X, weights = subsample(rows, _SEEDED_PER_CLUSTER_OF_MANY * self.n_clusters, generator)
+            return X[local_k_means_plus_plus(X, weights, self.n_clusters, generator, n_threads=self.n_threads)[0]]
         X, weights = subsample(rows, max(_LEAST_SEEDED, _SEEDED_PER_CLUSTER * self.n_clusters), generator)
         return X[k_means_plus_plus(X, weights, self.n_clusters, generator)[0]]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastmix.engines.choice import BATCH, LISTS_ATTRIBUTES, SPARSE
 from fastmix.engines.loop import StopReason
 
 
@@ -50,6 +51,17 @@ class ModelFields:
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise ValueError(f"{name} is not a count")
         return value
+
+    def algorithm(self, history: tuple[float, ...]) -> tuple[str, dict[str, Any]]:
+        """The engine that ran, and what sparse EM told (files before there was a choice say nothing: batch)."""
+        name = self._fit.get("algorithm", BATCH)
+        if name not in (BATCH, SPARSE):
+            raise ValueError(f"unknown algorithm {name!r}")
+        if name == BATCH:
+            return name, {}
+        free_energies, evaluations, *numbers = LISTS_ATTRIBUTES
+        told = {free_energies: list(history), evaluations: self.count(evaluations)}
+        return name, told | {attribute: self.objective(attribute, np.nan) for attribute in numbers}
 
     def history(self, name: str) -> tuple[float, ...]:
         values = self.arrays[name]

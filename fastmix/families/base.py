@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -55,6 +55,18 @@ class Statistics:
             entropy=self.entropy + other.entropy,
             total_weight=self.total_weight + other.total_weight,
         )
+
+
+class Reach(NamedTuple):
+    """How far log-joints can be from what they are at a point nearby.
+
+    m_k(x) = sqrt(2 (peaks[k] - log_joint_k(x))) is a distance from component k that changes by at most
+    steepness[k] |(x - y) / units| from x to y. For a Gaussian it is the Mahalanobis distance.
+    """
+
+    peaks: np.ndarray  # (K,) what no log-joint of the component exceeds, in nats
+    steepness: np.ndarray  # (K,) at least 0
+    units: np.ndarray  # (D,) positive, of the features
 
 
 class Family(ABC):
@@ -123,6 +135,13 @@ class Family(ABC):
         The default suits a family whose ``log_joint`` runs over all of ``tile.x`` for each component.
         """
         return tile_in_first_cache(n_features, itemsize)
+
+    def reach(self, parameters: Any) -> Reach | None:
+        """Bounds by which components that cannot matter to a tile are left out where exact results are wanted.
+
+        None, the default, where there are none: each component is then evaluated at every row.
+        """
+        return None
 
     def recentre(self, statistics: Statistics, centre: Any) -> Statistics:
         """The same statistics, with moments about the means of ``centre``.

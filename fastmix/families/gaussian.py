@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from fastmix.exceptions import CollapsedError
-from fastmix.families.base import Family, Statistics, log_weights
+from fastmix.families.base import Family, Reach, Statistics, log_weights
 
 LOG_2PI = float(np.log(2 * np.pi))
+# More than what rounding takes off a norm.
+_ABOVE_ROUNDING = 1.0 + 1e-6
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,10 @@ class GaussianFamily(Family):
         """The inverse of ``precisions``."""
 
     @abstractmethod
+    def steepness(self, parameters: GaussianParameters, units: np.ndarray) -> np.ndarray:
+        """(K,) or what broadcasts to it: at least the largest singular value of A_k diag(units), Sigma_k^-1 = A_k^T A_k."""
+
+    @abstractmethod
     def colour(self, parameters: GaussianParameters, k: int, noise: np.ndarray) -> np.ndarray:
         """Give standard normal noise (n, D) the covariance of component k."""
 
@@ -129,6 +135,14 @@ class GaussianFamily(Family):
         """log w_k - D/2 log 2 pi - 1/2 log |Sigma_k|, (K,)."""
         n_features = parameters.means.shape[1]
         return log_weights(parameters.weights) - 0.5 * (n_features * LOG_2PI + self.log_determinants(parameters))
+
+    def reach(self, parameters: GaussianParameters) -> Reach:
+        """See ``Family.reach``; a Gaussian's distance is |A_k (x - mu_k)|. Units are typical standard deviations."""
+        variances = self.marginal_variances(parameters.covariances)
+        units = np.broadcast_to(np.exp(0.5 * np.log(variances).mean(axis=0)), parameters.means.shape[1:]).copy()
+        steepness = self.steepness(parameters, units) * _ABOVE_ROUNDING
+        shape = parameters.weights.shape
+        return Reach(self.log_constants(parameters), np.broadcast_to(steepness, shape).copy(), units)
 
     def in_float32(self, parameters: GaussianParameters) -> tuple[GaussianParameters, Any, np.ndarray]:
         """See ``Family.in_float32``; the origin is the mean of the mixture."""

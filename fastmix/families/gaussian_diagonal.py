@@ -103,6 +103,9 @@ class DiagonalGaussian(GaussianFamily):
         check_variances(self._by_component_and_feature(precisions))
         return 1.0 / precisions
 
+    def steepness(self, parameters, units):
+        return (units / self._by_component_and_feature(parameters.cholesky)).max(axis=1)
+
     def colour(self, parameters, k, noise):
         deviations = self._by_component_and_feature(parameters.cholesky)
         return noise * deviations[0 if self.tied else k]

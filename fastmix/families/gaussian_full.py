@@ -13,6 +13,7 @@ from fastmix.families.triangular import (
     n_block_entries,
     padded_inverse_lower,
     padded_size,
+    spectral_norm_bounds,
     to_blocks,
 )
 from fastmix.kernels.blocks import BLOCK
@@ -82,6 +83,9 @@ class FullGaussian(GaussianFamily):
     def covariances_from_precisions(self, precisions):
         inverse = inverse_lower(cholesky(precisions))
         return np.swapaxes(inverse, 1, 2) @ inverse
+
+    def steepness(self, parameters, units):
+        return spectral_norm_bounds(inverse_lower(parameters.cholesky) * units)
 
     def colour(self, parameters, k, noise):
         return noise @ parameters.cholesky[k].T

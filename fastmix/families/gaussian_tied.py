@@ -15,6 +15,7 @@ from fastmix.families.triangular import (
     n_block_entries,
     padded_inverse_lower,
     padded_size,
+    spectral_norm_bounds,
 )
 from fastmix.kernels.gaussian_tied import TiedKernel
 
@@ -119,6 +120,9 @@ class TiedGaussian(GaussianFamily):
     def covariances_from_precisions(self, precisions):
         inverse = inverse_lower(cholesky(precisions[None]))[0]
         return inverse.T @ inverse
+
+    def steepness(self, parameters, units):
+        return spectral_norm_bounds(inverse_lower(parameters.cholesky[None]) * units)
 
     def colour(self, parameters, k, noise):
         return noise @ parameters.cholesky.T

@@ -10,6 +10,10 @@ A row passes up to three sieves, each cheaper than the next and none of them an 
    equal distances the centre with the lowest index wins.
 
 Sums by centre follow the rows that change their label, out of the old centre's sums and into the new one's.
+
+The rows of a neighbourhood share a list of centres, and the sieves say which of these is nearest, as exactly: all rows and
+all centres are one neighbourhood a lane; lists of near centres make a pass over many centres cheap
+(``fastmix.engines.neighbourhoods``).
 """
 
 from __future__ import annotations
@@ -18,26 +22,16 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
+from numba import prange, types
 
-from fastmix._jit import entry_point, helper
+from fastmix._jit import call_at, entry_point, helper, lane_function, part
+from fastmix.kernels.assign_scratch import REST, SCRATCH_TYPES, TILE, Scratch, new_scratch
 from fastmix.kernels.em_pass import add_lanes
-from fastmix.kernels.nearest import nearest_by_difference, nearest_by_product
+from fastmix.kernels.nearest import CENTRES, ROWS, nearest_by_difference, nearest_by_product
 from fastmix.kernels.row_vectors import add_row, load_columns, prefetch_row
-from fastmix.kernels.scratch import aligned
 
 # What becomes of the rows: labels only; rows that change their label move between the sums; all rows are added afresh.
 LABELS_ONLY, SUM_CHANGES, SUM_ALL = 0, 1, 2
-
-# Rows that a lane works on at once.
-TILE = 128
-
-# What the second sieve leaves is searched in tiles of its own.
-REST = 32
-
-# Entries that one turn of a lane makes at most (all rows of a tile that are no longer read, two for each that changes in
-# the second and in the third sieve), and the one written beyond the last.
-MOST_ENTRIES = TILE + 2 * TILE + 2 * (TILE + REST) + 2
 
 # Larger than any product that counts, and its square root is finite.
 FAR = np.float32(1e37)
@@ -47,46 +41,15 @@ _OVERFLOWING = 1e300
 _NEVER = np.float32(-np.inf)
 
 
-class Centres(NamedTuple):
-    """The centres c (K, D), in the forms that the sieves read; C = ``nearest.CENTRES``, K' = K rounded up to it."""
+class Seen(NamedTuple):
+    """What a neighbourhood looks at; see ``assign_arguments.Centres``, of which these are some."""
 
-    reference: np.ndarray  # (K, P) what sums by centre are about; P is D rounded up to ``row_vectors.WIDTH``
-    differences: np.ndarray  # (K' / C, D, C) c, padded by infinity
-    no_constants: np.ndarray  # (K',) zeros
-    products: np.ndarray  # (K' / C, D, C) float32, -scale (c - origin)
-    half_squares: np.ndarray  # (K',) float32, |scale (c - origin)|^2 / 2, padded by FAR
-    origin: np.ndarray  # (D,) scale times the origin
-    zeros: np.ndarray  # (D,)
-    scale: float
-    path_below: np.ndarray  # (K,) float32: how far a row's bound has fallen since the start, in units of 1 / scale
-    path_above: np.ndarray  # (K,) float32, the same rounded up
-    rounding: np.ndarray  # (5,) float32, see ``_judge``
-
-
-class Memory(NamedTuple):
-    """What is remembered about each row from pass to pass."""
-
-    label: np.ndarray  # (N,) uint32
-    bound: np.ndarray  # (N,) float32: the label holds while this exceeds path_above[label]
-
-
-class Scratch(NamedTuple):
-    """A lane's buffers."""
-
-    x: np.ndarray  # (D, TILE) float32
-    best: np.ndarray  # (TILE,) float32
-    second: np.ndarray
-    norm: np.ndarray
-    safe: np.ndarray  # by how much the two smallest distances differ at least, in units of 1 / scale
-    label: np.ndarray  # (TILE,) uint32
-    rest_x: np.ndarray  # (D, REST) float64
-    rest_best: np.ndarray  # (REST,) float64
-    rest_second: np.ndarray
-    open: np.ndarray  # (3 TILE,) uint64: rows that the first sieve let pass
-    rest: np.ndarray  # (TILE + REST,) uint64: rows that the second sieve let pass
-    entry_row: np.ndarray  # (MOST_ENTRIES,) uint64: what is to be added to the sums
-    entry_label: np.ndarray  # (MOST_ENTRIES,) uint32
-    entry_sign: np.ndarray  # (MOST_ENTRIES,)
+    differences: np.ndarray  # (G / C, D, C)
+    no_constants: np.ndarray  # (G,)
+    products: np.ndarray  # (G / C, D, C) float32
+    half_squares: np.ndarray  # (G,) float32
+    members: np.ndarray  # (G,) uint32, or empty: all
+    path_below: np.float32
 
 
 @helper("elementwise")
@@ -107,25 +70,28 @@ def _judge(best, second, norm, rounding, safe):
 
 
 @helper("elementwise")
-def _take_over(centres, listed, n_listed, all_known, n_entries, scratch, memory, sums_of):
-    """Take over the labels that a sieve has found for the rows listed, and note how long they are safe; unknown ones stay.
+def _take_over(seen, path, kept, listed, rows, n_listed, all_known, n_entries, scratch, memory, sums_of):
+    """Take over the labels that a sieve has found for the positions listed, and note how long they are safe; unknown ones stay.
 
     Returns how many labels changed, how many rows are unknown (now the first of ``listed``), and the new ``n_entries``.
     """
-    label, safe, kept, path = scratch.label, scratch.safe, centres.rounding[4], centres.path_below
+    label, safe = scratch.label, scratch.safe
+    if seen.members.size:
+        for b in range(n_listed):
+            label[b] = seen.members[label[b]]
     entry_row, entry_label = scratch.entry_row[n_entries:], scratch.entry_label[n_entries:]
     entry_sign = scratch.entry_sign[n_entries:]
     for_new, for_known = (2 if sums_of == SUM_CHANGES else 0), (1 if sums_of == SUM_ALL else 0)
     n_changed, n_unknown, n = 0, 0, 0
     for b in range(n_listed):  # without branches, which could not be predicted
-        row = listed[b]
+        position, row = listed[b], rows[b]
         is_known = all_known or safe[b] > _NEVER
-        old = memory.label[row]
+        old = memory.label[position]
         new = label[b] if is_known else old
         is_new = new != old
-        memory.label[row] = new
-        memory.bound[row] = (safe[b] + path[label[b]]) * kept
-        listed[n_unknown] = row
+        memory.label[position] = new
+        memory.bound[position] = (safe[b] + (path[label[b]] + seen.path_below)) * kept
+        listed[n_unknown] = position
         n_unknown += 0 if is_known else 1
         n_changed += 1 if is_new else 0
         entry_row[n], entry_label[n], entry_sign[n] = row, new, 1.0
@@ -134,78 +100,87 @@ def _take_over(centres, listed, n_listed, all_known, n_entries, scratch, memory,
     return n_changed, n_unknown, n_entries + n
 
 
-@helper("elementwise")
-def _search_by_product(centres, rows, n_open, n_entries, scratch, memory, sums_of):
-    """The second sieve for the first TILE rows listed in scratch.open, n_open of them real; returns as ``_take_over``."""
-    listed = scratch.open[:TILE]
-    for b in range(n_open, TILE):
-        listed[b] = listed[n_open - 1]
-    best, second, norm, label = scratch.best, scratch.second, scratch.norm, scratch.label
-    load_columns(rows.X, listed, centres.scale, centres.origin, scratch.x)
-    nearest_by_product(scratch.x, centres.products, centres.half_squares, FAR, best, second, label, norm)
-    _judge(best, second, norm, centres.rounding, scratch.safe)
-    return _take_over(centres, listed, n_open, False, n_entries, scratch, memory, sums_of)
+@part
+def _rows_at(order, listed, n_listed, found):
+    """What sits at the first n_listed of the positions listed; the last of them is repeated up to the end."""
+    if order.size == 0:
+        found = listed  # as it is: copying costs 8 % where D = 2
+    else:
+        for b in range(n_listed):
+            found[b] = order[listed[b]]
+    for b in range(n_listed, listed.size):
+        found[b] = found[n_listed - 1]
+    return found
 
 
-@helper("elementwise")
-def _search_by_difference(centres, rows, n_rest, n_entries, scratch, memory, sums_of):
-    """The third sieve for the first REST rows listed in scratch.rest, n_rest of them real; returns as ``_take_over``."""
+@part
+def _search_by_product(centres, seen, rows, order, n_open, n_entries, scratch, memory, sums_of):
+    """The second sieve for the first n_open positions listed in scratch.open, at most TILE; returns as ``_take_over``."""
+    n_columns = -(-n_open // ROWS) * ROWS
+    listed, best, second = scratch.open[:n_columns], scratch.best[:n_columns], scratch.second[:n_columns]
+    row = _rows_at(order, listed, n_open, scratch.row[:n_columns])
+    load_columns(rows.X, row, centres.scale, centres.origin, scratch.x)
+    nearest_by_product(
+        scratch.x, seen.products, seen.half_squares, FAR, best, second, scratch.label[:n_columns], scratch.norm
+    )
+    _judge(best, second, scratch.norm, centres.rounding, scratch.safe)
+    path, kept = centres.path_below, centres.rounding[4]
+    return _take_over(seen, path, kept, listed, row, n_open, False, n_entries, scratch, memory, sums_of)
+
+
+@part
+def _search_by_difference(centres, seen, rows, order, n_rest, n_entries, scratch, memory, sums_of):
+    """The third sieve for the first n_rest positions listed in scratch.rest, at most REST; returns as ``_take_over``."""
     listed, best, second = scratch.rest[:REST], scratch.rest_best, scratch.rest_second
-    for b in range(n_rest, REST):
-        listed[b] = listed[n_rest - 1]
+    row = _rows_at(order, listed, n_rest, scratch.row[:REST])
+    load_columns(rows.X, row, 1.0, centres.zeros, scratch.rest_x)
     label = scratch.label[:REST]
-    load_columns(rows.X, listed, 1.0, centres.zeros, scratch.rest_x)
-    nearest_by_difference(scratch.rest_x, centres.differences, centres.no_constants, np.inf, best, second, label)
+    nearest_by_difference(scratch.rest_x, seen.differences, seen.no_constants, np.inf, best, second, label)
     in_distance = centres.rounding[2]
     for b in range(n_rest):
         near, far = np.sqrt(best[b]), np.sqrt(second[b])
         found = np.float32(((far - near) - in_distance * far) * centres.scale)
         scratch.safe[b] = found if second[b] < _OVERFLOWING else _NEVER
-    return _take_over(centres, listed, n_rest, True, n_entries, scratch, memory, sums_of)
-
-
-@helper("elementwise", allocates=True)
-def _new_scratch(n_features):
-    vectors = np.empty((4, TILE), np.float32)
-    rest_vectors = np.empty((2, REST))
-    return Scratch(
-        aligned(n_features, TILE, np.empty(0, np.float32)),
-        vectors[0],
-        vectors[1],
-        vectors[2],
-        vectors[3],
-        np.empty(TILE, np.uint32),
-        aligned(n_features, REST, np.empty(0)),
-        rest_vectors[0],
-        rest_vectors[1],
-        np.empty(3 * TILE, np.uint64),
-        np.empty(TILE + REST, np.uint64),
-        np.empty(MOST_ENTRIES, np.uint64),
-        np.empty(MOST_ENTRIES, np.uint32),
-        np.empty(MOST_ENTRIES),
-    )
+    path, kept = centres.path_below, centres.rounding[4]
+    return _take_over(seen, path, kept, listed, row, n_rest, True, n_entries, scratch, memory, sums_of)
 
 
 @helper("elementwise")
-def _list_open(centres, first, label, bound, listed):
-    """The first sieve for the rows first..first + label.size - 1: list those that it lets pass; returns how many."""
-    path = centres.path_above
+def _pack(blocks, members, packed):
+    """packed (G / C, D, C) = those of the blocks (K' / C, D, C) that the members (G,) are."""
+    for g in range(members.size):
+        k = members[g]
+        source, target = blocks[k // CENTRES], packed[g // CENTRES]
+        for d in range(source.shape[0]):
+            target[d, g % CENTRES] = source[d, k % CENTRES]
+
+
+@helper("elementwise")
+def _pack_products(centres, members, scratch):
+    _pack(centres.products, members, scratch.products)
+    for g in range(members.size):
+        scratch.half_squares[g] = centres.half_squares[members[g]]
+
+
+@helper("elementwise")
+def _list_open(path, also, first, label, bound, listed):
+    """The first sieve for the positions first..first + label.size - 1: list those that it lets pass; returns how many."""
     n = 0
     for b in range(label.size):
         listed[n] = first + b
-        n += 0 if bound[b] > path[label[b]] else 1
+        n += 0 if bound[b] > path[label[b]] + also else 1
     return n
 
 
 @helper("elementwise")
-def _enter_others(first, label, listed, scratch):
-    """Enter those of the rows first..first + label.size - 1 that are not listed (in ascending order); returns how many."""
+def _enter_others(order, first, label, listed, scratch):
+    """Enter those of the positions first..first + label.size - 1 that are not listed (in ascending order); returns how many."""
     n, n_entries = 0, 0
     for b in range(label.size):
         if n < listed.size and listed[n] == np.uint64(first + b):
             n += 1
         else:
-            scratch.entry_row[n_entries] = first + b
+            scratch.entry_row[n_entries] = order[first + b] if order.size else first + b
             scratch.entry_label[n_entries] = label[b]
             scratch.entry_sign[n_entries] = 1.0
             n_entries += 1
@@ -227,33 +202,35 @@ def _move_down(listed, n_gone, n_left):
         listed[b] = listed[n_gone + b]
 
 
-@helper("elementwise", allocates=True)
-def _assign_lane(centres, rows, first_row, last_row, sums_of, memory, sums):
-    """The rows first_row..last_row - 1; returns how many labels changed."""
-    scratch = _new_scratch(rows.X.shape[1])
-    sums[:] = 0.0
+@part
+def _assign_group(centres, seen, rows, order, first, last_position, also, sums_of, scratch, memory, sums):
+    """The positions first..last_position - 1, which look at the centres seen; returns how many labels changed."""
     n_changed = 0
     n_open = 0
     n_rest = 0
-    first = first_row
+    packed_products, packed_differences = False, False
     # Every part of the work is called from one place: all of it is inlined, and copies would double the time to compile.
-    while first < last_row or n_open + n_rest > 0:
+    while first < last_position or n_open + n_rest > 0:
         n_entries = 0
-        if first < last_row:
-            last = min(first + TILE, last_row)
+        if first < last_position:
+            last = min(first + TILE, last_position)
             found = scratch.open[n_open:]
-            n_found = _list_open(centres, first, memory.label[first:last], memory.bound[first:last], found)
+            label, bound = memory.label[first:last], memory.bound[first:last]
+            n_found = _list_open(centres.path_above, also, first, label, bound, found)
             for b in range(n_found):
-                prefetch_row(rows.X, found[b])
+                prefetch_row(rows.X, order[found[b]] if order.size else found[b])
             if sums_of == SUM_ALL:
-                n_entries = _enter_others(first, memory.label[first:last], found[:n_found], scratch)
+                n_entries = _enter_others(order, first, label, found[:n_found], scratch)
             n_open += n_found
             first = last
         # A tile behind: rows that were asked for have time to arrive (8 % where a third of the rows is read).
-        if n_open >= 2 * TILE or (n_open > 0 and first == last_row):
+        if n_open >= 2 * TILE or (n_open > 0 and first == last_position):
+            if seen.members.size and not packed_products:
+                _pack_products(centres, seen.members, scratch)
+                packed_products = True
             n_searched = min(n_open, TILE)
             n_new, n_unknown, n_entries = _search_by_product(
-                centres, rows, n_searched, n_entries, scratch, memory, sums_of
+                centres, seen, rows, order, n_searched, n_entries, scratch, memory, sums_of
             )
             n_changed += n_new
             for b in range(n_unknown):
@@ -261,9 +238,14 @@ def _assign_lane(centres, rows, first_row, last_row, sums_of, memory, sums):
             n_rest += n_unknown
             n_open -= n_searched
             _move_down(scratch.open, n_searched, n_open)
-        while n_rest >= REST or (n_rest > 0 and n_open == 0 and first == last_row):
+        while n_rest >= REST or (n_rest > 0 and n_open == 0 and first == last_position):
+            if seen.members.size and not packed_differences:
+                _pack(centres.differences, seen.members, scratch.differences)
+                packed_differences = True
             n_searched = min(n_rest, REST)
-            n_new, _, n_entries = _search_by_difference(centres, rows, n_searched, n_entries, scratch, memory, sums_of)
+            n_new, _, n_entries = _search_by_difference(
+                centres, seen, rows, order, n_searched, n_entries, scratch, memory, sums_of
+            )
             n_changed += n_new
             n_rest -= n_searched
             _move_down(scratch.rest, n_searched, n_rest)
@@ -271,31 +253,88 @@ def _assign_lane(centres, rows, first_row, last_row, sums_of, memory, sums):
     return n_changed
 
 
-def _assign_pass(centres, rows, sums_of, lane_starts, first_lane, last_lane, memory, sums, n_changed):
+def _assign_lane(centres, rows, groups, memory, first_group, last_group, sums_of, scratch, sums, n_changed):
+    """The neighbourhoods first_group..last_group - 1, one after the other, into this lane's own sums."""
+    n_members = groups.members.shape[1]
+    sums[:] = 0.0
+    n_changed[0] = 0
+    seen_products, seen_squares, seen_differences = centres.products, centres.half_squares, centres.differences
+    if n_members:
+        seen_products, seen_squares = scratch.products, scratch.half_squares
+        seen_differences = scratch.differences
+    for s in range(first_group, last_group):
+        constants = centres.no_constants[: seen_squares.size]
+        seen = Seen(seen_differences, constants, seen_products, seen_squares, groups.members[s], groups.path_below[s])
+        first, last, path_above = groups.starts[s], groups.starts[s + 1], groups.path_above[s]
+        n_changed[0] += _assign_group(
+            centres, seen, rows, groups.order, first, last, path_above, sums_of, scratch, memory, sums
+        )
+
+
+def _assign_pass(
+    lane_address, centres, rows, groups, memory, sums_of, lane_starts, first_lane, last_lane, sums, n_changed
+):
     """Assign each row to its nearest centre and follow the sums by centre.
 
     Parameters
     ----------
-    centres : ``Centres``.
+    lane_address : of ``_assign_lane``, compiled for these arguments.
+    centres, groups, memory : ``Centres``, ``Neighbourhoods`` and ``Memory`` of ``fastmix.kernels.assign_arguments``; the
+        memory is brought up to date.
     rows : ``fastmix.kernels.tiles.Rows``.
     sums_of : LABELS_ONLY, SUM_CHANGES or SUM_ALL.
-    lane_starts : (L + 1,) int64; lane l takes the rows lane_starts[l]..lane_starts[l + 1] - 1.
+    lane_starts : (L + 1,) int64; lane l takes the neighbourhoods lane_starts[l]..lane_starts[l + 1] - 1.
     first_lane, last_lane : the lanes first_lane..last_lane - 1 are worked on.
-    memory : ``Memory``, brought up to date.
     sums : OUT (L, K, 2 P + WIDTH), see ``row_vectors.add_row``: weighted deviations from the centre's reference, their
         squares, and the weight; SUM_CHANGES: by how much these change. Lanes are added into the first after the last.
-    n_changed : OUT (L,) int64, how many labels changed.
+    n_changed : OUT (L, 1) int64, how many labels changed.
     """
     for lane in prange(first_lane, last_lane):
-        n_changed[lane] = _assign_lane(
-            centres, rows, lane_starts[lane], lane_starts[lane + 1], sums_of, memory, sums[lane]
+        arguments = (
+            centres,
+            rows,
+            groups,
+            memory,
+            lane_starts[lane],
+            lane_starts[lane + 1],
+            sums_of,
+            new_scratch(rows.X.shape[1], groups.members.shape[1]),
+            sums[lane],
+            n_changed[lane],
         )
+        call_at(lane_address, arguments)
     n_lanes = sums.shape[0]
     if last_lane == n_lanes and sums_of != LABELS_ONLY:
         add_lanes(sums.reshape((n_lanes, sums.shape[1] * sums.shape[2])))
 
 
+# Of the arguments of ``_assign_lane`` after the memory.
+_LANE_TYPES = (
+    *[types.int64] * 3,
+    types.NamedTuple(SCRATCH_TYPES, Scratch),
+    types.float64[:, ::1],
+    types.int64[::1],
+)
+
+
+class AssignPass:
+    """The compiled pass; a call takes the arguments of ``_assign_pass`` but the address."""
+
+    def __init__(self):
+        self.lane = lane_function(_assign_lane, _LANE_TYPES)
+        self.driver = entry_point(_assign_pass)
+
+    @property
+    def dispatcher(self):
+        """What Numba makes of a lane: its versions, and where each came from."""
+        return self.lane.dispatcher
+
+    def __call__(self, centres, rows, groups, memory, *others):
+        address = self.lane.address(centres, rows, groups, memory)
+        self.driver(address, centres, rows, groups, memory, *others)
+
+
 @cache
-def assign_pass():
-    """The compiled pass (its signature is that of ``_assign_pass``)."""
-    return entry_point(_assign_pass)
+def assign_pass() -> AssignPass:
+    """The compiled pass."""
+    return AssignPass()

@@ -45,30 +45,52 @@ def _store_transposed(joint, every_component, no_origin, out):
 
 
 @part
+def _store_shares(joint, components, row_of, out):
+    """out[row_of[b], components[a]] = joint[a, b], and 0 for components that are not listed; row_of (at most B,)."""
+    for b in range(row_of.size):
+        shares = out[row_of[b]]
+        shares[:] = 0.0
+        for a in range(components.size):
+            shares[components[a]] = joint[a, b]
+
+
+@part
 def _evaluate_tile(parameters, rows, schedule, t, scratch, log_density, responsibilities, labels):
-    tile, joint, vectors = scratch.tile, scratch.joint, scratch.vectors
+    tile, row_of, vectors = scratch.tile, scratch.row_of, scratch.vectors
     w, maximum, total = vectors[0], vectors[1], vectors[2]
     spread, best, label = vectors[3], vectors[4], vectors[5]
-    n_components, tile_size = joint.shape
+    tile_size = w.size
     first = t * tile_size
-    load_tile(rows, schedule, first, tile.x, w, scratch.row_of)
+    load_tile(rows, schedule, first, tile.x, w, row_of)
+    components = scratch.every_component
+    if schedule.offsets.size:
+        components = schedule.active[schedule.offsets[t] : schedule.offsets[t + 1]]
+    n_components = components.size
+    joint = scratch.joint[:n_components]
     prepare(parameters, tile)
     # Comparing with this also leaves out NaN (inf - inf at |x| near the largest double).
     best[:] = LOG_ZERO
     label[:] = 0.0
-    for k in range(n_components):
-        share = (k * tile_size) // n_components, ((k + 1) * tile_size) // n_components
+    for a in range(n_components):
+        share = (a * tile_size) // n_components, ((a + 1) * tile_size) // n_components
         prefetch(rows.X, schedule.order, first + tile_size + share[0], first + tile_size + share[1])
-        log_joint(parameters, tile, k, joint[k])
+        log_joint(parameters, tile, components[a], joint[a])
         if labels.size:
-            _take_largest(k, joint[k], best, label)
+            _take_largest(components[a], joint[a], best, label)
     n_valid = min(tile_size, rows.X.shape[0] - first)
-    if labels.size:
-        for b in range(n_valid):
-            labels[first + b] = int(label[b])
+    for b in range(n_valid if labels.size else 0):
+        labels[row_of[b]] = int(label[b])
     if not log_density.size and not responsibilities.size:
         return
     normalise(joint, w, maximum, total, spread)
+    if schedule.order.size:
+        if log_density.size:
+            log_densities(maximum, total, best)
+            for b in range(n_valid):
+                log_density[row_of[b]] = best[b]
+        if responsibilities.size:
+            _store_shares(joint, components, row_of[:n_valid], responsibilities)
+        return
     if log_density.size:
         log_densities(maximum, total, log_density[first : first + n_valid])
     if responsibilities.size:
@@ -80,7 +102,7 @@ def _evaluate_lane(
     parameters,
     rows,
     schedule,
-    n_components,
+    longest_list,
     n_work,
     first_tile,
     last_tile,
@@ -90,7 +112,7 @@ def _evaluate_lane(
     labels,
     buffer,
 ):
-    scratch = carve(buffer, rows, n_components, n_work, tile_size)
+    scratch = carve(buffer, rows, longest_list, n_work, tile_size)
     for t in range(first_tile, last_tile):
         _evaluate_tile(parameters, rows, schedule, t, scratch, log_density, responsibilities, labels)
 
@@ -100,7 +122,7 @@ def _evaluate(
     parameters,
     rows,
     schedule,
-    n_components,
+    longest_list,
     n_work,
     n_bytes,
     tile_size,
@@ -116,9 +138,9 @@ def _evaluate(
     Parameters
     ----------
     lane_address : of ``_evaluate_lane``, compiled for these parameters and rows.
-    parameters, rows, schedule, n_work, n_bytes, tile_size, lane_starts, first_lane, last_lane : as for the EM pass; the
-        schedule is empty: rows in their order, every component. The rows have no weights.
-    n_components : K.
+    parameters, rows, schedule, n_work, n_bytes, tile_size, lane_starts, first_lane, last_lane : as for the EM pass; the rows
+        have no weights, and a schedule has an order and lists or neither.
+    longest_list : of components; K where each tile looks at all of them.
     log_density, responsibilities, labels : OUT, (N,), (N, K), (N,) int64; an empty array is not wanted.
     """
     for lane in prange(first_lane, last_lane):
@@ -126,7 +148,7 @@ def _evaluate(
             parameters,
             rows,
             schedule,
-            n_components,
+            longest_list,
             n_work,
             lane_starts[lane],
             lane_starts[lane + 1],

@@ -136,15 +136,15 @@ def nearest_by_difference(x, centres, constants, start, best, second, label):
 
     Of equals the first; label is 0 where none is below ``start``.
 
-    x (D, B), centres (K / CENTRES, D, CENTRES), constants (K,), start; OUT best, second (B,), all of x's type; OUT label
-    (B,) int32. B a multiple of ROWS; K padded to a multiple of CENTRES by centres that win nothing.
+    x (D, B' >= B), centres (K / CENTRES, D, CENTRES), constants (K,), start; OUT best, second (B,), all of x's type; OUT
+    label (B,) int32. B a multiple of ROWS; K padded to a multiple of CENTRES by centres that win nothing.
     """
-    for position in range(0, x.shape[1], ROWS):
+    for position in range(0, best.size, ROWS):
         _by_difference(x, centres, constants, start, position, best, second, label, best)
 
 
 @helper("elementwise")
 def nearest_by_product(x, centres, constants, start, best, second, label, norm):
     """The same with constant + x[:, b].c in place of the distance; OUT norm (B,) = |x[:, b]|^2."""
-    for position in range(0, x.shape[1], ROWS):
+    for position in range(0, best.size, ROWS):
         _by_product(x, centres, constants, start, position, best, second, label, norm)

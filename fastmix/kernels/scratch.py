@@ -15,7 +15,7 @@ _LINE = 64  # bytes of a cache line: a vector load that straddles two costs doub
 
 
 class Scratch(NamedTuple):
-    """A lane's buffers; B rows a tile, K components, W rows of the family's own scratch."""
+    """A lane's buffers; B rows a tile, K components at once, W rows of the family's own scratch."""
 
     tile: Tile
     joint: np.ndarray  # (K, B) log-joints, then responsibilities times weights
@@ -26,10 +26,10 @@ class Scratch(NamedTuple):
     packed_r: np.ndarray  # (B,)
 
 
-def scratch_bytes(n_features: int, n_components: int, n_work: int, tile_size: int, itemsize: int) -> int:
-    """How much memory ``carve`` cuts up; ``itemsize`` bytes a number that is computed with."""
-    numbers = (2 * n_features + 2 * n_work + n_components + 1) * tile_size
-    return itemsize * numbers + 8 * (7 * tile_size + n_components) + _LINE
+def scratch_bytes(n_features: int, n_joint: int, n_work: int, tile_size: int, itemsize: int) -> int:
+    """How much memory ``carve`` cuts up; ``n_joint`` components at once, ``itemsize`` bytes a number that is computed with."""
+    numbers = (2 * n_features + 2 * n_work + n_joint + 1) * tile_size
+    return itemsize * numbers + 8 * (7 * tile_size + n_joint) + _LINE
 
 
 @helper("elementwise", allocates=True)
@@ -68,8 +68,8 @@ def _next_line(buffer, used):
 
 
 @part
-def carve(buffer, rows, n_components, n_work, tile_size):
-    """Buffers for one lane; n_work = W. The family's scratch is 0 to begin with. The caller keeps ``buffer`` alive."""
+def carve(buffer, rows, n_joint, n_work, tile_size):
+    """Buffers for one lane, K = n_joint and W = n_work. Scratch of the family begins as 0. The caller keeps ``buffer``."""
     n_features, like, doubles, integers = rows.X.shape[1], rows.like, rows.weights, rows.labels
     first = _next_line(buffer, 0)
     # rows of a tile take whole cache lines, so that one matrix after the other begins on one
@@ -78,8 +78,8 @@ def carve(buffer, rows, n_components, n_work, tile_size):
     first += n_features * row_bytes
     work = _matrix_at(buffer, first, n_work, tile_size, like)
     first += n_work * row_bytes
-    joint = _matrix_at(buffer, first, n_components, tile_size, like)
-    first += n_components * row_bytes
+    joint = _matrix_at(buffer, first, n_joint, tile_size, like)
+    first += n_joint * row_bytes
     packed_x = _matrix_at(buffer, first, n_features, tile_size, like)
     first += n_features * row_bytes
     packed_work = _matrix_at(buffer, first, n_work, tile_size, like)
@@ -90,9 +90,9 @@ def carve(buffer, rows, n_components, n_work, tile_size):
     first += 6 * 8 * tile_size
     row_of = _matrix_at(buffer, first, 1, tile_size, integers)
     first += 8 * tile_size
-    every_component = _matrix_at(buffer, first, 1, n_components, integers)
+    every_component = _matrix_at(buffer, first, 1, n_joint, integers)
     work[:] = 0.0
-    for k in range(n_components):
+    for k in range(n_joint):
         every_component[0, k] = k
     tile, packed = Tile(x, work), Tile(packed_x, packed_work)
     return Scratch(tile, joint, vectors, row_of[0], every_component[0], packed, packed_r[0])

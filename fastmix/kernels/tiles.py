@@ -41,7 +41,8 @@ class Rows(NamedTuple):
 class Schedule(NamedTuple):
     """Which row sits at which position, and which components each tile looks at. Empty arrays: all, in order."""
 
-    order: np.ndarray  # (N,) int64 permutation of the rows
+    # (N,) permutation of the rows, or some of them; int32 (int64, of more than 2^31 rows, is compiled when it is met)
+    order: np.ndarray
     offsets: np.ndarray  # (n_tiles + 1,) int64: tile t looks at active[offsets[t]:offsets[t + 1]]
     active: np.ndarray  # int64 component indices
 

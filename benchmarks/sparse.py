@@ -1,0 +1,206 @@
+"""Sparse EM beside batch EM: whole fits from the same starting means, and what they come to on rows held out."""
+
+from __future__ import annotations
+
+import gc
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+from unittest.mock import patch
+
+from benchmarks import contestants, referee
+from benchmarks.sparse_sets import KINDS, QUICK_SHAPES, Set
+from benchmarks.timing import say
+
+ALGORITHMS = ("batch", "sparse")
+SEEDS = range(3)
+# Far more iterations than any fit of (a), (b), (c) makes at the default tolerance; patches go on for hundreds.
+MOST_ITERATIONS = 200
+# Iterations at the end of a fit whose median is a settled one.
+_SETTLED = 5
+
+
+@dataclass
+class Fitted:
+    """One algorithm's fits of a set, by seed.
+
+    Attributes
+    ----------
+    seconds : of the whole fit.
+    iterations : passes that ended in new parameters.
+    settled : seconds of an iteration near the end of the fit that made no lists.
+    log_likelihood : exact mean log-likelihood of the rows held out, nats a row.
+    n_evaluations, mean_active, retained_mass : as a sparse fit tells them, and what they come to without lists.
+    """
+
+    seconds: list[float] = field(default_factory=list)
+    iterations: list[int] = field(default_factory=list)
+    settled: list[float] = field(default_factory=list)
+    log_likelihood: list[float] = field(default_factory=list)
+    n_evaluations: list[int] = field(default_factory=list)
+    mean_active: list[float] = field(default_factory=list)
+    retained_mass: list[float] = field(default_factory=list)
+
+
+@dataclass
+class SparseFit:
+    """One line of the table: a set, and both algorithms' fits of it."""
+
+    what: str
+    covariance_type: str
+    shape: tuple[int, int, int]
+    fitted: dict[str, Fitted]
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> SparseFit:
+        """What a run recorded."""
+        fitted = {name: Fitted(**each) for name, each in record["fitted"].items()}
+        return cls(record["what"], record["covariance_type"], tuple(record["shape"]), fitted)
+
+    def speedups(self) -> list[float]:
+        """Batch EM's seconds over sparse EM's, by seed."""
+        return _ratios(self.fitted["batch"].seconds, self.fitted["sparse"].seconds)
+
+    def settled_speedups(self) -> list[float]:
+        """The same of one iteration near the end."""
+        return _ratios(self.fitted["batch"].settled, self.fitted["sparse"].settled)
+
+    def gains(self) -> list[float]:
+        """Sparse EM's mean log-likelihood of the rows held out less batch EM's, by seed."""
+        pairs = zip(self.fitted["sparse"].log_likelihood, self.fitted["batch"].log_likelihood, strict=True)
+        return [mine - theirs for mine, theirs in pairs]
+
+
+def _ratios(numerators: list[float], denominators: list[float]) -> list[float]:
+    return [a / b for a, b in zip(numerators, denominators, strict=True)]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of an engine.
+
+    Attributes
+    ----------
+    seconds : that it took.
+    active : components that a row was compared with, on average, in all of the step's passes.
+    rebuilt : whether lists were made in it.
+    """
+
+    seconds: float
+    active: float
+    rebuilt: bool
+
+
+@dataclass(frozen=True)
+class OneFit:
+    """A fitted model, the seconds that took, and the steps of its engine."""
+
+    model: Any
+    seconds: float
+    steps: list[Step]
+
+    @property
+    def settled(self) -> float:
+        """Seconds of an iteration near the end that made no lists."""
+        plain = [step.seconds for step in self.steps if not step.rebuilt]
+        return median(plain[-_SETTLED:] or [step.seconds for step in self.steps])
+
+
+def fit(data: Set, covariance_type: str, algorithm: str, **options: Any) -> OneFit:
+    """A fit from the set's starting means; ``options`` go to the constructor."""
+    from fastmix import ConvergenceWarning, GaussianMixture
+    from fastmix.engines.batch import BatchEM
+    from fastmix.engines.sparse import SparseEM
+
+    steps: list[Step] = []
+    model = GaussianMixture(
+        len(data.means),
+        covariance_type=covariance_type,
+        means_init=data.means,
+        algorithm=algorithm,
+        **{"max_iter": MOST_ITERATIONS, "random_state": 0} | options,
+    )
+    gc.collect()
+    with warnings.catch_warnings(), _watched(BatchEM, steps), _watched(SparseEM, steps):
+        # Of fits stopped at the limit, and of components that run empty: both show in what the fit comes to.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        begin = time.perf_counter()
+        model.fit(data.X)
+        seconds = time.perf_counter() - begin
+    return OneFit(model, seconds, steps)
+
+
+@contextmanager
+def _watched(kind: type, steps: list[Step]) -> Iterator[None]:
+    """Note every step of this kind of engine; what it takes to try something out is part of a step."""
+    step = vars(kind)["step"]
+    within = False
+
+    def timed(engine: Any, state: Any) -> Any:
+        nonlocal within
+        if within:
+            return step(engine, state)
+        within = True
+        begin = time.perf_counter()
+        try:
+            after = step(engine, state)
+        finally:
+            within = False
+        seconds = time.perf_counter() - begin
+        active = float(len(after.parameters.weights))
+        if hasattr(after, "n_evaluations"):
+            active = (after.n_evaluations - state.n_evaluations) / engine.n_rows
+        steps.append(Step(seconds, active, getattr(state, "wait", None) == 0))
+        return after
+
+    with patch.object(kind, "step", timed):
+        yield
+
+
+def prepare(covariance_type: str, features: int, algorithms: tuple[str, ...] = ALGORITHMS) -> None:
+    """Load or compile the code of fits, which is not part of any timing here."""
+    name = "a" if features == 2 else "c"
+    rows, _, components = QUICK_SHAPES[name]
+    few = KINDS[name].make((rows, features, components), 0)
+    for algorithm in algorithms:
+        fit(few, covariance_type, algorithm, max_iter=3)
+
+
+def measure(name: str, *, quick: bool = False) -> SparseFit:
+    """Fits of one set by both algorithms, by turns, from the same means; no seed is left out."""
+    kind = KINDS[name]
+    shape = QUICK_SHAPES[name] if quick else kind.shape
+    prepare(kind.covariance_type, shape[1])
+    line = SparseFit(name, kind.covariance_type, shape, {algorithm: Fitted() for algorithm in ALGORITHMS})
+    for seed in SEEDS:
+        data = kind.make(shape, seed)
+        for algorithm in ALGORITHMS if seed % 2 == 0 else ALGORITHMS[::-1]:
+            _record(fit(data, line.covariance_type, algorithm), data, line.covariance_type, line.fitted[algorithm])
+            say(f"sparse {name} seed {seed} {algorithm}: {_last(line.fitted[algorithm])}")
+    return line
+
+
+def _record(found: OneFit, data: Set, covariance_type: str, fitted: Fitted) -> None:
+    model = found.model
+    mixture = contestants.Mixture(model.weights_, model.means_, model.covariances_, model.n_iter_)
+    fitted.seconds.append(found.seconds)
+    fitted.iterations.append(model.n_iter_)
+    fitted.settled.append(found.settled)
+    fitted.log_likelihood.append(referee.mean_log_likelihood(data.held_out, mixture, covariance_type))
+    dense = model.n_iter_ * len(data.X) * len(data.means)
+    fitted.n_evaluations.append(int(getattr(model, "n_evaluations_", dense)))
+    fitted.mean_active.append(float(getattr(model, "mean_active_", len(data.means))))
+    fitted.retained_mass.append(float(getattr(model, "retained_mass_", 1.0)))
+
+
+def _last(fitted: Fitted) -> str:
+    """The latest fit, for the progress."""
+    return (
+        f"{fitted.seconds[-1]:.2f} s, {fitted.iterations[-1]} iterations, {1e3 * fitted.settled[-1]:.3g} ms at the end, "
+        f"held out {fitted.log_likelihood[-1]:.4f}, {fitted.n_evaluations[-1]:.3g} evaluations, "
+        f"{fitted.mean_active[-1]:.1f} active, {fitted.retained_mass[-1]:.6f} retained"
+    )

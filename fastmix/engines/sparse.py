@@ -1,0 +1,334 @@
+"""Sparse EM: each tile looks only at the components that matter to its rows, and the lists are remade now and then.
+
+Neal and Hinton (1998), section 5, and truncated variational EM (Luecke and Forster 2019): responsibilities outside a list are
+0, and what rises is the free energy F, the mean over rows of log sum over the listed k of p(x, k); it falls short of the
+log-likelihood by minus the logarithm of the mass that the lists retain.
+
+* **Candidates.** Rows are sorted by their leading component and the runner-up. A tile's candidates are the neighbours of the
+  components that lead its rows: those with a share in representatives of these rows (``lists.neighbours``). Rows that fit
+  their component far worse than its representatives do are led by none; their tiles look at everything.
+* **Rebuilding.** A pass over the candidates is an iteration like any other, and notes masses and leaders. What holds less
+  than a share of a tile's mass leaves the tile's list. The next passes look at what is left.
+* **Free energy never falls.** With the same lists an iteration cannot lower it. Where remade lists would, the pass is
+  taken again with what came before.
+* **The end.** When F has settled, and does not gain by rebuilding, either, one exact pass over all components says the
+  log-likelihood. If that is much more than F, the leaders it found make new lists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from fastmix.engines.batch import BatchEM
+from fastmix.engines.exact_lists import exact_lists
+from fastmix.engines.lists import ActiveLists, Neighbourhood, neighbours, order_by, united
+from fastmix.engines.loop import EngineState, RunResult
+from fastmix.engines.moves import propose
+from fastmix.engines.passes import EVERYTHING, run_em_pass, seen
+from fastmix.exceptions import CollapsedError
+from fastmix.families.base import Statistics
+from fastmix.families.moves import can_move
+from fastmix.kernels.em_pass import ACCUMULATE, NORMALISE
+from fastmix.kernels.vectors import GROUP
+
+# A component leaves a tile's list with less than this share of its mass: F is lower by some 5e-5 nats.
+_THRESHOLD = 1e-4
+# A neighbour has at least this share of 32 representatives' mass. (Fewer than a row in a million decides: 1e-9 lost 0.1
+# nats on 500 components of 16 features, and 1e-40 gained nothing.)
+_LEAST_SHARE = 1e-20
+_MOST_NEIGHBOURS = 64  # of each stretch of a component's rows
+_TILE = 128
+# Lists that come to more than this share of all components are not worth their while.
+_TOO_LONG = 0.5
+# The exact log-likelihood may exceed F by so many times ``tol``; else lists are made again, so many times.
+_LARGEST_GAP = 5.0
+_MOST_CONFIRMATIONS = 3
+# Moves are tried when lists were last made for so many passes, and have so many passes to raise F.
+_FIRST_MOVES = 1
+_AFTER_MOVES = 1
+_TRIAL = 8
+_MOST_REFUSED = 2
+# Moves that promise less than so many times ``tol`` are not worth what they take.
+_LEAST_GAIN = 5.0
+
+_DENSE = ActiveLists(EVERYTHING, 0)
+
+
+@dataclass(frozen=True)
+class SparseState(EngineState):
+    """Where sparse EM stands.
+
+    Attributes
+    ----------
+    lists : what the next pass looks at.
+    fallback : lists with which F is sure not to fall, where ``lists`` are new.
+    leaders : (2, N) int32, changed in place: see ``fastmix.kernels.em_pass.Seen``. Empty: not known yet.
+    wait : list passes until lists are rebuilt.
+    interval : how many there were to be since the last time.
+    exact : mean log-likelihood of ``parameters``, where it is known.
+    n_confirmations : exact passes so far.
+    n_refused : how often split and merge moves did not raise F.
+    n_evaluations : (row, component) densities computed so far.
+    """
+
+    lists: ActiveLists = _DENSE
+    fallback: ActiveLists | None = None
+    leaders: np.ndarray = field(default_factory=lambda: np.empty((2, 0), np.int32))
+    wait: int = 0
+    interval: int = 0
+    exact: float | None = None
+    n_confirmations: int = 0
+    n_refused: int = 0
+    n_evaluations: int = 0
+
+
+class _View(NamedTuple):
+    """What may matter to which rows."""
+
+    order: np.ndarray  # (N,) rows by leading component
+    leading: np.ndarray  # (N,) that component
+    near: Neighbourhood
+
+
+@dataclass(frozen=True)
+class SparseEM(BatchEM):
+    """EM with active lists.
+
+    Attributes
+    ----------
+    labels : (N,) the component of each row as a start left it; None: the first pass looks at everything.
+    active_threshold : share of a tile's mass below which a component leaves its list; 0 keeps all components on all lists.
+    refresh_interval : list passes from one rebuilding to the next; None: 1, 2, 4, ..., and when F settles.
+    max_active : most components on a list; None for no limit.
+    """
+
+    labels: np.ndarray | None = None
+    active_threshold: float = _THRESHOLD
+    refresh_interval: int | None = None
+    max_active: int | None = None
+    name: ClassVar[str] = "sparse"
+
+    @property
+    def _tile_size(self) -> int:
+        """Short enough for the rows of a tile to agree where components have few."""
+        return _TILE if self.dtype == "float64" else max(_TILE, 2 * GROUP)
+
+    def init(self, parameters: Any) -> SparseState:
+        leaders = np.empty((2, 0), np.int32)
+        if self.labels is not None:
+            leaders = np.stack([self.labels, self.labels]).astype(np.int32, copy=False)
+        return SparseState(parameters, evaluated=parameters, objective=-np.inf, leaders=leaders)
+
+    def begun_with(self, labels: np.ndarray | None) -> SparseEM:
+        return replace(self, labels=labels)
+
+    def step(self, state: EngineState) -> SparseState:
+        assert isinstance(state, SparseState)
+        if not state.leaders.size:
+            return self._everything(state)
+        return self._rebuilt(state) if state.wait == 0 else self._on_lists(state)
+
+    def _on_lists(self, state: SparseState) -> SparseState:
+        """An iteration that looks at the lists."""
+        after = self._iterated(state, state.lists)
+        if after.objective < state.objective and state.fallback is not None:
+            after = self._iterated(state, state.fallback, n_evaluations=after.n_evaluations)
+        settled = after.objective - state.objective < self.tol
+        return replace(after, fallback=None, wait=0 if settled else state.wait - 1)
+
+    def _rebuilt(self, state: SparseState) -> SparseState:
+        """An iteration that remakes the lists, after moves where these are due."""
+        view = self._view(state)
+        state = replace(state, n_evaluations=state.n_evaluations + view.near.n_evaluations)
+        may_move = self.active_threshold > 0 and can_move(state.parameters) and state.n_refused < _MOST_REFUSED
+        if may_move and state.interval >= _FIRST_MOVES:
+            moved = self._moved(state, view)
+            if moved is not None:
+                return moved
+            state, may_move = replace(state, n_refused=_MOST_REFUSED), False
+        after = self._remade(state, view)
+        if after.objective - state.objective >= self.tol:
+            return after
+        return replace(after, wait=0, interval=_FIRST_MOVES) if may_move else self._confirmed(after)
+
+    def _remade(self, state: SparseState, view: _View) -> SparseState:
+        """An iteration over all candidates, which says what the lists are."""
+        lists = united(view.order, view.leading, self._tile_size, view.near.starts, view.near.neighbours)
+        masses = np.empty(len(lists.schedule.active))
+        after = self._iterated(state, lists, masses, view.near.floors)
+        if after.objective < state.objective and np.isfinite(state.objective):
+            after = self._iterated(state, state.lists, n_evaluations=after.n_evaluations)
+            return replace(after, wait=self._interval(state))
+        return self._narrowed(after, masses)
+
+    def _moved(self, state: SparseState, view: _View) -> SparseState | None:
+        """The state after split and merge moves, if they raise F within a few iterations; None where none are promising."""
+        moves = propose(
+            state.parameters,
+            self.rows,
+            view.order,
+            view.leading,
+            view.near.partners,
+            self.reg_covar,
+            dtype=self.dtype,
+            n_threads=self.n_threads,
+        )
+        if moves is None or not (moves.revives or moves.gain >= _LEAST_GAIN * self.tol):
+            return None
+        moves.lead(state.leaders)
+        trial = replace(
+            state, parameters=moves.parameters, objective=-np.inf, n_refused=_MOST_REFUSED, interval=_AFTER_MOVES
+        )
+        n_components = len(state.parameters.weights)
+        order = order_by(state.leaders, n_components + 1)
+        try:
+            trial = self._remade(trial, _View(order, state.leaders[0][order], moves.near(view.near)))
+            for _ in range(_TRIAL):
+                if trial.objective > state.objective:
+                    return replace(trial, n_refused=state.n_refused)
+                trial = self.step(trial)
+        except CollapsedError:
+            pass
+        refused = state.n_refused + 1
+        return self._on_lists(replace(state, n_refused=refused, wait=_FIRST_MOVES, n_evaluations=trial.n_evaluations))
+
+    def converged(self, previous: EngineState, state: EngineState) -> bool:
+        return state.settled
+
+    def concluded(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
+        """The result with the exact log-likelihood as its objective, and what is to be told about the lists."""
+        state = result.state
+        assert isinstance(state, SparseState)
+        if result.parameters is not state.parameters:  # what came before the last step was better
+            state = replace(state, parameters=result.parameters, exact=None)
+        if state.exact is None:
+            state = self._exact(state)
+        assert state.exact is not None
+        retained = self._pass(result.parameters, state.lists, last_phase=NORMALISE)
+        told = {
+            "free_energies_": list(result.objectives),
+            "n_evaluations_": state.n_evaluations + self._n_evaluations(state.lists, state),
+            "mean_active_": state.lists.mean_length
+            if state.lists is not _DENSE
+            else float(len(result.parameters.weights)),
+            "retained_mass_": float(np.exp(min(0.0, self._objective(retained) - state.exact))),
+        }
+        return replace(result, objective=state.exact), told
+
+    def _pass(
+        self,
+        parameters: Any,
+        lists: ActiveLists,
+        masses: np.ndarray | None = None,
+        leaders: np.ndarray | None = None,
+        floors: np.ndarray | None = None,
+        last_phase: int = ACCUMULATE,
+    ) -> Statistics:
+        return run_em_pass(
+            self.family,
+            parameters,
+            self.rows,
+            lists.schedule,
+            tile_size=lists.tile_size or None,
+            wanted=seen(masses, leaders, floors),
+            dtype=self.dtype,
+            last_phase=last_phase,
+            n_threads=self.n_threads,
+        )
+
+    def _iterated(
+        self,
+        state: SparseState,
+        lists: ActiveLists,
+        masses: np.ndarray | None = None,
+        floors: np.ndarray | None = None,
+        n_evaluations: int | None = None,
+    ) -> SparseState:
+        """The state after a pass over ``lists``, which are then its lists; with ``floors`` it finds the leaders."""
+        leaders = None if floors is None else state.leaders
+        statistics = self._pass(state.parameters, lists, masses, leaders, floors)
+        before = state.n_evaluations if n_evaluations is None else n_evaluations
+        after = self._after(state, statistics)
+        return replace(after, lists=lists, exact=None, n_evaluations=before + self._n_evaluations(lists, state))
+
+    def _n_evaluations(self, lists: ActiveLists, state: SparseState) -> int:
+        return lists.n_evaluations if lists is not _DENSE else self.n_rows * len(state.parameters.weights)
+
+    def _everything(self, state: SparseState) -> SparseState:
+        """An iteration of batch EM, which finds the leaders."""
+        leaders = np.empty((2, self.n_rows), np.int32)
+        statistics = self._pass(state.parameters, _DENSE, None, leaders, self._no_floors(state))
+        after = self._after(state, statistics)
+        return replace(after, leaders=leaders, n_evaluations=self._n_evaluations(_DENSE, state))
+
+    def _no_floors(self, state: SparseState) -> np.ndarray:
+        return np.full(len(state.parameters.weights), -np.inf)
+
+    def _view(self, state: SparseState) -> _View:
+        """What may matter to which rows, as the leaders have it."""
+        n_components = len(state.parameters.weights)
+        order = order_by(state.leaders, n_components + 1)
+        leading = state.leaders[0][order]
+        if self.active_threshold == 0:
+            everything = np.ones((n_components + 1, n_components), dtype=bool)
+            no_partners = np.zeros((n_components, 0), np.int64)
+            return _View(order, leading, Neighbourhood.of(everything, self._no_floors(state), no_partners, 0))
+        near = neighbours(
+            self.family,
+            state.parameters,
+            self.rows,
+            order,
+            leading,
+            stretch=max(1, self.n_rows // n_components),
+            least=_LEAST_SHARE,
+            most=_MOST_NEIGHBOURS,
+            dtype=self.dtype,
+            n_threads=self.n_threads,
+        )
+        return _View(order, leading, near)
+
+    def _interval(self, state: SparseState) -> int:
+        """List passes until the lists are remade again."""
+        return 2 * state.interval + 1 if self.refresh_interval is None else self.refresh_interval
+
+    def _narrowed(self, state: SparseState, masses: np.ndarray) -> SparseState:
+        """The next passes look at what has a share in a tile, or at everything where that is most of the components."""
+        n_components = len(state.parameters.weights)
+        interval, wide = self._interval(state), state.lists
+        lists, masses = wide.keep_longest(masses, self.max_active or n_components)
+        lists = lists.narrowed(masses, self.active_threshold)
+        if self.active_threshold > 0 and lists.mean_length > _TOO_LONG * n_components:
+            return replace(state, lists=_DENSE, interval=interval, wait=interval)
+        return replace(state, lists=lists, fallback=wide, interval=interval, wait=interval)
+
+    def _confirmed(self, state: SparseState) -> SparseState:
+        """F has settled: the state is final, unless much mass lies outside the lists."""
+        state = self._exact(state)
+        assert state.exact is not None
+        small = state.exact - state.objective <= _LARGEST_GAP * self.tol
+        if small or state.n_confirmations >= _MOST_CONFIRMATIONS:
+            return replace(state, settled=True)
+        return replace(state, wait=0, interval=0)
+
+    def _exact(self, state: SparseState) -> SparseState:
+        """With the log-likelihood of the state's parameters, and the leaders that all components say."""
+        lists = self._exact_lists(state)
+        statistics = self._pass(state.parameters, lists, None, state.leaders, self._no_floors(state), NORMALISE)
+        return replace(
+            state,
+            exact=self._objective(statistics),
+            n_confirmations=state.n_confirmations + 1,
+            n_evaluations=state.n_evaluations + self._n_evaluations(lists, state),
+        )
+
+    def _exact_lists(self, state: SparseState) -> ActiveLists:
+        """Lists of all that a bound does not rule out, where there is one that rules enough out."""
+        lists = state.lists
+        if lists is _DENSE or self.dtype != "float64":
+            return _DENSE
+        order = lists.schedule.order
+        found = exact_lists(self.family, state.parameters, self.rows, order, lists.tile_size, n_threads=self.n_threads)
+        return _DENSE if found is None else ActiveLists(found, lists.tile_size)

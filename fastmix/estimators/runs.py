@@ -1,0 +1,64 @@
+"""Several runs of an engine, of which the best is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastmix.engines.batch import BatchEM
+from fastmix.engines.loop import Callback, RunResult, StopReason, run
+from fastmix.exceptions import CollapsedError
+
+
+def best_of(
+    engine: BatchEM,
+    begin: Callable[[int], tuple[Any, np.ndarray | None]],
+    n_runs: int,
+    max_iter: int,
+    callback: Callback | None,
+) -> tuple[RunResult, dict[str, Any], int, bool]:
+    """The best of some runs.
+
+    Parameters
+    ----------
+    begin : the parameters that run ``index`` begins with, and the component of each row (N,) where the start knows.
+
+    Returns
+    -------
+    The result; what the engine tells about it, by attribute of the estimator; the number of runs that collapsed; whether
+    the user interrupted.
+
+    Raises
+    ------
+    CollapsedError : if every run collapsed; KeyboardInterrupt before there is any result.
+    """
+    results: list[tuple[RunResult, dict[str, Any]]] = []
+    collapses: list[CollapsedError] = []
+    interrupted = False
+    for index in range(n_runs):
+        try:
+            first, labels = begin(index)
+        except CollapsedError as error:
+            collapses.append(error)
+            continue
+        except KeyboardInterrupt:
+            interrupted = True
+            break
+        result = run(engine.begun_with(labels), first, max_iter=max_iter, run=index, callback=callback)
+        if result.error is not None:
+            collapses.append(result.error)
+            continue
+        interrupted = result.reason is StopReason.INTERRUPTED
+        try:
+            results.append(engine.concluded(result))
+        except KeyboardInterrupt:
+            interrupted = True
+            results.append((result, {}))
+        if interrupted or result.reason is StopReason.CALLBACK:
+            break
+    if not results:
+        raise KeyboardInterrupt if interrupted else collapses[0]
+    best, told = max(results, key=lambda each: each[0].objective)
+    return best, told, len(collapses), interrupted
