@@ -22,6 +22,8 @@ _BEFORE, _AFTER = 2, 4
 _MOST_ROWS, _LEAST_ROWS = 100, 25
 _SEEDED_ROWS = 50
 _MOST_ENTRIES = 1 << 22  # 32 MB, unless _LEAST_ROWS need more
+# What an EM iteration is taken for, at least: 25 ms on one core.
+_LEAST_OPERATIONS = 4e8
 # An EM iteration on the data makes N K (10 + S) operations, S the number of statistics a component. K-means may make so many
 # times as many as that: it makes them in float32 and takes a fifth of the time of an iteration then.
 _K_MEANS = 0.48
@@ -75,9 +77,10 @@ def seeds(clusters: Clusters, rows: Rows, generator: np.random.Generator) -> np.
 
 def _affordable(clusters: Clusters, rows: Rows) -> tuple[int, int]:
     """How many seeds there should be, and how many rows the subsample should have."""
-    n_rows, n_features = rows.X.shape
-    n_components = clusters.n_components
+    n_features, n_components = rows.X.shape[1], clusters.n_components
+    n_rows = np.count_nonzero(rows.weights) if rows.weights.size else len(rows.X)
     iteration = n_rows * n_components * (10.0 + clusters.family.n_statistics(n_features))
+    iteration = max(iteration, _LEAST_OPERATIONS)
     n_seeds = _SEEDS * n_components
     if 3.0 * n_seeds**2 * n_features > _MERGING * iteration:
         n_seeds = _FEWER_SEEDS * n_components
