@@ -46,7 +46,8 @@ def mean_log_likelihood(X: np.ndarray, mixture: Mixture, covariance_type: str) -
     if mixture.covariances.shape != shapes[covariance_type]:
         raise BenchmarkVoid(f"covariances of shape {mixture.covariances.shape} where {shapes[covariance_type]} is due")
     factors = _whitening(mixture, covariance_type)
-    constants = np.log(mixture.weights) - 0.5 * features * np.log(2 * np.pi)
+    with np.errstate(divide="ignore"):  # a component without weight counts for nothing
+        constants = np.log(mixture.weights) - 0.5 * features * np.log(2 * np.pi)
     constants += [np.log(np.diag(factor)).sum() for factor in factors]
     total = 0.0
     for begin in range(0, len(X), _BLOCK):

@@ -80,7 +80,7 @@ FIT_TARGETS = {((1_000_000, 8, 16), "scikit-learn"): 15.0}
 EVALUATION_TARGETS = {"score_samples": 15.0, "predict": 15.0}
 MEMORY_TARGET_MEGABYTES = 100
 # Sparse EM: how many times faster than batch EM a whole fit and a settled iteration promise to be, by set and shape; nats
-# that it may lose; seconds of "auto" over the better choice; bytes for each row.
+# that it may lose; seconds of "auto" over the better choice.
 SPARSE_TARGETS: dict[tuple[str, tuple[int, int, int]], tuple[float, float | None]] = {
     ("a", (1_000_000, 2, 1024)): (8.0, 20.0),
     ("b", (500_000, 16, 500)): (8.0, 20.0),
@@ -90,7 +90,6 @@ SPARSE_TARGETS: dict[tuple[str, tuple[int, int, int]], tuple[float, float | None
 }
 SPARSE_LOSS_TARGET = 0.01
 SPARSE_AUTO_TARGET = 1.2
-SPARSE_ROW_BYTES_TARGET = 24
 STARTUP_TARGETS_SECONDS = {"import": 0.15, "cold": 8.0, "cached": 0.8}
 
 
