@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastmix.engines.coherent import by_leaves, grow
 from fastmix.engines.neighbourhoods import Neighbourhoods
 from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.kmeans import KMeans
 from fastmix.exceptions import ConvergenceWarning
 from fastmix.families import gaussian_family
+from fastmix.kernels.vectors import GROUP
 from fastmix.validation import DTYPES
+
+_CROWD = 64  # components, from which on starts are made in another way
 
 
 def warmup(
@@ -22,6 +26,7 @@ def warmup(
     dtypes: DTypeLike | Iterable[DTypeLike] = ("float64",),
     *,
     kmeans: bool = False,
+    many: bool = False,
 ) -> None:
     """Compile ahead, or load from the cache on disk, what the first fits of some models will need.
 
@@ -37,6 +42,8 @@ def warmup(
         ``dtype="float32"`` need, on data of either type.
     kmeans : bool, default False
         Compile ``KMeans``, too.
+    many : bool, default False
+        Also what 64 components or more need: their starts, lists and evaluation by lists.
 
     Raises
     ------
@@ -52,6 +59,7 @@ def warmup(
         gaussian_family(covariance_type)
     kinds = [_checked(dtype) for dtype in _several(dtypes)]
     rows = np.random.default_rng(0).standard_normal((64, 2))
+    crowd = np.random.default_rng(0).standard_normal((_CROWD * GROUP, 2))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         for kind in kinds:
@@ -61,9 +69,16 @@ def warmup(
                 model = GaussianMixture(2, **how).fit(X)
                 model.score_samples(X)
                 model.predict(X)
+                if many:
+                    large = GaussianMixture(
+                        _CROWD, algorithm="sparse", tol=1e3, random_state=0, covariance_type=covariance_type
+                    )
+                    large.fit(crowd.astype(kind))
                 if kind == np.float32:
                     for data in (X, rows):
                         GaussianMixture(2, dtype="float32", **how).fit(data)
+            if many:
+                by_leaves(X, grow(X, np.ones(2), 2.0))
             if kmeans:
                 KMeans(2, max_iter=1, random_state=0).fit(X)
     if kmeans:

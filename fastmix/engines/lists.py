@@ -17,8 +17,8 @@ from fastmix.kernels.vectors import GROUP
 
 # Rows that stand for all rows of a component when its neighbours are looked for.
 _REPRESENTATIVES = GROUP
-# Responsibilities of all components for so many representatives at once: 32 MB.
-_PART = 1 << 22
+# Masses of all components for so many representatives at once: 4 MB, and three arrays like it.
+_PART = 1 << 19
 # A row is out of place where its log-joint lies further below the median of its component's representatives than so many
 # times as their lower quartile does (for a normal distribution 5 are 3.4 standard deviations).
 _OUT_OF_PLACE = 5.0

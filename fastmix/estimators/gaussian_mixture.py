@@ -82,7 +82,7 @@ class GaussianMixture(Estimator):
     refresh_interval : "auto" or int, default "auto"
         Sparse: iterations on lists between remaking them; "auto": few at first, then more, and when the free energy settles.
     max_active : "auto" or int, default "auto"
-        Sparse: the most components that a tile looks at; "auto": no limit.
+        Sparse: the most components that a tile looks at, unless the free energy would fall; "auto": no limit.
     dtype : {"float64", "float32"}, default "float64"
         What a fit computes log-densities and responsibilities in; sums over rows are float64. float32 is up to twice as fast,
         agrees to 1e-5 of the log-likelihood while means lie within 1e4 standard deviations of each other, and is not
