@@ -21,7 +21,7 @@ from fastmix.kernels.tiles import Rows, Schedule
 
 # Rows of a component that its halves are fitted to, and as many that say what they are worth.
 _SAMPLE = 128
-_ITERATIONS = 6
+_ITERATIONS = 4
 _POWER_ITERATIONS = 5
 # Numbers of the sample at once when axes are looked for: 32 MB.
 _PART = 1 << 22

@@ -96,9 +96,11 @@ class Slots(NamedTuple):
 
     def total(self, statistics: np.ndarray, n_components: int) -> np.ndarray:
         """(K, S) from the (slots, S) numbers that a pass leaves, added in the order of the lanes."""
-        if not self.components.size:
+        if len(statistics) and not self.components.size:
             return statistics[:n_components]
         found = np.zeros((n_components, statistics.shape[1]))
+        if not len(statistics):
+            return found
         by_component = np.argsort(self.components, kind="stable")
         present, first = np.unique(self.components[by_component], return_index=True)
         found[present] = np.add.reduceat(statistics[by_component], first, axis=0)
@@ -209,8 +211,11 @@ def run_em_pass(
         n_slots = min(n_components, -(-n_entries // _MOST_LANES))
         n_evaluations = float(n_entries) * tile_size
     lane_starts = cut_into_lanes(n_tiles, n_slots * n_statistics + n_shared)
-    slots = slots_for(schedule, lane_starts, n_components)
     n_lanes = len(lane_starts) - 1
+    if schedule.offsets.size and last_phase < ACCUMULATE:  # nothing is kept
+        slots = Slots(np.zeros(1, np.int64), np.zeros(n_lanes + 1, np.int64), np.empty(0, np.int64))
+    else:
+        slots = slots_for(schedule, lane_starts, n_components)
     compiled = em_pass_for(family.kernel_class)
     n_work = int(family.n_work_rows(n_features))  # the kernel takes it for an int64
     n_bytes = scratch_bytes(n_features, n_joint, n_work, tile_size, itemsize)

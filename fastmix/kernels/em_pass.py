@@ -198,7 +198,7 @@ def _em_tile(parameters, rows, schedule, slots, hard, last_phase, t, scratch, st
     if schedule.offsets.size:
         first, last = schedule.offsets[t], schedule.offsets[t + 1]
         components = schedule.active[first:last]
-        places = slots[first:last]
+        places = slots[first:last] if last_phase == ACCUMULATE else components
     q = scratch.joint[: components.size]
     prepare(parameters, tile)
     if rows.responsibilities.size:
