@@ -244,7 +244,14 @@ def startup_table(seconds: Mapping[str, Seconds]) -> str:
 def sparse_table(fits: Sequence[SparseFit]) -> str:
     """Whole fits by batch and by sparse EM: medians of the seeds, and the worst seed of what is promised."""
     header = ["set", "covariances", "N, D, K", "batch, s", "iterations", "sparse, s", "iterations", "batch / sparse"]
-    header += ["settled iteration: batch, ms", "sparse, ms", "batch / sparse", "gain in log-likelihood a row, held out"]
+    header += [
+        "sparse to where batch ends, s",
+        "batch / that",
+        "settled iteration: batch, ms",
+        "sparse, ms",
+        "batch / sparse",
+        "gain in log-likelihood a row, held out",
+    ]
     lines = []
     for each in fits:
         batch, sparse = each.fitted["batch"], each.fitted["sparse"]
@@ -258,7 +265,9 @@ def sparse_table(fits: Sequence[SparseFit]) -> str:
                 f"{median(batch.iterations):g}",
                 _number(median(sparse.seconds)),
                 f"{median(sparse.iterations):g}",
-                _against(min(each.speedups()), whole),
+                _number(min(each.speedups())),
+                _number(median(each.reached)),
+                _against(min(each.reached_speedups()), whole),
                 _number(1e3 * median(batch.settled)),
                 _number(1e3 * median(sparse.settled)),
                 _against(min(each.settled_speedups()), settled),

@@ -66,7 +66,7 @@ def test_fit_reaches_the_published_maximum(capsys):
     assert (status, err) == (0, "")
     result = json.loads(out)
     assert set(result) == {
-        "log_likelihood", "bic", "aic", "n_iter", "converged", "stop_reason", "seconds", "weights", "means",
+        "log_likelihood", "bic", "aic", "algorithm", "n_iter", "converged", "stop_reason", "seconds", "weights", "means",
         "covariances",
     }  # fmt: skip
     assert result["log_likelihood"] == pytest.approx(-1130.26396, abs=1e-5)
