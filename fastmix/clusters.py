@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from fastmix.engines.assign import Assigner
-from fastmix.engines.passes import layout, make_rows, run_em_pass
+from fastmix.engines.lists import TILE, Neighbourhood, order_by, united
+from fastmix.engines.passes import make_rows, run_em_pass
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
 from fastmix.families.gaussian import GaussianFamily, GaussianParameters, mean_shifts
-from fastmix.kernels.tiles import Rows, Schedule
+from fastmix.kernels.tiles import Rows
 
 # Rows are put into units of their spread so many entries at a time: 8 MB.
 _PART_ENTRIES = 1 << 20
@@ -86,14 +87,21 @@ class Clusters:
 
     def by_labels(self, rows: Rows, means: np.ndarray, labels: np.ndarray) -> GaussianParameters:
         """``parameters``, given what ``labels`` says about the rows: each tile looks at the labels of its rows only."""
-        n_features = rows.X.shape[1]
-        n_statistics = self.family.n_statistics(n_features)
-        tile_size = layout(
-            len(labels), n_features, self.n_components, n_statistics, self.family.longest_tile(n_features)
-        ).tile_size
-        schedule = sorted_by(labels, tile_size)
+        n_components = self.n_components
+        nobody = np.zeros((n_components, 0), np.int64)
+        itself = Neighbourhood.of(np.eye(n_components + 1, n_components, dtype=bool), np.empty(0), nobody, 0)
+        lists = united(order_by(labels[None], n_components), TILE, itself)
         around = self.around(means, self.scaled)
-        return self.shrunk(run_em_pass(self.family, around, rows, schedule, hard=True, n_threads=self.n_threads), rows)
+        statistics = run_em_pass(
+            self.family,
+            around,
+            rows,
+            lists.schedule,
+            tile_size=lists.tile_size,
+            hard=True,
+            n_threads=self.n_threads,
+        )
+        return self.shrunk(statistics, rows)
 
     def shrunk(self, statistics: Statistics, rows: Rows) -> GaussianParameters:
         """Parameters by cluster; covariances (n_k S_k + a W) / (n_k + a), with W pooled over the clusters.
@@ -124,18 +132,3 @@ class Clusters:
                 continue
             return shrunk
         return shrunk  # fitting it raises, and says which component is singular
-
-
-def sorted_by(labels: np.ndarray, tile_size: int) -> Schedule:
-    """Rows in the order of their labels, and tiles that look at the labels of their rows."""
-    n_rows = len(labels)
-    # NumPy sorts 16-bit integers by radix, ten times as fast as wider ones.
-    keys = labels.astype(np.uint16) if labels.max() < 1 << 16 else labels
-    order = np.argsort(keys, kind="stable")
-    ordered = labels[order]
-    starts = np.ones(n_rows, dtype=bool)
-    starts[1:] = ordered[1:] != ordered[:-1]
-    starts[::tile_size] = True
-    first = np.flatnonzero(starts)
-    tiles = np.arange(-(-n_rows // tile_size) + 1) * tile_size
-    return Schedule(order, offsets=np.searchsorted(first, tiles), active=ordered[first].astype(np.int64))

@@ -15,14 +15,19 @@ ALGORITHMS = (AUTO, BATCH, SPARSE)
 # What sparse EM tells of a fit, by attribute of the estimator.
 LISTS_ATTRIBUTES = ("free_energies_", "n_evaluations_", "mean_active_", "retained_mass_")
 
-# Below either, whole fits took up to twice as long as batch EM's; above, from 1.2 down to 0.16 times (2 to 32 features).
-_FEWEST_COMPONENTS = 128
-_FEWEST_ROWS_A_COMPONENT = 400
+# Where whole fits by sparse EM took less time, on mixtures of which half of the components have a neighbour nearer than
+# 1-separated (the grid of benchmarks/sparse_growth.py). With few features components overlap in fewer directions, batch EM is
+# cheaper, and it settles sooner; with many its dense products run nearer to the machine's peak.
+_FEWEST_COMPONENTS = ((5, 256), (17, 32), (None, 64))  # for fewer features than this
+_FEWEST_ROWS_A_COMPONENT = 25
+_LEAST_WORK = 1e7  # rows times components: a list costs some Python, whatever its length
 
 
 def sparse_pays(n_rows: int, n_features: int, n_components: int) -> bool:
     """Whether sparse EM is likely to take less time than batch EM."""
-    return n_components >= _FEWEST_COMPONENTS and n_rows >= _FEWEST_ROWS_A_COMPONENT * n_components
+    fewest = next(fewest for most, fewest in _FEWEST_COMPONENTS if most is None or n_features < most)
+    enough_rows = n_rows >= _FEWEST_ROWS_A_COMPONENT * n_components
+    return n_components >= fewest and enough_rows and float(n_rows) * n_components >= _LEAST_WORK
 
 
 def engine_for(

@@ -24,7 +24,7 @@ import numpy as np
 
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.exact_lists import exact_lists
-from fastmix.engines.lists import ActiveLists, Neighbourhood, Order, neighbours, order_by, united
+from fastmix.engines.lists import TILE, ActiveLists, Neighbourhood, Order, neighbours, order_by, united
 from fastmix.engines.loop import EngineState, RunResult
 from fastmix.engines.moves import propose
 from fastmix.engines.passes import EVERYTHING, run_em_pass, seen
@@ -32,7 +32,6 @@ from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
 from fastmix.families.moves import can_move
 from fastmix.kernels.em_pass import ACCUMULATE, NORMALISE
-from fastmix.kernels.vectors import GROUP
 
 # A component leaves a tile's list with less than this share of its mass: F is lower by some 5e-5 nats.
 _THRESHOLD = 1e-4
@@ -40,7 +39,6 @@ _THRESHOLD = 1e-4
 # nats on 500 components of 16 features, and 1e-40 gained nothing.)
 _LEAST_SHARE = 1e-20
 _MOST_NEIGHBOURS = 64  # of each stretch of a component's rows
-_TILE = 128
 # Lists are remade after 1, 3, 7 passes, and then after so many at most: on patches of images, whose components overlap in
 # many directions, lists that last for longer lose up to 0.1 of the mass.
 _LONGEST_INTERVAL = 10
@@ -113,11 +111,6 @@ class SparseEM(BatchEM):
     max_active: int | None = None
     name: ClassVar[str] = "sparse"
 
-    @property
-    def _tile_size(self) -> int:
-        """Short enough for the rows of a tile to agree where components have few."""
-        return _TILE if self.dtype == "float64" else max(_TILE, 2 * GROUP)
-
     def init(self, parameters: Any) -> SparseState:
         leaders = np.empty((2, 0), np.int32)
         if self.labels is not None:
@@ -158,7 +151,7 @@ class SparseEM(BatchEM):
 
     def _remade(self, state: SparseState, view: _View) -> SparseState:
         """An iteration over all candidates, which says what the lists are."""
-        lists = united(view.order, self._tile_size, view.near)
+        lists = united(view.order, TILE, view.near)
         masses = np.empty(len(lists.schedule.active))
         after = self._iterated(state, lists, masses, view.near.floors)
         if after.objective < state.objective and np.isfinite(state.objective):
