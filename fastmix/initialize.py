@@ -133,6 +133,11 @@ class Start:
         )
         return replace(computed, **self._given)
 
+    def hand_over_labels(self) -> np.ndarray | None:
+        """``labels``, which are then no longer kept."""
+        labels, self.labels = self.labels, None
+        return labels
+
     def _from_init(self, init: Any, generator: np.random.Generator) -> GaussianParameters:
         if callable(init):
             init = np.asarray(init(self.rows.X, self.n_components, generator))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastmix.engines.passes import call_by_lanes
+from fastmix.engines.passes import call_by_lanes, make_rows
 from fastmix.kernels.coherent import grow_tree, leaves_of
 
 # Rows of the sample that a leaf of the tree is made of. With 2 lists are up to a fifth longer (D = 16), with 8 as short.
@@ -44,6 +44,7 @@ def by_leaves(X: np.ndarray, tree: Tree, n_threads: int | None = None) -> np.nda
     """(N,) int32, the rows of X in the order of the leaves that they fall into."""
     leaves = np.empty(len(X), np.uint16)
     compiled = leaves_of()
+    X = make_rows(X).X
 
     def call(first: int, last: int) -> None:
         compiled(X, tree.features, tree.thresholds, first, last, _BLOCKS, leaves)

@@ -18,12 +18,10 @@ from fastmix.kernels.vectors import GROUP
 # Rows of a tile: few enough for them to agree, enough for vector code. (96 to 288 took the same time at D = 2; a tile of 288
 # looked at a fifth more components.)
 TILE = 128
-# Rows that stand for all rows of a component when its neighbours are looked for.
-_REPRESENTATIVES = GROUP
 # Masses of all components for so many representatives at once: 4 MB, and three arrays like it.
 _PART = 1 << 19
-# A row is out of place where its log-joint lies further below the median of its component's representatives than so many
-# times as their lower quartile does (for a normal distribution 5 are 3.4 standard deviations).
+# A row is out of place where its log-joint lies further below the median log-density of its component's representatives
+# than so many times as their lower quartile does (for a normal distribution 5 are 3.4 standard deviations).
 _OUT_OF_PLACE = 5.0
 _PARTNERS = 2
 _NO_INDICES = np.empty(0, np.int64)
@@ -54,14 +52,12 @@ class ActiveLists:
 
         ``masses`` are those of a pass with these lists. The heaviest component of a tile stays.
         """
-        offsets, active = self.schedule.offsets, self.schedule.active
+        offsets = self.schedule.offsets
         first, lengths = offsets[:-1], np.diff(offsets)
         totals = np.add.reduceat(masses, first)
         heaviest = np.maximum.reduceat(masses, first)
         kept = masses >= np.repeat(np.minimum(least * totals, heaviest), lengths)
-        new_offsets = np.concatenate([[0], np.cumsum(kept)])[offsets]
-        schedule = self.schedule._replace(offsets=new_offsets, active=active[kept])
-        return ActiveLists(schedule, self.tile_size)
+        return self._keep(kept)
 
     def keep_longest(self, masses: np.ndarray, longest: int) -> tuple[ActiveLists, np.ndarray]:
         """Lists of the ``longest`` heaviest components of each tile at most, and their masses."""
@@ -73,9 +69,12 @@ class ActiveLists:
         rank = np.empty_like(by_mass)
         rank[by_mass] = np.arange(len(by_mass)) - np.repeat(self.schedule.offsets[:-1], lengths)
         kept = rank < longest
-        new_offsets = np.concatenate([[0], np.cumsum(kept)])[self.schedule.offsets]
-        schedule = self.schedule._replace(offsets=new_offsets, active=self.schedule.active[kept])
-        return ActiveLists(schedule, self.tile_size), masses[kept]
+        return self._keep(kept), masses[kept]
+
+    def _keep(self, kept: np.ndarray) -> ActiveLists:
+        offsets = np.concatenate([[0], np.cumsum(kept)])[self.schedule.offsets]
+        schedule = self.schedule._replace(offsets=offsets, active=self.schedule.active[kept])
+        return ActiveLists(schedule, self.tile_size)
 
 
 class Neighbourhood(NamedTuple):
@@ -85,8 +84,11 @@ class Neighbourhood(NamedTuple):
     # components.
     starts: np.ndarray  # (K + 2,)
     neighbours: np.ndarray
-    floors: np.ndarray  # (K,), the log-joint below which a row is out of place with a component that leads it
-    partners: np.ndarray  # (K, 2), the two others with the largest share in rows that a component leads
+    # (K,) a row whose largest log-joint is lower is out of place with the component that leads it
+    floors: np.ndarray
+    partners: (
+        np.ndarray
+    )  # (K, 2), the two others with the largest share in (a stretch of) the rows that a component leads
     n_evaluations: int  # (row, component) densities that were computed
 
     @classmethod
@@ -147,18 +149,19 @@ def neighbours(
     most : neighbours of a component.
     """
     n_components = len(parameters.weights)
+    representatives = GROUP if dtype == "float64" else 2 * GROUP  # as few as a tile can have
     first = order.first[:-1]
     counts = np.diff(first)
     n_stretches = -(-counts // max(1, int(stretch)))
     owner = np.repeat(np.arange(n_components), n_stretches)
     number = np.arange(len(owner)) - np.repeat(np.cumsum(n_stretches) - n_stretches, n_stretches)
     # the middles of as many equal parts of a stretch
-    places = (number[:, None] + (np.arange(_REPRESENTATIVES) + 0.5) / _REPRESENTATIVES) / n_stretches[owner][:, None]
+    places = (number[:, None] + (np.arange(representatives) + 0.5) / representatives) / n_stretches[owner][:, None]
     near = np.zeros((n_components + 1, n_components), dtype=bool)
     near[np.arange(n_components), np.arange(n_components)] = True
     near[n_components] = True
     partners = np.tile(np.arange(n_components)[:, None], (1, _PARTNERS))
-    all_heights = np.empty((len(owner), _REPRESENTATIVES))
+    all_heights = np.empty((len(owner), representatives))
     for part in _parts(np.arange(len(owner)), n_components):
         positions = first[owner[part], None] + (places[part] * counts[owner[part], None]).astype(np.int64)
         everything = np.tile(np.arange(n_components), len(part))
@@ -170,7 +173,7 @@ def neighbours(
             parameters,
             rows._replace(weights=np.empty(0)),
             schedule,
-            tile_size=_REPRESENTATIVES,
+            tile_size=representatives,
             wanted=seen(masses=masses, heights=heights),
             dtype=dtype,
             last_phase=NORMALISE,

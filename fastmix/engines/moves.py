@@ -7,6 +7,7 @@ or two components: all K splits at once cost as much as a small part of one dens
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +30,6 @@ _PART = 1 << 22
 _WORTH = 1.5
 # A component without rows is put to use even where splitting another one loses a little at first: so many nats a row of it.
 _LOSS_TO_REVIVE = 0.1
-_FLOOR = 1e-6  # of the mean variance
 # Fewer rows than this say nothing about two halves.
 _LEAST_ROWS = 64
 
@@ -48,8 +48,9 @@ class Moves(NamedTuple):
         """Give the rows that a freed component led to the one that took it over; ``leaders`` (2, N) in place."""
         leader_now = np.arange(len(self.parameters.weights) + 1, dtype=np.int32)
         leader_now[self.freed] = self.kept
-        for each in leaders:
-            np.take(leader_now, each, out=each)
+        for begin in range(0, leaders.shape[1], _PART):
+            part = leaders[:, begin : begin + _PART]
+            part[:] = leader_now[part]
 
     def near(self, before: Neighbourhood) -> Neighbourhood:
         """Who matters to whose rows now, as far as can be said without looking."""
@@ -71,6 +72,7 @@ class Sample:
         first, n_features = order.first[:-1], rows.X.shape[1]
         self.counts = np.diff(first)
         self.rows = rows
+        self.weights = rows.weights
         self.how = how
         # twice as many rows as features, for a covariance matrix; whole tiles of float32
         self.size = _SAMPLE * -(-max(_SAMPLE, 2 * n_features) // _SAMPLE)
@@ -94,14 +96,22 @@ class Sample:
         )
         return found, heights.reshape(sample.shape)
 
-    def fit(self, parameters: Any, lists: np.ndarray, reg_covar: float) -> tuple[Statistics, Any]:
-        """(Statistics, parameters after the M-step) of the rows to fit to."""
+    def fit(self, parameters: Any, lists: np.ndarray) -> Statistics:
+        """Statistics of the rows to fit to, in rows of average weight."""
         statistics, _ = self.run(parameters, self.fitted, lists, ACCUMULATE)
-        return statistics, parameters.family.maximize(statistics, reg_covar)
+        if not self.weights.size:
+            return statistics
+        n_rows = np.count_nonzero(self.weights[self.fitted])
+        unit = n_rows / statistics.total_weight if n_rows else 1.0
+        return replace(statistics, components=unit * statistics.components)
 
     def density(self, parameters: Any, of: np.ndarray, lists: np.ndarray) -> np.ndarray:
-        """(T,) mean log-density of the rows held out for components ``of`` (T,)."""
-        return self.run(parameters, self.held[of], lists, NORMALISE)[1].mean(axis=1)
+        """(T,) mean log-density, by weight, of the rows held out for components ``of`` (T,)."""
+        heights = self.run(parameters, self.held[of], lists, NORMALISE)[1]
+        if not self.weights.size:
+            return heights.mean(axis=1)
+        weights = self.weights[self.held[of]]
+        return (heights * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-300)
 
     def axes(self, parameters: Any) -> np.ndarray:
         """(K, D) the direction in which a component's rows are widest, one standard deviation long.
@@ -178,12 +188,9 @@ def _splits(parameters: Any, sample: Sample, reg_covar: float) -> tuple[np.ndarr
     children = halves(parameters, sample.axes(parameters))
     parents = taken(parameters, np.repeat(np.arange(n_components), 2))
     lists = np.arange(2 * n_components).reshape(n_components, 2)
-    # So few rows may make a singular matrix, before it is drawn towards that of the whole component.
-    floor = _FLOOR * float(np.mean(parameters.family.marginal_variances(parameters.covariances)))
     prior = float(n_features if parameters.family.has_matrices else 1)
     for _ in range(_ITERATIONS):
-        statistics, children = sample.fit(children, lists, max(reg_covar, floor))
-        children = towards(children, statistics.counts, parents, prior)
+        children = towards(sample.fit(children, lists), parents, prior, reg_covar)
         pair = children.weights.reshape(-1, 2)
         total = pair.sum(axis=1, keepdims=True)
         pair = np.where(total > 0, pair / np.where(total > 0, total, 1.0), 0.5) * parameters.weights[:, None]

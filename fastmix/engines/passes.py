@@ -192,7 +192,7 @@ def run_em_pass(
     n_rows, n_features = len(schedule.order) or len(rows.X), rows.X.shape[1]
     n_components = len(parameters.weights)
     n_statistics = family.n_statistics(n_features)
-    n_shared = family.n_shared(n_features, n_components)
+    n_shared = family.n_shared(n_features, n_components) if last_phase == ACCUMULATE else 0
     unit = 1.0
     if dtype == "float64":
         constants = family.kernel_parameters(parameters)
@@ -204,6 +204,8 @@ def run_em_pass(
     longest_tile = family.longest_tile(n_features) if itemsize == 8 else family.longest_tile(n_features, itemsize)
     if tile_size is None:
         tile_size = rows_a_tile(n_features, n_components, longest_tile, itemsize)
+    if tile_size % (GROUP * 8 // itemsize):  # kernels look at so many rows at a time
+        raise ValueError(f"tile_size must be a multiple of {GROUP * 8 // itemsize} for {dtype}; got {tile_size}")
     n_tiles = -(-n_rows // tile_size)
     n_joint, n_slots, n_evaluations = n_components, n_components, float(n_rows) * n_components
     if schedule.offsets.size:
@@ -232,6 +234,9 @@ def run_em_pass(
         call_by_lanes(call, n_lanes, operations, n_threads)
         statistics = unit * slots.total(sums[0], n_components)
         shared, totals = (unit * each[0] for each in sums[1:])
+        if last_phase < ACCUMULATE:
+            complete = shared
+            break
         complete = family.complete_shared(parameters, constants, statistics, shared)
         constants = family.careful(constants)
     return Statistics(

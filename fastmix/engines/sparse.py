@@ -25,7 +25,7 @@ import numpy as np
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.exact_lists import exact_lists
 from fastmix.engines.lists import TILE, ActiveLists, Neighbourhood, Order, neighbours, order_by, united
-from fastmix.engines.loop import EngineState, RunResult
+from fastmix.engines.loop import EngineState, RunResult, StopReason
 from fastmix.engines.moves import propose
 from fastmix.engines.passes import EVERYTHING, run_em_pass, seen
 from fastmix.exceptions import CollapsedError
@@ -47,6 +47,8 @@ _TOO_LONG = 0.5
 # The exact log-likelihood may exceed F by so many times ``tol``; else lists are made again, so many times.
 _LARGEST_GAP = 5.0
 _MOST_CONFIRMATIONS = 3
+# Relative to F: how much lower it may be where no rise is promised.
+_SLACK = 1e-9
 # Moves are tried when lists were last made for so many passes, and have so many passes to raise F.
 _FIRST_MOVES = 1
 _AFTER_MOVES = 1
@@ -70,7 +72,7 @@ class SparseState(EngineState):
     wait : list passes until lists are rebuilt.
     interval : how many there were to be since the last time.
     exact : mean log-likelihood of ``parameters``, where it is known.
-    n_confirmations : exact passes so far.
+    n_confirmations : how often F had settled.
     n_refused : how often split and merge moves did not raise F.
     n_evaluations : (row, component) densities computed so far.
     """
@@ -99,26 +101,25 @@ class SparseEM(BatchEM):
 
     Attributes
     ----------
-    labels : (N,) the component of each row as a start left it; None: the first pass looks at everything.
+    leaders : (2, N) int32, the component of each row as a start left it, twice; changed in place. None: the first pass looks
+        at everything.
     active_threshold : share of a tile's mass below which a component leaves its list; 0 keeps all components on all lists.
     refresh_interval : list passes from one rebuilding to the next; None: few at first, and whenever F settles.
     max_active : most components on a list, unless F would fall; None for no limit.
     """
 
-    labels: np.ndarray | None = None
+    leaders: np.ndarray | None = None
     active_threshold: float = _THRESHOLD
     refresh_interval: int | None = None
     max_active: int | None = None
     name: ClassVar[str] = "sparse"
 
-    def init(self, parameters: Any) -> SparseState:
-        leaders = np.empty((2, 0), np.int32)
-        if self.labels is not None:
-            leaders = np.stack([self.labels, self.labels]).astype(np.int32, copy=False)
-        return SparseState(parameters, evaluated=parameters, objective=-np.inf, leaders=leaders)
-
     def begun_with(self, labels: np.ndarray | None) -> SparseEM:
-        return replace(self, labels=labels)
+        return replace(self, leaders=None if labels is None else np.stack([labels, labels]))
+
+    def init(self, parameters: Any) -> SparseState:
+        leaders = np.empty((2, 0), np.int32) if self.leaders is None else self.leaders
+        return SparseState(parameters, evaluated=parameters, objective=-np.inf, leaders=leaders)
 
     def step(self, state: EngineState) -> SparseState:
         assert isinstance(state, SparseState)
@@ -129,10 +130,15 @@ class SparseEM(BatchEM):
     def _on_lists(self, state: SparseState) -> SparseState:
         """An iteration that looks at the lists."""
         after = self._iterated(state, state.lists)
-        if after.objective < state.objective and state.fallback is not None:
+        if state.fallback is not None and self._fell(state, after):
             after = self._iterated(state, state.fallback, n_evaluations=after.n_evaluations)
         settled = after.objective - state.objective < self.tol
         return replace(after, fallback=None, wait=0 if settled else state.wait - 1)
+
+    def _fell(self, before: SparseState, after: SparseState) -> bool:
+        """Whether F is lower, by more than what the floor under the variances, or float32, may make of it."""
+        slack = 0.0 if self.is_monotone else _SLACK * (1.0 + abs(after.objective))
+        return np.isfinite(before.objective) and after.objective < before.objective - slack
 
     def _rebuilt(self, state: SparseState) -> SparseState:
         """An iteration that remakes the lists, after moves where these are due."""
@@ -143,7 +149,8 @@ class SparseEM(BatchEM):
             moved = self._moved(state, view)
             if moved is not None:
                 return moved
-            state, may_move = replace(state, n_refused=_MOST_REFUSED), False
+            refused = state.n_refused + 1 if self._has_dead(state) else _MOST_REFUSED
+            state, may_move = replace(state, n_refused=refused), False
         after = self._remade(state, view)
         if after.objective - state.objective >= self.tol:
             return after
@@ -154,9 +161,9 @@ class SparseEM(BatchEM):
         lists = united(view.order, TILE, view.near)
         masses = np.empty(len(lists.schedule.active))
         after = self._iterated(state, lists, masses, view.near.floors)
-        if after.objective < state.objective and np.isfinite(state.objective):
-            after = self._iterated(state, state.lists, n_evaluations=after.n_evaluations)
-            return replace(after, wait=self._interval(state))
+        if self._fell(state, after):
+            after = self._iterated(state, state.fallback or state.lists, n_evaluations=after.n_evaluations)
+            return replace(after, fallback=None, wait=self._interval(state))
         return self._narrowed(after, masses)
 
     def _moved(self, state: SparseState, view: _View) -> SparseState | None:
@@ -180,36 +187,53 @@ class SparseEM(BatchEM):
         try:
             trial = self._remade(trial, _View(order, moves.near(view.near)))
             for _ in range(_TRIAL):
-                if trial.objective > state.objective:
-                    return replace(trial, n_refused=state.n_refused)
+                if trial.objective > state.objective or trial.settled:
+                    break
                 trial = self.step(trial)
         except CollapsedError:
-            pass
-        refused = state.n_refused + 1
-        return self._on_lists(replace(state, n_refused=refused, wait=_FIRST_MOVES, n_evaluations=trial.n_evaluations))
+            trial = replace(trial, objective=-np.inf)
+        if trial.objective > state.objective:
+            return replace(trial, n_refused=state.n_refused, settled=False)
+        # As if nothing had been tried; that pass also says again who leads.
+        floors, refused = self._no_floors(state), state.n_refused + 1
+        after = self._iterated(state, state.fallback or state.lists, None, floors, trial.n_evaluations)
+        return replace(after, fallback=None, n_refused=refused, wait=self._interval(state))
+
+    def _has_dead(self, state: SparseState) -> bool:
+        return bool((state.parameters.weights * self.n_rows < 1).any())
 
     def converged(self, previous: EngineState, state: EngineState) -> bool:
         return state.settled
 
     def concluded(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
-        """The result with the exact log-likelihood as its objective, and what is to be told about the lists."""
+        """The result with the exact log-likelihood as its objective, and what is to be told about the lists.
+
+        Of an interrupted run what is known without another pass: its objective stays the free energy.
+        """
         state = result.state
         assert isinstance(state, SparseState)
+        n_components = len(state.parameters.weights)
+        told = {
+            "free_energies_": list(result.objectives),
+            "mean_active_": float(n_components) if state.lists is _DENSE else state.lists.mean_length,
+            "n_evaluations_": state.n_evaluations,
+        }
+        if result.reason is StopReason.INTERRUPTED:
+            return replace(result, state=None), told
         if result.parameters is not state.parameters:  # what came before the last step was better
             state = replace(state, parameters=result.parameters, exact=None)
         if state.exact is None:
             state = self._exact(state)
         assert state.exact is not None
-        retained = self._pass(result.parameters, state.lists, last_phase=NORMALISE)
-        told = {
-            "free_energies_": list(result.objectives),
-            "n_evaluations_": state.n_evaluations + self._n_evaluations(state.lists, state),
-            "mean_active_": state.lists.mean_length
-            if state.lists is not _DENSE
-            else float(len(result.parameters.weights)),
-            "retained_mass_": float(np.exp(min(0.0, self._objective(retained) - state.exact))),
+        exact = on_lists = state.exact
+        if state.lists is not _DENSE:
+            on_lists = self._objective(self._pass(state.parameters, state.lists, last_phase=NORMALISE))
+            state = replace(state, n_evaluations=state.n_evaluations + state.lists.n_evaluations)
+        told |= {
+            "n_evaluations_": state.n_evaluations,
+            "retained_mass_": float(np.exp(min(0.0, on_lists - exact))),
         }
-        return replace(result, objective=state.exact), told
+        return replace(result, objective=exact, state=None), told
 
     def _pass(
         self,
@@ -297,7 +321,7 @@ class SparseEM(BatchEM):
 
     def _confirmed(self, state: SparseState) -> SparseState:
         """F has settled: the state is final, unless much mass lies outside the lists."""
-        state = self._exact(state)
+        state = self._exact(replace(state, n_confirmations=state.n_confirmations + 1))
         assert state.exact is not None
         # Who leads is asked only where it matters: with 1000 components it is a fourth of the pass.
         small = state.exact - state.objective <= _LARGEST_GAP * self.tol
@@ -312,7 +336,6 @@ class SparseEM(BatchEM):
         return replace(
             state,
             exact=self._objective(statistics),
-            n_confirmations=state.n_confirmations + 1,
             n_evaluations=state.n_evaluations + self._n_evaluations(lists, state),
         )
 

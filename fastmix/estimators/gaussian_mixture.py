@@ -264,7 +264,8 @@ class GaussianMixture(Estimator):
             if start is None:
                 assert continued is not None
                 return continued, None
-            return start(self.init_params, streams[2 + index]), start.labels
+            first = start(self.init_params, streams[2 + index])
+            return first, start.hand_over_labels()
 
         best, told, n_collapsed, interrupted = best_of(engine, begin, n_runs, self.max_iter, callback)
         self._take(best, engine.name, told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,16 +47,18 @@ def best_of(
         except KeyboardInterrupt:
             interrupted = True
             break
-        result = run(engine.begun_with(labels), first, max_iter=max_iter, run=index, callback=callback)
+        begun = engine.begun_with(labels)
+        del labels  # 4 bytes a row
+        result = run(begun, first, max_iter=max_iter, run=index, callback=callback)
         if result.error is not None:
             collapses.append(result.error)
             continue
-        interrupted = result.reason is StopReason.INTERRUPTED
         try:
             results.append(engine.concluded(result))
         except KeyboardInterrupt:
-            interrupted = True
-            results.append((result, {}))
+            result = replace(result, reason=StopReason.INTERRUPTED)
+            results.append(engine.concluded(result))
+        interrupted = result.reason is StopReason.INTERRUPTED
         if interrupted or result.reason is StopReason.CALLBACK:
             break
     if not results:

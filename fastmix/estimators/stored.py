@@ -61,7 +61,8 @@ class ModelFields:
             return name, {}
         free_energies, evaluations, *numbers = LISTS_ATTRIBUTES
         told = {free_energies: list(history), evaluations: self.count(evaluations)}
-        return name, told | {attribute: self.objective(attribute, np.nan) for attribute in numbers}
+        known = [attribute for attribute in numbers if attribute in self._fit]  # an interrupted fit knows less
+        return name, told | {attribute: self.objective(attribute, np.nan) for attribute in known}
 
     def history(self, name: str) -> tuple[float, ...]:
         values = self.arrays[name]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from fastmix.families.gaussian import GaussianParameters
+from fastmix.families.base import Statistics
+from fastmix.families.gaussian import GaussianParameters, mean_shifts
 
 # The halves of a component lie so many standard deviations from its mean: where those of a normal density are.
 _HALF = 0.8
@@ -26,12 +25,21 @@ def halves(parameters: GaussianParameters, axes: np.ndarray) -> GaussianParamete
     return GaussianParameters(parameters.family, weights, means, np.repeat(parameters.covariances, 2, axis=0))
 
 
-def towards(
-    parameters: GaussianParameters, counts: np.ndarray, prior: GaussianParameters, weight: float
-) -> GaussianParameters:
-    """Covariances (n_k S_k + a P_k) / (n_k + a), given n_k (K,), P_k those of ``prior`` and a the ``weight``."""
-    share = (counts / (counts + weight)).reshape(-1, *[1] * (parameters.covariances.ndim - 1))
-    return replace(parameters, covariances=share * parameters.covariances + (1.0 - share) * prior.covariances)
+def towards(statistics: Statistics, prior: GaussianParameters, weight: float, reg_covar: float) -> GaussianParameters:
+    """The M-step, with covariances (n_k S_k + a P_k) / (n_k + a): P_k those of ``prior`` and a the ``weight``.
+
+    So few rows that S_k is singular do no harm.
+    """
+    family, counts = prior.family, statistics.counts
+    shifts = mean_shifts(statistics)
+    covariances = family.maximize_covariances(statistics, shifts, reg_covar)
+    share = (counts / (counts + weight)).reshape(-1, *[1] * (covariances.ndim - 1))
+    return GaussianParameters(
+        family,
+        counts / counts.sum(),
+        statistics.centre.means + shifts,
+        share * covariances + (1.0 - share) * prior.covariances,
+    )
 
 
 def merged(parameters: GaussianParameters, first: np.ndarray, second: np.ndarray) -> GaussianParameters:
