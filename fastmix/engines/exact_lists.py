@@ -22,7 +22,7 @@ _ENTRIES = 1 << 21
 _JUDGED_BY = 2 * TILES_AT_ONCE
 _JUDGED_FROM = 512
 # The share of the components that lists may hold, if they are worth having.
-_WORTHWHILE = 0.5
+_WORTHWHILE = 0.8
 # How many evaluations of a row take as long as putting it in order and making lists (45 to 120 ns), where each is followed by an
 # exponential and where it is not (D = 2: 0.7 and 0.4 ns).
 _COST_OF_ORDER = 100
