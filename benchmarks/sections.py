@@ -91,8 +91,8 @@ def _convergence(options: Options) -> list[Any]:
 
 
 def _many_clusters(options: Options) -> list[Any]:
-    shapes = kmeans_large.QUICK_SHAPES if options.quick else kmeans_large.SHAPES
-    return [kmeans_large.measure(what, shape, peers=options.peers) for what in kmeans_large.DATA for shape in shapes]
+    cases = kmeans_large.QUICK_CASES if options.quick else kmeans_large.CASES
+    return [kmeans_large.measure(*case, peers=options.peers) for case in cases]
 
 
 def _evaluation(options: Options) -> list[Any]:
