@@ -171,7 +171,7 @@ def neighbours(
         run_em_pass(
             family,
             parameters,
-            rows._replace(weights=np.empty(0)),
+            rows,
             schedule,
             tile_size=representatives,
             wanted=seen(masses=masses, heights=heights),
