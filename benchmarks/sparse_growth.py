@@ -24,7 +24,7 @@ AUTO_COVARIANCE_TYPES = ("full", "diag")
 AUTO_COMPONENTS = (8, 32, 128, 512, 2048)
 AUTO_FEATURES = (2, 8, 32)
 QUICK_AUTO_COMPONENTS, QUICK_AUTO_FEATURES = (8, 128), (2, 8)
-_AUTO_ITERATIONS = 20
+_AUTO_ITERATIONS = 50
 # Rows of a cell: so many that a dense pass takes this long at this rate, in FLOP/s, with so long for an exponential, but
 # no more than that, and so many for each component that none collapses.
 _PASS_SECONDS, _RATE, _EXPONENTIAL = 0.1, 1.3e11, 0.3e-9
@@ -84,9 +84,7 @@ def _rows(covariance_type: str, features: int, components: int) -> int:
     """Rows of a cell of the grid."""
     count = count_operations(covariance_type, 1, features, components)
     seconds = count.total / _RATE + count.exponentials * _EXPONENTIAL
-    # A covariance matrix of D features wants more than D rows.
-    least = components * (_ROWS_EACH + (features if covariance_type == "full" else 0))
-    return max(least, min(_MOST_ROWS, int(_PASS_SECONDS / seconds)))
+    return max(_ROWS_EACH * components, min(_MOST_ROWS, int(_PASS_SECONDS / seconds)))
 
 
 def _choice(covariance_type: str, features: int, components: int) -> Choice:
