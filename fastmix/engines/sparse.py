@@ -26,7 +26,7 @@ from fastmix.engines.batch import BatchEM
 from fastmix.engines.exact_lists import exact_lists
 from fastmix.engines.lists import TILE, ActiveLists, Neighbourhood, Order, neighbours, order_by, united
 from fastmix.engines.loop import EngineState, RunResult, StopReason
-from fastmix.engines.moves import propose
+from fastmix.engines.moves import Moves, propose
 from fastmix.engines.passes import EVERYTHING, run_em_pass, seen
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
@@ -146,9 +146,11 @@ class SparseEM(BatchEM):
         state = replace(state, n_evaluations=state.n_evaluations + view.near.n_evaluations)
         may_move = self.active_threshold > 0 and can_move(state.parameters) and state.n_refused < _MOST_REFUSED
         if may_move and state.interval >= _FIRST_MOVES:
-            moved = self._moved(state, view)
-            if moved is not None:
-                return moved
+            moves = self._promising(state, view)
+            if moves is not None:
+                near = view.near
+                del view  # its order takes 4 bytes a row
+                return self._moved(state, moves, near)
             refused = state.n_refused + 1 if self._has_dead(state) else _MOST_REFUSED
             state, may_move = replace(state, n_refused=refused), False
         after = self._remade(state, view)
@@ -166,8 +168,8 @@ class SparseEM(BatchEM):
             return replace(after, fallback=None, wait=self._interval(state))
         return self._narrowed(after, masses)
 
-    def _moved(self, state: SparseState, view: _View) -> SparseState | None:
-        """The state after split and merge moves, if they raise F within a few iterations; None where none are promising."""
+    def _promising(self, state: SparseState, view: _View) -> Moves | None:
+        """Split and merge moves that are worth trying, if there are any."""
         moves = propose(
             state.parameters,
             self.rows,
@@ -177,15 +179,19 @@ class SparseEM(BatchEM):
             dtype=self.dtype,
             n_threads=self.n_threads,
         )
-        if moves is None or not (moves.revives or moves.gain >= _LEAST_GAIN * self.tol):
-            return None
+        if moves is None or moves.revives or moves.gain >= _LEAST_GAIN * self.tol:
+            return moves
+        return None
+
+    def _moved(self, state: SparseState, moves: Moves, near: Neighbourhood) -> SparseState:
+        """The state after moves, if they raise F within a few iterations; else after an iteration as if there had been none."""
         moves.lead(state.leaders)
         trial = replace(
             state, parameters=moves.parameters, objective=-np.inf, n_refused=_MOST_REFUSED, interval=_AFTER_MOVES
         )
-        order = order_by(state.leaders, len(state.parameters.weights))
+        n_components = len(state.parameters.weights)
         try:
-            trial = self._remade(trial, _View(order, moves.near(view.near)))
+            trial = self._remade(trial, _View(order_by(state.leaders, n_components), moves.near(near)))
             for _ in range(_TRIAL):
                 if trial.objective > state.objective or trial.settled:
                     break
@@ -194,7 +200,7 @@ class SparseEM(BatchEM):
             trial = replace(trial, objective=-np.inf)
         if trial.objective > state.objective:
             return replace(trial, n_refused=state.n_refused, settled=False)
-        # As if nothing had been tried; that pass also says again who leads.
+        # The pass also says again who leads.
         floors, refused = self._no_floors(state), state.n_refused + 1
         after = self._iterated(state, state.fallback or state.lists, None, floors, trial.n_evaluations)
         return replace(after, fallback=None, n_refused=refused, wait=self._interval(state))
