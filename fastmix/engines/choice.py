@@ -21,7 +21,7 @@ LISTS_ATTRIBUTES = ("free_energies_", "n_evaluations_", "mean_active_", "retaine
 _FEW_FEATURES, _FEWEST_OF_FEW_FEATURES = 4, 256
 _MANY_FEATURES, _DEAR_STATISTICS, _FEWEST_WHERE_DEAR = 17, 40, 32
 _FEWEST_COMPONENTS = 64
-_FEWEST_ROWS_A_COMPONENT = 25
+_FEWEST_ROWS_A_COMPONENT = 20
 _LEAST_WORK = 1e7  # rows times components: a list costs some Python, whatever its length
 
 
