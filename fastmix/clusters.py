@@ -61,9 +61,9 @@ class Clusters:
         """The means after an iteration of K-means; those without rows stay."""
         return means + mean_shifts(self._assign(rows, means, metric))
 
-    def parameters(self, rows: Rows, means: np.ndarray, metric: np.ndarray | None = None) -> GaussianParameters:
+    def parameters(self, rows: Rows, means: np.ndarray, metric: np.ndarray) -> GaussianParameters:
         """Weights, means and covariances by cluster, see ``shrunk``."""
-        return self.shrunk(self._assign(rows, means, self.scaled if metric is None else metric), rows)
+        return self.shrunk(self._assign(rows, means, metric), rows)
 
     def in_units(self, X: np.ndarray) -> np.ndarray:
         """Rows (n, D) in coordinates, float64, in which the nearest mean by ``scaled`` is the nearest."""

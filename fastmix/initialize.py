@@ -27,7 +27,7 @@ INIT_METHODS = ("kmeans", "k-means++", "random", "random_from_data")
 
 _SCALE_ROWS = 2000  # rows that the scale of the data is taken from
 _CHUNK_ENTRIES = 1 << 20
-# From so many components on a start is one seeding and some K-means, and rows are assigned before their statistics are taken.
+# From so many components on means are those of ``many``, and rows are assigned before their statistics are taken.
 _MANY = 64
 
 

@@ -86,9 +86,8 @@ class Neighbourhood(NamedTuple):
     neighbours: np.ndarray
     # (K,) a row whose largest log-joint is lower is out of place with the component that leads it
     floors: np.ndarray
-    partners: (
-        np.ndarray
-    )  # (K, 2), the two others with the largest share in (a stretch of) the rows that a component leads
+    # (K, 2), the two others with the largest share in (a stretch of) the rows that a component leads
+    partners: np.ndarray
     n_evaluations: int  # (row, component) densities that were computed
 
     @classmethod
