@@ -187,6 +187,13 @@ def check_real(value: Any, name: str) -> float:
     return float(value)
 
 
+def check_flag(value: Any, name: str) -> bool:
+    """ValueError unless ``value`` is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False; got {value!r}")
+    return bool(value)
+
+
 def check_dtype(value: Any, name: str) -> str:
     """The name of a type that log-densities may be computed in, given by that name, as a NumPy type or as a dtype."""
     if not isinstance(value, str) and value in (np.float32, np.float64):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.sparse import SparseEM
 from fastmix.families.base import Family
 from fastmix.kernels.tiles import Rows
 
-AUTO, BATCH, SPARSE = "auto", "batch", "sparse"
-ALGORITHMS = (AUTO, BATCH, SPARSE)
+AUTO, BATCH, SPARSE, INCREMENTAL, ONLINE = "auto", "batch", "sparse", "incremental", "online"
+ALGORITHMS = (AUTO, BATCH, SPARSE, INCREMENTAL, ONLINE)
+SQUAREM, ANDERSON = "squarem", "anderson"
+ACCELERATIONS = (None, AUTO, SQUAREM, ANDERSON)
 
 # What sparse EM tells of a fit, by attribute of the estimator.
 LISTS_ATTRIBUTES = ("free_energies_", "n_evaluations_", "mean_active_", "retained_mass_")
@@ -36,20 +38,59 @@ def sparse_pays(family: Family, n_rows: int, n_features: int, n_components: int)
     return n_components >= fewest and enough_rows and float(n_rows) * n_components >= _LEAST_WORK
 
 
-def engine_for(
-    algorithm: str, family: Family, rows: Rows, n_components: int, lists: tuple[Any, Any, Any], **common: Any
-) -> BatchEM:
-    """The engine for ``algorithm``.
+class Options(NamedTuple):
+    """What a user asks of an engine; see ``GaussianMixture``."""
+
+    algorithm: str = AUTO
+    active_threshold: float | str = AUTO
+    refresh_interval: int | str = AUTO
+    max_active: int | str = AUTO
+    n_blocks: int | str = AUTO
+    grow_sample: bool = False
+    accelerate: str | None = None
+    batch_size: int | str = AUTO
+
+
+def options_of(model: Any) -> Options:
+    """The options among the constructor parameters of an estimator."""
+    return Options(**{name: getattr(model, name) for name in Options._fields})
+
+
+def check_options(options: Options) -> None:
+    """ValueError for options that do not go together."""
+    algorithm = options.algorithm
+    if options.accelerate not in (None, AUTO) and algorithm in (INCREMENTAL, ONLINE):
+        raise ValueError(
+            f"accelerate={options.accelerate!r} is for algorithm 'batch' or 'sparse'; got algorithm={algorithm!r}. "
+            "Use accelerate=None"
+        )
+    if options.grow_sample and algorithm in (SPARSE, ONLINE):
+        raise ValueError(
+            f"grow_sample=True is for algorithm 'batch' or 'incremental'; got algorithm={algorithm!r}. Use grow_sample=False"
+        )
+    if options.n_blocks not in (AUTO, 1) and algorithm not in (INCREMENTAL, SPARSE):
+        raise ValueError(
+            f"n_blocks={options.n_blocks} is for algorithm 'incremental' or 'sparse'; got algorithm={algorithm!r}. "
+            "Use n_blocks='auto'"
+        )
+
+
+def engine_for(options: Options, family: Family, rows: Rows, n_components: int, **common: Any) -> BatchEM:
+    """The engine that does what ``options`` say.
 
     Parameters
     ----------
-    lists : active_threshold, refresh_interval and max_active, each a number or "auto".
     common : what every engine takes.
     """
-    if algorithm == BATCH or (
-        algorithm == AUTO and not sparse_pays(family, len(rows.X), rows.X.shape[1], n_components)
-    ):
-        return BatchEM(family, rows, **common)
-    names = ("active_threshold", "refresh_interval", "max_active")
-    given = {name: value for name, value in zip(names, lists, strict=True) if value != AUTO}
-    return SparseEM(family, rows, **common, **given)
+    algorithm = options.algorithm
+    if algorithm == AUTO:
+        pays = not options.grow_sample and sparse_pays(family, len(rows.X), rows.X.shape[1], n_components)
+        algorithm = SPARSE if pays else BATCH
+    if algorithm == SPARSE:
+        return SparseEM(family, rows, **common, **_given(options, "active_threshold", "refresh_interval", "max_active"))
+    return BatchEM(family, rows, **common)
+
+
+def _given(options: Options, *names: str) -> dict[str, Any]:
+    """Those of the options that are not "auto"."""
+    return {name: getattr(options, name) for name in names if getattr(options, name) != AUTO}

@@ -36,12 +36,14 @@ class EngineState:
     evaluated : the parameters that ``objective`` belongs to: those that the step began with.
     objective : mean log-likelihood a row, or inertia.
     settled : the engine can tell that nothing will change any more.
+    anew : the objective is of other rows than the previous one, and cannot be compared with it.
     """
 
     parameters: Any
     evaluated: Any
     objective: float
     settled: bool = False
+    anew: bool = False
 
 
 class Engine(Protocol):
@@ -133,7 +135,7 @@ def run(engine: Engine, parameters: Any, *, max_iter: int, run: int = 0, callbac
         while len(objectives) < max_iter:
             previous = state
             state = engine.step(previous)
-            change = engine.sign * (state.objective - previous.objective)
+            change = np.inf if state.anew else engine.sign * (state.objective - previous.objective)
             settled = engine.converged(previous, state)
             finite = np.isfinite(state.objective)
             if not finite or (change < -tolerance * (1.0 + abs(state.objective)) and not settled):

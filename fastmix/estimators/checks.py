@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
-from fastmix.engines.choice import ALGORITHMS, AUTO
+from fastmix.engines.choice import ACCELERATIONS, ALGORITHMS, AUTO, check_options, options_of
 from fastmix.families import gaussian_family
 from fastmix.initialize import INIT_METHODS
-from fastmix.validation import check_choice, check_dtype, check_integer, check_real
+from fastmix.validation import check_choice, check_dtype, check_flag, check_integer, check_real
 
 
 def check_mixture(model: Any) -> None:
@@ -21,9 +22,19 @@ def check_mixture(model: Any) -> None:
     check_choice(model.algorithm, "algorithm", ALGORITHMS)
     if model.active_threshold != AUTO and not 0 <= check_real(model.active_threshold, "active_threshold") < 1:
         raise ValueError(f"active_threshold must be 'auto' or a number in [0, 1); got {model.active_threshold!r}")
-    for name in ("refresh_interval", "max_active"):
+    for name in ("refresh_interval", "max_active", "n_blocks", "batch_size"):
         if getattr(model, name) != AUTO:
             check_integer(getattr(model, name), name, 1)
+    for name in ("grow_sample", "resume"):
+        check_flag(getattr(model, name), name)
+    if model.accelerate not in ACCELERATIONS:
+        raise ValueError(f"accelerate must be one of {', '.join(map(repr, ACCELERATIONS))}; got {model.accelerate!r}")
+    check_options(options_of(model))
+    check_real(model.checkpoint_interval, "checkpoint_interval")
+    if model.checkpoint is not None and not isinstance(model.checkpoint, (str, os.PathLike)):
+        raise ValueError(f"checkpoint must be a path or None; got {model.checkpoint!r}")
+    if model.resume and model.checkpoint is None:
+        raise ValueError("resume=True goes on from a checkpoint, but checkpoint is None; name the file")
     check_dtype(model.dtype, "dtype")
     if isinstance(model.init_params, str):
         check_choice(model.init_params, "init_params", INIT_METHODS)

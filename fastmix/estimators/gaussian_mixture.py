@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.engines.choice import BATCH, LISTS_ATTRIBUTES, engine_for
-from fastmix.engines.evaluate import Evaluation, run_evaluation, total_log_density
+from fastmix.engines.choice import BATCH, engine_for, options_of
 from fastmix.engines.loop import Callback, RunResult, StopReason
 from fastmix.engines.passes import make_rows
-from fastmix.estimators.base import Estimator
 from fastmix.estimators.checks import check_mixture
 from fastmix.estimators.concerns import concerns
+from fastmix.estimators.mixture import Mixture
 from fastmix.estimators.mixture_file import read_mixture, stored_mixture
 from fastmix.estimators.runs import best_of
 from fastmix.exceptions import ConvergenceWarning
@@ -21,12 +20,11 @@ from fastmix.families import GaussianParameters, gaussian_family
 from fastmix.initialize import Start
 from fastmix.parameters import gaussian
 from fastmix.progress import with_progress
-from fastmix.sampling import draw
 from fastmix.seeding import generators
-from fastmix.validation import as_weights, check_dtype, check_integer
+from fastmix.validation import as_weights, check_dtype
 
 
-class GaussianMixture(Estimator):
+class GaussianMixture(Mixture):
     """Gaussian mixture model fitted by expectation-maximisation (Dempster, Laird and Rubin 1977; Bishop 2006, ch. 9).
 
     Parameters
@@ -72,10 +70,13 @@ class GaussianMixture(Estimator):
         1 prints every ``verbose_interval``-th iteration to standard error.
     verbose_interval : int, default 10
         See ``verbose``.
-    algorithm : {"auto", "batch", "sparse"}, default "auto"
+    algorithm : {"auto", "batch", "sparse", "incremental", "online"}, default "auto"
         "batch": every iteration looks at all rows and all components. "sparse": only at those that matter to a row, by lists
         that are remade now and then (Neal and Hinton 1998, section 5), for hundreds of components or thousands. The free
-        energy takes the place of the log-likelihood, and one exact pass ends the fit. "auto": what is faster.
+        energy takes the place of the log-likelihood, and one exact pass ends the fit. "incremental": the M-step follows after
+        each of ``n_blocks`` parts of the rows (Neal and Hinton 1998, section 4), which takes about half as many passes; the
+        objective is a free energy, too. "online": steps on small batches of rows (Cappe and Moulines 2009), for one or two
+        sweeps over very many rows; not monotone. "auto": "sparse" or "batch", what is faster.
     active_threshold : "auto" or float in [0, 1), default "auto"
         Sparse: share of the mass of a tile (some hundred similar rows) below which the tile no longer looks at a component;
         "auto" is 1e-4. With 0 every tile looks at everything, as in batch EM.
@@ -83,6 +84,25 @@ class GaussianMixture(Estimator):
         Sparse: iterations on lists between remaking them; "auto": few at first, then more, and when the free energy settles.
     max_active : "auto" or int, default "auto"
         Sparse: the most components that a tile looks at, unless the free energy would fall; "auto": no limit.
+    n_blocks : "auto" or int, default "auto"
+        Parts of the rows with an M-step after each. "auto": for "incremental" so many that M-steps take a small share of the
+        time, for "sparse" 1. More than 1 is for these two.
+    grow_sample : bool, default False
+        Begin on a small random sample of the rows and double it whenever the gain of a pass is less than its standard error;
+        the last passes are over all rows. For "batch" and "incremental".
+    accelerate : None or {"auto", "squarem", "anderson"}, default None
+        Extrapolate from iteration to iteration, where components overlap and EM is slow; no step lowers the likelihood for it.
+        "squarem": Varadhan and Roland (2008); "anderson": Henderson and Varadhan (2019); "auto": begins when the gains of
+        plain EM fall too slowly. For "batch" and "sparse"; of the others "auto" leaves alone.
+    batch_size : "auto" or int, default "auto"
+        Online: rows of a step.
+    checkpoint : path, optional
+        Where to write the state of the fit every ``checkpoint_interval`` seconds, and when it ends or is interrupted.
+    checkpoint_interval : float, default 60.0
+        Seconds between writing checkpoints.
+    resume : bool, default False
+        Go on from ``checkpoint``, where that exists: to the last bit what would have come without an interruption. Data and
+        settings have to be the same.
     dtype : {"float64", "float32"}, default "float64"
         What a fit computes log-densities and responsibilities in; sums over rows are float64. float32 is up to twice as fast,
         agrees to 1e-5 of the log-likelihood while means lie within 1e4 standard deviations of each other, and is not
@@ -104,11 +124,13 @@ class GaussianMixture(Estimator):
     n_iter_ : int
         Iterations of the best run.
     algorithm_ : str
-        The engine that ran, "batch" or "sparse".
+        The engine that ran: "batch", "sparse", "incremental" or "online".
     lower_bound_ : float
         Mean log-likelihood a row of the best run: batch, as of its last E-step; sparse, of the fitted parameters, exact.
+        Incremental: the free energy. Each is at most the log-likelihood of the fitted parameters. Online: an average of the
+        last sweep.
     lower_bounds_ : list of float
-        The objective after each of its iterations: mean log-likelihood, or free energy.
+        The objective after each of its iterations: mean log-likelihood, or free energy; of the rows looked at.
     free_energies_ : list of float
         Sparse only: ``lower_bounds_`` by its proper name, nats a row.
     n_evaluations_ : int
@@ -124,14 +146,6 @@ class GaussianMixture(Estimator):
     n_features_in_ : int
     feature_names_in_ : array of str, where X had column names
     """
-
-    _estimator_type = "density_estimator"
-
-    weights_: np.ndarray
-    means_: np.ndarray
-    covariances_: np.ndarray
-    lower_bounds_: list[float]
-    stop_reason_: StopReason
 
     def __init__(
         self,
@@ -154,6 +168,13 @@ class GaussianMixture(Estimator):
         active_threshold: Any = "auto",
         refresh_interval: Any = "auto",
         max_active: Any = "auto",
+        n_blocks: Any = "auto",
+        grow_sample: bool = False,
+        accelerate: str | None = None,
+        batch_size: Any = "auto",
+        checkpoint: Any = None,
+        checkpoint_interval: float = 60.0,
+        resume: bool = False,
         dtype: str = "float64",
         n_threads: int | None = None,
         callback: Callback | None = None,
@@ -176,6 +197,13 @@ class GaussianMixture(Estimator):
         self.active_threshold = active_threshold
         self.refresh_interval = refresh_interval
         self.max_active = max_active
+        self.n_blocks = n_blocks
+        self.grow_sample = grow_sample
+        self.accelerate = accelerate
+        self.batch_size = batch_size
+        self.checkpoint = checkpoint
+        self.checkpoint_interval = checkpoint_interval
+        self.resume = resume
         self.dtype = dtype
         self.n_threads = n_threads
         self.callback = callback
@@ -241,11 +269,10 @@ class GaussianMixture(Estimator):
         rows = make_rows(rows_of_X, weights)
         family = gaussian_family(self.covariance_type)
         engine = engine_for(
-            self.algorithm,
+            options_of(self),
             family,
             rows,
             self.n_components,
-            lists=(self.active_threshold, self.refresh_interval, self.max_active),
             tol=self.tol,
             reg_covar=self.reg_covar,
             n_threads=self.n_threads,
@@ -282,51 +309,6 @@ class GaussianMixture(Estimator):
         """``fit(X)``, then ``predict(X)``; returns labels (N,) int64."""
         return self.fit(X, sample_weight=sample_weight).predict(X)
 
-    def predict(self, X: Any) -> np.ndarray:
-        """The most probable component of each row, (N,) int64."""
-        return self._evaluate(X, labels=True).labels
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Responsibilities (N, K): the probability of each component given the row."""
-        return self._evaluate(X, responsibilities=True).responsibilities
-
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Log-density of each row, (N,), in nats."""
-        return self._evaluate(X, log_density=True).log_density
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Mean log-density a row in nats, weighted if ``sample_weight`` (N,) is given."""
-        total, n = self._total_and_weight(X, sample_weight)
-        return total / n
-
-    def bic(self, X: Any, sample_weight: Any = None) -> float:
-        """Bayesian information criterion -2 LL + p ln n, n the sum of weights; lower is better (Schwarz 1978)."""
-        return self.likelihoods(X, sample_weight)["bic"]
-
-    def aic(self, X: Any, sample_weight: Any = None) -> float:
-        """Akaike information criterion -2 LL + 2 p; lower is better (Akaike 1974)."""
-        return self.likelihoods(X, sample_weight)["aic"]
-
-    def likelihoods(self, X: Any, sample_weight: Any = None) -> dict[str, float]:
-        """``log_likelihood`` (total, nats), ``bic`` and ``aic``, all by one pass over the rows."""
-        total, n = self._total_and_weight(X, sample_weight)
-        p = self._n_parameters()
-        return {"log_likelihood": total, "bic": float(-2.0 * total + p * np.log(n)), "aic": -2.0 * total + 2.0 * p}
-
-    def sample(self, n_samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """Draw rows from the model, in random order.
-
-        Successive calls go on with one stream of random numbers: an int ``random_state`` makes the sequence of calls
-        repeat, not each call.
-
-        Returns
-        -------
-        X : (n_samples, D), y : (n_samples,) int64, the component of each row.
-        """
-        parameters = self._parameters()
-        check_integer(n_samples, "n_samples", 1)
-        return draw(parameters, n_samples, self._sampling)
-
     def _check_parameters(self) -> None:
         check_mixture(self)
 
@@ -346,51 +328,6 @@ class GaussianMixture(Estimator):
                 f"covariance_type {found.family.name!r}, which does not match this one; set warm_start=False"
             )
         return found
-
-    def _parameters(self) -> GaussianParameters:
-        self._check_fitted()
-        return GaussianParameters(gaussian_family(self._family_name), self.weights_, self.means_, self.covariances_)
-
-    def _take(self, result: RunResult, algorithm: str, told: dict[str, Any]) -> None:
-        """Take over a result, and what the engine tells besides (by attribute)."""
-        parameters = result.parameters
-        family = parameters.family
-        # Both may raise where a start is singular; nothing is half taken over then.
-        precisions_cholesky, precisions = family.precisions_cholesky(parameters), family.precisions(parameters)
-        self._family_name = family.name  # of the fit: covariance_type may be set to another before the next one
-        self.weights_, self.means_, self.covariances_ = parameters.weights, parameters.means, parameters.covariances
-        self.precisions_cholesky_, self.precisions_ = precisions_cholesky, precisions
-        for name in LISTS_ATTRIBUTES:
-            if hasattr(self, name):
-                delattr(self, name)
-        vars(self).update(told)
-        self.algorithm_ = algorithm
-        self.stop_reason_ = result.reason
-        self.converged_ = result.reason is StopReason.CONVERGED
-        self.n_iter_ = result.n_iter
-        self.lower_bound_ = result.objective
-        self.lower_bounds_ = list(result.objectives)
-        self.n_collapsed_runs_ = 0
-        floored = family.marginal_variances(parameters.covariances) < 2 * self.reg_covar
-        self.n_collapsed_components_ = int(((parameters.weights == 0) | floored.any(axis=1)).sum())
-
-    def _evaluate(self, X: Any, **wanted: bool) -> Evaluation:
-        rows = self._table_to_evaluate(X)
-        parameters = self._parameters()
-        return run_evaluation(parameters.family, parameters, rows, n_threads=self.n_threads, **wanted)
-
-    def _total_and_weight(self, X: Any, sample_weight: Any) -> tuple[float, float]:
-        """(log-likelihood, sum of weights)."""
-        rows = self._table_to_evaluate(X)
-        weights = as_weights(sample_weight, len(rows))
-        parameters = self._parameters()
-        total = total_log_density(parameters.family, parameters, rows, weights, self.n_threads)
-        return total, float(len(rows) if weights is None else weights.sum())
-
-    def _n_parameters(self) -> int:
-        """The number of free parameters (scikit-learn's name for it)."""
-        n_components, n_features = self.means_.shape
-        return gaussian_family(self._family_name).n_free_parameters(n_features, n_components)
 
     def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return stored_mixture(self)

@@ -56,6 +56,17 @@ class Statistics:
             total_weight=self.total_weight + other.total_weight,
         )
 
+    def scaled(self, factor: float) -> Statistics:
+        """The statistics of rows whose weights are ``factor`` times as large."""
+        return replace(
+            self,
+            components=factor * self.components,
+            shared=factor * self.shared,
+            log_likelihood=factor * self.log_likelihood,
+            entropy=factor * self.entropy,
+            total_weight=factor * self.total_weight,
+        )
+
 
 class Reach(NamedTuple):
     """How far log-joints can be from what they are at a point nearby.
@@ -99,6 +110,13 @@ class Family(ABC):
     @abstractmethod
     def maximize(self, statistics: Statistics, reg_covar: float = 0.0) -> Any:
         """The M-step: parameters that maximise the expected log-likelihood."""
+
+    def expected_log_joint(self, statistics: Statistics) -> float | None:
+        """E[log p(x, z)] in nats, under the responsibilities behind ``statistics`` and the parameters at their centre.
+
+        With the entropy it makes the free energy. None, the default, where the statistics do not tell.
+        """
+        return None
 
     def n_shared(self, n_features: int, n_components: int) -> int:
         """S': how many numbers a pass keeps for all components together."""

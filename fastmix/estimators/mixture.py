@@ -1,0 +1,121 @@
+"""What a fitted mixture does: scores, assigns, samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastmix.engines.choice import LISTS_ATTRIBUTES
+from fastmix.engines.evaluate import Evaluation, run_evaluation, total_log_density
+from fastmix.engines.loop import RunResult, StopReason
+from fastmix.estimators.base import Estimator
+from fastmix.families import GaussianParameters, gaussian_family
+from fastmix.sampling import draw
+from fastmix.validation import as_weights, check_integer
+
+
+class Mixture(Estimator):
+    """A mixture with parameters, however they were come by; a subclass fits it and stores what it was given."""
+
+    _estimator_type = "density_estimator"
+    _family_name: str
+    _sampling: np.random.Generator
+
+    weights_: np.ndarray
+    means_: np.ndarray
+    covariances_: np.ndarray
+    lower_bounds_: list[float]
+    stop_reason_: StopReason
+    reg_covar: float
+    n_threads: int | None
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable component of each row, (N,) int64."""
+        return self._evaluate(X, labels=True).labels
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Responsibilities (N, K): the probability of each component given the row."""
+        return self._evaluate(X, responsibilities=True).responsibilities
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Log-density of each row, (N,), in nats."""
+        return self._evaluate(X, log_density=True).log_density
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Mean log-density a row in nats, weighted if ``sample_weight`` (N,) is given."""
+        total, n = self._total_and_weight(X, sample_weight)
+        return total / n
+
+    def bic(self, X: Any, sample_weight: Any = None) -> float:
+        """Bayesian information criterion -2 LL + p ln n, n the sum of weights; lower is better (Schwarz 1978)."""
+        return self.likelihoods(X, sample_weight)["bic"]
+
+    def aic(self, X: Any, sample_weight: Any = None) -> float:
+        """Akaike information criterion -2 LL + 2 p; lower is better (Akaike 1974)."""
+        return self.likelihoods(X, sample_weight)["aic"]
+
+    def likelihoods(self, X: Any, sample_weight: Any = None) -> dict[str, float]:
+        """``log_likelihood`` (total, nats), ``bic`` and ``aic``, all by one pass over the rows."""
+        total, n = self._total_and_weight(X, sample_weight)
+        p = self._n_parameters()
+        return {"log_likelihood": total, "bic": float(-2.0 * total + p * np.log(n)), "aic": -2.0 * total + 2.0 * p}
+
+    def sample(self, n_samples: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Draw rows from the model, in random order.
+
+        Successive calls go on with one stream of random numbers: an int ``random_state`` makes the sequence of calls
+        repeat, not each call.
+
+        Returns
+        -------
+        X : (n_samples, D), y : (n_samples,) int64, the component of each row.
+        """
+        parameters = self._parameters()
+        check_integer(n_samples, "n_samples", 1)
+        return draw(parameters, n_samples, self._sampling)
+
+    def _parameters(self) -> GaussianParameters:
+        self._check_fitted()
+        return GaussianParameters(gaussian_family(self._family_name), self.weights_, self.means_, self.covariances_)
+
+    def _take(self, result: RunResult, algorithm: str, told: dict[str, Any]) -> None:
+        """Take over a result, and what the engine tells besides (by attribute)."""
+        parameters = result.parameters
+        family = parameters.family
+        # Both may raise where a start is singular; nothing is half taken over then.
+        precisions_cholesky, precisions = family.precisions_cholesky(parameters), family.precisions(parameters)
+        self._family_name = family.name  # of the fit: covariance_type may be set to another before the next one
+        self.weights_, self.means_, self.covariances_ = parameters.weights, parameters.means, parameters.covariances
+        self.precisions_cholesky_, self.precisions_ = precisions_cholesky, precisions
+        for name in LISTS_ATTRIBUTES:
+            if hasattr(self, name):
+                delattr(self, name)
+        vars(self).update(told)
+        self.algorithm_ = algorithm
+        self.stop_reason_ = result.reason
+        self.converged_ = result.reason is StopReason.CONVERGED
+        self.n_iter_ = result.n_iter
+        self.lower_bound_ = result.objective
+        self.lower_bounds_ = list(result.objectives)
+        self.n_collapsed_runs_ = 0
+        floored = family.marginal_variances(parameters.covariances) < 2 * self.reg_covar
+        self.n_collapsed_components_ = int(((parameters.weights == 0) | floored.any(axis=1)).sum())
+
+    def _evaluate(self, X: Any, **wanted: bool) -> Evaluation:
+        rows = self._table_to_evaluate(X)
+        parameters = self._parameters()
+        return run_evaluation(parameters.family, parameters, rows, n_threads=self.n_threads, **wanted)
+
+    def _total_and_weight(self, X: Any, sample_weight: Any) -> tuple[float, float]:
+        """(log-likelihood, sum of weights)."""
+        rows = self._table_to_evaluate(X)
+        weights = as_weights(sample_weight, len(rows))
+        parameters = self._parameters()
+        total = total_log_density(parameters.family, parameters, rows, weights, self.n_threads)
+        return total, float(len(rows) if weights is None else weights.sum())
+
+    def _n_parameters(self) -> int:
+        """The number of free parameters (scikit-learn's name for it)."""
+        n_components, n_features = self.means_.shape
+        return gaussian_family(self._family_name).n_free_parameters(n_features, n_components)
