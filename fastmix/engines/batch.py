@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from fastmix.engines.loop import EngineState, RunResult
-from fastmix.engines.passes import run_em_pass
+from fastmix.engines.passes import EVERYTHING, NOTHING, run_em_pass, seen
 from fastmix.families.base import Family, Statistics
 from fastmix.kernels.normalise import LOG_ZERO, LOG_ZERO_32
 from fastmix.kernels.tiles import Rows
@@ -28,6 +28,8 @@ class BatchEM:
     reg_covar : added to variances in the M-step.
     n_threads : None for all.
     dtype : "float64" or "float32", what log-densities and responsibilities are computed in.
+    order : the rows that are looked at, and in which order; empty: all.
+    heights : OUT, the log-density of the row at each position; empty: not wanted.
     """
 
     family: Family
@@ -37,6 +39,8 @@ class BatchEM:
     n_threads: int | None = None
     dtype: str = "float64"
     sign: int = 1
+    order: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
+    heights: np.ndarray = field(default_factory=lambda: np.empty(0))
     name: ClassVar[str] = "batch"
 
     @property
@@ -49,17 +53,24 @@ class BatchEM:
         return self.rows.X.shape[0]
 
     def begun_with(self, labels: np.ndarray | None) -> BatchEM:
-        """The engine for a run whose start left the rows with these ``labels`` (N,), or None; they need not be used."""
         return self
 
     def init(self, parameters: Any) -> EngineState:
         return EngineState(parameters, evaluated=parameters, objective=-np.inf)
 
     def step(self, state: EngineState) -> EngineState:
-        statistics = run_em_pass(self.family, state.parameters, self.rows, dtype=self.dtype, n_threads=self.n_threads)
-        return self._after(state, statistics)
+        return self._after(state, self._statistics(state.parameters, self.order, self.heights))
 
-    def _objective(self, statistics: Statistics) -> float:
+    def _statistics(self, parameters: Any, order: np.ndarray, heights: np.ndarray) -> Statistics:
+        """Those of the rows ``order``."""
+        schedule = EVERYTHING._replace(order=order) if order.size else EVERYTHING
+        wanted = seen(heights=heights) if heights.size else NOTHING
+        return run_em_pass(
+            self.family, parameters, self.rows, schedule, wanted=wanted, dtype=self.dtype, n_threads=self.n_threads
+        )
+
+    def mean_log_likelihood(self, statistics: Statistics) -> float:
+        """A row, in nats; minus infinity where no component reaches a row."""
         out_of_reach = LOG_ZERO if self.dtype == "float64" else LOG_ZERO_32
         if statistics.log_likelihood <= out_of_reach / 2:  # a row that no component reaches
             return -np.inf
@@ -67,7 +78,7 @@ class BatchEM:
 
     def _after(self, state: State, statistics: Statistics) -> State:
         """The state after the M-step."""
-        objective = self._objective(statistics)
+        objective = self.mean_log_likelihood(statistics)
         reached = np.isfinite(objective)
         parameters = self.family.maximize(statistics, self.reg_covar) if reached else state.parameters
         return replace(state, parameters=parameters, evaluated=state.parameters, objective=objective)
@@ -76,5 +87,4 @@ class BatchEM:
         return abs(state.objective - previous.objective) < self.tol
 
     def concluded(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
-        """The result as it is to be reported, and what else is to be told, by attribute of the estimator."""
         return result, {}

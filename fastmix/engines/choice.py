@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from fastmix.engines.batch import BatchEM
+from fastmix.engines.growing import Growing
+from fastmix.engines.incremental import IncrementalEM
+from fastmix.engines.loop import MixtureEngine
 from fastmix.engines.sparse import SparseEM
 from fastmix.families.base import Family
 from fastmix.kernels.tiles import Rows
@@ -75,7 +78,7 @@ def check_options(options: Options) -> None:
         )
 
 
-def engine_for(options: Options, family: Family, rows: Rows, n_components: int, **common: Any) -> BatchEM:
+def engine_for(options: Options, family: Family, rows: Rows, n_components: int, **common: Any) -> MixtureEngine:
     """The engine that does what ``options`` say.
 
     Parameters
@@ -83,12 +86,24 @@ def engine_for(options: Options, family: Family, rows: Rows, n_components: int, 
     common : what every engine takes.
     """
     algorithm = options.algorithm
+    n_rows, n_features = rows.X.shape
     if algorithm == AUTO:
-        pays = not options.grow_sample and sparse_pays(family, len(rows.X), rows.X.shape[1], n_components)
+        pays = not options.grow_sample and sparse_pays(family, n_rows, n_features, n_components)
         algorithm = SPARSE if pays else BATCH
     if algorithm == SPARSE:
         return SparseEM(family, rows, **common, **_given(options, "active_threshold", "refresh_interval", "max_active"))
-    return BatchEM(family, rows, **common)
+    engine = BatchEM(family, rows, **common)
+    if algorithm == INCREMENTAL:
+        n_blocks = options.n_blocks
+        if n_blocks == AUTO:
+            n_blocks = blocks_for(family, n_rows, n_features, n_components)
+        engine = IncrementalEM(family, rows, **common, n_blocks=int(n_blocks))
+    return Growing(engine) if options.grow_sample else engine
+
+
+def blocks_for(family: Family, n_rows: int, n_features: int, n_components: int) -> int:
+    """The number of blocks for incremental EM."""
+    return 8
 
 
 def _given(options: Options, *names: str) -> dict[str, Any]:

@@ -12,6 +12,9 @@ import numpy as np
 
 from fastmix.exceptions import CollapsedError
 
+# Rounding of a sum of log-likelihoods over rows, relative to its size, with room to spare.
+_ROUNDING = 1e-12
+
 
 class StopReason(Enum):
     """Why a fit stopped."""
@@ -37,6 +40,7 @@ class EngineState:
     objective : mean log-likelihood a row, or inertia.
     settled : the engine can tell that nothing will change any more.
     anew : the objective is of other rows than the previous one, and cannot be compared with it.
+    rounding : of the objective, relative to 1 + its size.
     """
 
     parameters: Any
@@ -44,6 +48,7 @@ class EngineState:
     objective: float
     settled: bool = False
     anew: bool = False
+    rounding: float = _ROUNDING
 
 
 class Engine(Protocol):
@@ -67,6 +72,21 @@ class Engine(Protocol):
     def step(self, state: EngineState) -> EngineState: ...
 
     def converged(self, previous: EngineState, state: EngineState) -> bool: ...
+
+
+class MixtureEngine(Engine, Protocol):
+    """An engine that fits a mixture for an estimator."""
+
+    @property
+    def name(self) -> str: ...
+
+    def begun_with(self, labels: np.ndarray | None) -> MixtureEngine:
+        """The engine for a run whose start left the rows with these ``labels`` (N,), or None; they need not be used."""
+        ...
+
+    def concluded(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
+        """The result as it is to be reported, and what else is to be told, by attribute of the estimator."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -111,9 +131,6 @@ class RunResult:
 
 Callback = Callable[[FitState], Any]
 
-# Rounding of a sum of log-likelihoods over rows, relative to its size, with room to spare.
-_ROUNDING = 1e-12
-
 
 def _is_true(answer: Any) -> bool:
     """True or NumPy's True; a callback's other values (None above all) do not stop a fit."""
@@ -130,7 +147,6 @@ def run(engine: Engine, parameters: Any, *, max_iter: int, run: int = 0, callbac
     objectives: list[float] = []
     reason, error = StopReason.ITERATION_LIMIT, None
     kept = state.parameters
-    tolerance = _ROUNDING if engine.is_monotone else np.inf
     try:
         while len(objectives) < max_iter:
             previous = state
@@ -138,7 +154,8 @@ def run(engine: Engine, parameters: Any, *, max_iter: int, run: int = 0, callbac
             change = np.inf if state.anew else engine.sign * (state.objective - previous.objective)
             settled = engine.converged(previous, state)
             finite = np.isfinite(state.objective)
-            if not finite or (change < -tolerance * (1.0 + abs(state.objective)) and not settled):
+            lowest = -state.rounding * (1.0 + abs(state.objective)) if engine.is_monotone else -np.inf
+            if not finite or (change < lowest and not settled):
                 # ``kept`` led to the worse objective; what came before it is the best seen
                 kept = previous.evaluated
                 reason = StopReason.OBJECTIVE_WORSENED if finite else StopReason.NOT_FINITE

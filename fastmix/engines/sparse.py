@@ -233,7 +233,7 @@ class SparseEM(BatchEM):
         assert state.exact is not None
         exact = on_lists = state.exact
         if state.lists is not _DENSE:
-            on_lists = self._objective(self._pass(state.parameters, state.lists, last_phase=NORMALISE))
+            on_lists = self.mean_log_likelihood(self._pass(state.parameters, state.lists, last_phase=NORMALISE))
             state = replace(state, n_evaluations=state.n_evaluations + state.lists.n_evaluations)
         told |= {
             "n_evaluations_": state.n_evaluations,
@@ -341,7 +341,7 @@ class SparseEM(BatchEM):
         statistics = self._pass(state.parameters, lists, None, leaders, self._no_floors(state), NORMALISE)
         return replace(
             state,
-            exact=self._objective(statistics),
+            exact=self.mean_log_likelihood(statistics),
             n_evaluations=state.n_evaluations + self._n_evaluations(lists, state),
         )
 

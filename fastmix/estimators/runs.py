@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.engines.batch import BatchEM
-from fastmix.engines.loop import Callback, RunResult, StopReason, run
+from fastmix.engines.loop import Callback, MixtureEngine, RunResult, StopReason, run
 from fastmix.exceptions import CollapsedError
 
 
 def best_of(
-    engine: BatchEM,
+    engine: MixtureEngine,
     begin: Callable[[int], tuple[Any, np.ndarray | None]],
     n_runs: int,
     max_iter: int,

@@ -111,10 +111,14 @@ class Family(ABC):
     def maximize(self, statistics: Statistics, reg_covar: float = 0.0) -> Any:
         """The M-step: parameters that maximise the expected log-likelihood."""
 
-    def expected_log_joint(self, statistics: Statistics) -> float | None:
+    def expected_log_joint(self, statistics: Statistics) -> tuple[float, float] | None:
         """E[log p(x, z)] in nats, under the responsibilities behind ``statistics`` and the parameters at their centre.
 
         With the entropy it makes the free energy. None, the default, where the statistics do not tell.
+
+        Returns
+        -------
+        The expectation, and the sum of the sizes of the terms that make it up: its rounding is in proportion to that.
         """
         return None
 

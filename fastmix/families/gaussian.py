@@ -104,6 +104,10 @@ class GaussianFamily(Family):
         """(K,) or what broadcasts to it: at least the largest singular value of A_k diag(units), Sigma_k^-1 = A_k^T A_k."""
 
     @abstractmethod
+    def squared_distances(self, statistics: Statistics) -> np.ndarray:
+        """Terms of the sum, over rows and components, of r (x - mu_k)^T Sigma_k^-1 (x - mu_k), at the statistics' centre."""
+
+    @abstractmethod
     def colour(self, parameters: GaussianParameters, k: int, noise: np.ndarray) -> np.ndarray:
         """Give standard normal noise (n, D) the covariance of component k."""
 
@@ -135,6 +139,14 @@ class GaussianFamily(Family):
         """log w_k - D/2 log 2 pi - 1/2 log |Sigma_k|, (K,)."""
         n_features = parameters.means.shape[1]
         return log_weights(parameters.weights) - 0.5 * (n_features * LOG_2PI + self.log_determinants(parameters))
+
+    def expected_log_joint(self, statistics: Statistics) -> tuple[float, float]:
+        """See ``Family.expected_log_joint``; Bishop (2006), eq. 9.40."""
+        alive = statistics.counts > 0
+        constants = statistics.counts[alive] * self.log_constants(statistics.centre)[alive]
+        distances = self.squared_distances(statistics)
+        size = np.abs(constants).sum() + 0.5 * np.abs(distances).sum()
+        return float(constants.sum() - 0.5 * distances.sum()), float(size)
 
     def reach(self, parameters: GaussianParameters) -> Reach:
         """See ``Family.reach``; a Gaussian's distance is |A_k (x - mu_k)|. Units are typical standard deviations."""

@@ -106,6 +106,10 @@ class DiagonalGaussian(GaussianFamily):
     def steepness(self, parameters, units):
         return (units / self._by_component_and_feature(parameters.cholesky)).max(axis=1)
 
+    def squared_distances(self, statistics):
+        second = statistics.components[:, 1 + statistics.centre.means.shape[1] :]
+        return second / self._by_component_and_feature(statistics.centre.covariances)
+
     def colour(self, parameters, k, noise):
         deviations = self._by_component_and_feature(parameters.cholesky)
         return noise * deviations[0 if self.tied else k]

@@ -11,10 +11,10 @@ from fastmix.families.triangular import (
     inverse_lower,
     log_determinant,
     n_block_entries,
+    outer_in_blocks,
     padded_inverse_lower,
     padded_size,
     spectral_norm_bounds,
-    to_blocks,
 )
 from fastmix.kernels.blocks import BLOCK
 from fastmix.kernels.gaussian_full import FullKernel
@@ -56,9 +56,9 @@ class FullGaussian(GaussianFamily):
     def recentre(self, statistics, centre):
         recentred, shifts, first = self._recentred(statistics, centre)
         n_features = shifts.shape[1]
-        cross = first[:, :, None] * shifts[:, None, :]
-        outer = statistics.counts[:, None, None] * shifts[:, :, None] * shifts[:, None, :]
-        recentred.components[:, 1 + n_features :] += to_blocks(outer - cross - np.swapaxes(cross, 1, 2))
+        # n s s^T - f s^T - s f^T
+        remainder = statistics.counts[:, None] * shifts - first
+        recentred.components[:, 1 + n_features :] += outer_in_blocks(shifts, remainder) - outer_in_blocks(first, shifts)
         return recentred
 
     def cholesky(self, covariances):
@@ -86,6 +86,11 @@ class FullGaussian(GaussianFamily):
 
     def steepness(self, parameters, units):
         return spectral_norm_bounds(inverse_lower(parameters.cholesky) * units)
+
+    def squared_distances(self, statistics):
+        n_features = statistics.centre.means.shape[1]
+        second = from_blocks(statistics.components[:, 1 + n_features :], n_features)
+        return self.precisions(statistics.centre) * second
 
     def colour(self, parameters, k, noise):
         return noise @ parameters.cholesky[k].T

@@ -124,5 +124,8 @@ class TiedGaussian(GaussianFamily):
     def steepness(self, parameters, units):
         return spectral_norm_bounds(inverse_lower(parameters.cholesky[None]) * units)
 
+    def squared_distances(self, statistics):
+        return self.precisions(statistics.centre).reshape(-1) * statistics.shared
+
     def colour(self, parameters, k, noise):
         return noise @ parameters.cholesky.T

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from fastmix.exceptions import CollapsedError
@@ -21,34 +23,38 @@ def n_block_entries(n_features: int) -> int:
     return n_blocks * (n_blocks + 1) // 2 * BLOCK**2
 
 
+@cache
+def _block_entries(n_features: int) -> tuple[np.ndarray, np.ndarray]:
+    """The row and the column, in the padded matrix, of each number of a lower triangle in blocks."""
+    size = padded_size(n_features)
+    corners = [(i, j) for i in range(0, size, BLOCK) for j in range(0, i + BLOCK, BLOCK)]
+    within = np.indices((BLOCK, BLOCK)).reshape(2, 1, BLOCK**2)
+    rows, columns = np.asarray(corners).T[:, :, None] + within
+    return rows.reshape(-1), columns.reshape(-1)
+
+
+@cache
+def _positions(n_features: int) -> np.ndarray:
+    """(D, D): where among the numbers of a lower triangle in blocks each entry of the symmetric matrix is."""
+    size = padded_size(n_features)
+    rows, columns = _block_entries(n_features)
+    position = np.zeros((size, size), dtype=np.int64)
+    position[rows, columns] = np.arange(rows.size)
+    i, j = np.indices((n_features, n_features))
+    return position[np.maximum(i, j), np.minimum(i, j)]
+
+
 def from_blocks(blocks: np.ndarray, n_features: int) -> np.ndarray:
     """(..., n_block_entries) lower triangles in blocks -> (..., D, D) symmetric matrices."""
-    size = padded_size(n_features)
-    matrices = np.zeros((*blocks.shape[:-1], size, size))
-    n = 0
-    for i in range(0, size, BLOCK):
-        for j in range(0, i + BLOCK, BLOCK):
-            block = blocks[..., n : n + BLOCK**2].reshape(*blocks.shape[:-1], BLOCK, BLOCK)
-            matrices[..., i : i + BLOCK, j : j + BLOCK] = block
-            n += BLOCK**2
-    lower = np.tril(matrices[..., :n_features, :n_features])
-    return lower + np.swapaxes(np.tril(lower, -1), -1, -2)
+    return np.take(blocks, _positions(n_features), axis=-1)
 
 
-def to_blocks(matrices: np.ndarray) -> np.ndarray:
-    """(..., D, D) symmetric matrices -> their lower triangles in blocks, (..., n_block_entries)."""
-    n_features = matrices.shape[-1]
-    size = padded_size(n_features)
-    padded = np.zeros((*matrices.shape[:-2], size, size))
-    padded[..., :n_features, :n_features] = matrices
-    return np.concatenate(
-        [
-            padded[..., i : i + BLOCK, j : j + BLOCK].reshape(*matrices.shape[:-2], BLOCK**2)
-            for i in range(0, size, BLOCK)
-            for j in range(0, i + BLOCK, BLOCK)
-        ],
-        axis=-1,
-    )
+def outer_in_blocks(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Lower triangles, in blocks, of the outer products of the vectors (K, D) ``left`` and ``right``."""
+    rows, columns = _block_entries(left.shape[-1])
+    products = np.take(left, rows, axis=-1, mode="clip") * np.take(right, columns, axis=-1, mode="clip")
+    products[..., np.maximum(rows, columns) >= left.shape[-1]] = 0.0
+    return products
 
 
 def check_variances(variances: np.ndarray) -> None:
