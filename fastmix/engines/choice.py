@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.sparse import SparseEM
 from fastmix.families.base import Family
-from fastmix.kernels.tiles import Rows
+from fastmix.streams import Source, Streamed
 
 AUTO, BATCH, SPARSE, INCREMENTAL, ONLINE = "auto", "batch", "sparse", "incremental", "online"
 ALGORITHMS = (AUTO, BATCH, SPARSE, INCREMENTAL, ONLINE)
@@ -75,7 +75,17 @@ def check_options(options: Options) -> None:
         )
 
 
-def engine_for(options: Options, family: Family, rows: Rows, n_components: int, **common: Any) -> BatchEM:
+def check_options_for_stream(options: Options) -> None:
+    """ValueError for options of an engine that needs rows in another order than theirs."""
+    if options.algorithm not in (AUTO, BATCH) or options.grow_sample:
+        asked = "grow_sample=True" if options.grow_sample else f"algorithm={options.algorithm!r}"
+        raise ValueError(
+            f"{asked} looks at rows in an order of its own, but X is a stream of blocks, which has only one: use "
+            "algorithm='batch' and grow_sample=False, or partial_fit with one block at a time"
+        )
+
+
+def engine_for(options: Options, family: Family, rows: Source, n_components: int, **common: Any) -> BatchEM:
     """The engine that does what ``options`` say.
 
     Parameters
@@ -84,7 +94,8 @@ def engine_for(options: Options, family: Family, rows: Rows, n_components: int, 
     """
     algorithm = options.algorithm
     if algorithm == AUTO:
-        pays = not options.grow_sample and sparse_pays(family, len(rows.X), rows.X.shape[1], n_components)
+        dense = options.grow_sample or isinstance(rows, Streamed)
+        pays = not dense and sparse_pays(family, rows.n_rows, rows.n_features, n_components)
         algorithm = SPARSE if pays else BATCH
     if algorithm == SPARSE:
         return SparseEM(family, rows, **common, **_given(options, "active_threshold", "refresh_interval", "max_active"))
