@@ -13,6 +13,7 @@ from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
 from fastmix.families.gaussian import GaussianFamily, GaussianParameters, mean_shifts
 from fastmix.kernels.tiles import Rows
+from fastmix.streams import Source
 
 # Rows are put into units of their spread so many entries at a time: 8 MB.
 _PART_ENTRIES = 1 << 20
@@ -54,14 +55,14 @@ class Clusters:
         """Equal weights and equal covariances: the most probable component is the one with the nearest mean."""
         return GaussianParameters(self.family, np.full(self.n_components, 1.0 / self.n_components), means, metric)
 
-    def _assign(self, rows: Rows, means: np.ndarray, metric: np.ndarray) -> Statistics:
+    def _assign(self, rows: Source, means: np.ndarray, metric: np.ndarray) -> Statistics:
         return run_em_pass(self.family, self.around(means, metric), rows, hard=True, n_threads=self.n_threads)
 
     def moved(self, rows: Rows, means: np.ndarray, metric: np.ndarray) -> np.ndarray:
         """The means after an iteration of K-means; those without rows stay."""
         return means + mean_shifts(self._assign(rows, means, metric))
 
-    def parameters(self, rows: Rows, means: np.ndarray, metric: np.ndarray) -> GaussianParameters:
+    def parameters(self, rows: Source, means: np.ndarray, metric: np.ndarray) -> GaussianParameters:
         """Weights, means and covariances by cluster, see ``shrunk``."""
         return self.shrunk(self._assign(rows, means, metric), rows)
 
@@ -103,14 +104,13 @@ class Clusters:
         )
         return self.shrunk(statistics, rows)
 
-    def shrunk(self, statistics: Statistics, rows: Rows) -> GaussianParameters:
+    def shrunk(self, statistics: Statistics, rows: Source) -> GaussianParameters:
         """Parameters by cluster; covariances (n_k S_k + a W) / (n_k + a), with W pooled over the clusters.
 
         a is D where a covariance is a matrix and 1 where it is a variance, so that D rows no longer make a singular matrix.
         n_k counts rows of average weight. Where even W is singular the covariance of the whole data takes its place.
         """
-        n_rows = np.count_nonzero(rows.weights) if rows.weights.size else rows.X.shape[0]
-        counts = statistics.counts * (n_rows / statistics.total_weight)
+        counts = statistics.counts * (rows.n_weighted / statistics.total_weight)
         shifts = mean_shifts(statistics)
         covariances = self.family.maximize_covariances(statistics, shifts, self.reg_covar)
         weights = np.maximum(counts, 1.0)

@@ -16,11 +16,11 @@ from fastmix.engines.passes import make_rows, run_em_pass
 from fastmix.exceptions import CollapsedError, ConvergenceWarning
 from fastmix.families.base import Statistics
 from fastmix.families.gaussian import GaussianFamily, GaussianParameters, mean_shifts
-from fastmix.kernels.tiles import Rows
 from fastmix.many import many_means, seeds
 from fastmix.parameters import covariances_from_precisions
 from fastmix.search import Search, draw_blocks
 from fastmix.seeding import subsample
+from fastmix.streams import Source, Streamed
 from fastmix.validation import as_parameter_array, check_finite, check_weights
 
 INIT_METHODS = ("kmeans", "k-means++", "random", "random_from_data")
@@ -31,7 +31,7 @@ _CHUNK_ENTRIES = 1 << 20
 _MANY = 64
 
 
-def broad_covariance(rows: Rows, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def broad_covariance(rows: Source, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Mean (D,) and covariance (D, D) of the data, from at most a few thousand rows: the scale of things."""
     X, weights = subsample(rows, _SCALE_ROWS, generator)
     mean = np.average(X, axis=0, weights=weights)
@@ -56,7 +56,7 @@ class Start:
     def __init__(
         self,
         family: GaussianFamily,
-        rows: Rows,
+        rows: Source,
         n_components: int,
         reg_covar: float,
         n_threads: int | None,
@@ -95,7 +95,7 @@ class Start:
 
     def _check_constant_features(self) -> None:
         constant = self.constant_features()
-        n_rows, n_features = self.rows.X.shape
+        n_rows, n_features = self.rows.n_rows, self.rows.n_features
         held_up_by_others = self.family.pools_features and constant.size < n_features
         if not constant.size or n_rows == 1 or held_up_by_others:
             return
@@ -111,16 +111,17 @@ class Start:
     def constant_features(self) -> np.ndarray:
         """Indices of the features that have one value in all rows."""
         suspects = np.flatnonzero(np.diagonal(self.covariance) <= (8 * np.finfo(np.float64).eps * self.mean) ** 2)
-        X, weights = self.rows.X, self.rows.weights
-        first = X[np.argmax(weights > 0) if weights.size else 0]
-        step = max(1, _CHUNK_ENTRIES // X.shape[1])
-        for position in range(0, len(X), step):
-            if not suspects.size:
-                break
-            differs = X[position : position + step, suspects] != first[suspects]
-            if weights.size:
-                differs &= weights[position : position + step, None] > 0
-            suspects = suspects[~differs.any(axis=0)]
+        if not suspects.size:
+            return suspects
+        first = self.rows.take(np.zeros(1, np.int64))[0][0]
+        with self.rows.pieces(max(1, _CHUNK_ENTRIES // len(first))) as pieces:
+            for X, weights in pieces:
+                differs = X[:, suspects] != first[suspects]
+                if weights is not None:
+                    differs &= weights[:, None] > 0
+                suspects = suspects[~differs.any(axis=0)]
+                if not suspects.size:
+                    break
         return suspects
 
     def __call__(self, init: Any, generator: np.random.Generator) -> GaussianParameters:
@@ -140,8 +141,13 @@ class Start:
 
     def _from_init(self, init: Any, generator: np.random.Generator) -> GaussianParameters:
         if callable(init):
+            if isinstance(self.rows, Streamed):
+                raise ValueError(
+                    "init_params is a function of the whole X, which is a stream of blocks here: name a method, or give "
+                    "means_init or responsibilities"
+                )
             init = np.asarray(init(self.rows.X, self.n_components, generator))
-            shapes = (self.n_components, self.rows.X.shape[1]), (self.rows.X.shape[0], self.n_components)
+            shapes = (self.n_components, self.rows.n_features), (self.rows.n_rows, self.n_components)
             if init.shape not in shapes:
                 raise ValueError(
                     f"the callable init_params returned an array of shape {init.shape}; it must return means {shapes[0]} or "
@@ -161,16 +167,16 @@ class Start:
                 find = many_means if init == "kmeans" else seeds
                 return self._from_means(find(self.clusters, self.rows, generator))
             blocks = draw_blocks(self.rows, self.n_components, generator)
-            search = Search(self.clusters, self.rows.X.shape[0], blocks, generator)
+            search = Search(self.clusters, self.rows.n_rows, blocks, generator)
             return search() if init == "kmeans" else self._from_means(search.seeds())
-        given = check_responsibilities(init, self.rows.X.shape[0], self.n_components)
+        given = check_responsibilities(init, self.rows.n_rows, self.n_components)
         first = self.from_responsibilities(lambda part: given[part])
         # Once more about the means found: one common centre would cost digits where clusters are far apart.
         means = first.centre.means + mean_shifts(first)
         return self.family.maximize(self.from_responsibilities(lambda part: given[part], means), self.reg_covar)
 
     def _from_means(self, means: np.ndarray) -> GaussianParameters:
-        if self.n_components < _MANY:
+        if self.n_components < _MANY or isinstance(self.rows, Streamed):  # labels would be kept for each row
             return self.clusters.parameters(self.rows, means, self.clusters.scaled)
         self.labels = self.clusters.labels(self.rows, means)
         return self.clusters.by_labels(self.rows, means, self.labels)
@@ -184,19 +190,15 @@ class Start:
         if means is None:
             means = np.repeat(self.mean[None], self.n_components, axis=0)
         centre = self.clusters.around(means, self.clusters.scaled)
-        n_rows = self.rows.X.shape[0]
-        step = max(1, _CHUNK_ENTRIES // self.n_components)
+        step = max(1, _CHUNK_ENTRIES // max(self.n_components, self.rows.n_features))
 
-        def accumulate(first: int) -> Statistics:
-            part = slice(first, min(n_rows, first + step))
-            rows = make_rows(
-                self.rows.X[part],
-                self.rows.weights[part] if self.rows.weights.size else None,
-                responsibilities=np.ascontiguousarray(take(part), dtype=np.float64),
-            )
+        def accumulate(first: int, X: np.ndarray, weights: np.ndarray | None) -> Statistics:
+            given = np.ascontiguousarray(take(slice(first, first + len(X))), dtype=np.float64)
+            rows = make_rows(X, weights, responsibilities=given)
             return run_em_pass(self.family, centre, rows, n_threads=self.n_threads)
 
-        return reduce(operator.add, map(accumulate, range(0, n_rows, step)))
+        with self.rows.pieces(step) as pieces:
+            return reduce(operator.add, (accumulate(n * step, *piece) for n, piece in enumerate(pieces)))
 
 
 def _random_responsibilities(part: slice, n_components: int, generator: np.random.Generator) -> np.ndarray:

@@ -11,6 +11,7 @@ from fastmix.kernels.tiles import Rows
 from fastmix.local_seeding import local_k_means_plus_plus
 from fastmix.merging import merged
 from fastmix.seeding import subsample, warn_of_few_distinct
+from fastmix.streams import Source
 
 # Three seeds a component, each the best of three candidates, find more clusters than two, the best of 2 + ln K, in less time;
 # but merging is quadratic in their number (see _MERGING).
@@ -31,7 +32,7 @@ _K_MEANS = 0.48
 _MERGING = 0.05
 
 
-def many_means(clusters: Clusters, rows: Rows, generator: np.random.Generator) -> np.ndarray:
+def many_means(clusters: Clusters, rows: Source, generator: np.random.Generator) -> np.ndarray:
     """Means (K, D): local maxima where some component covers two clusters while two others share one are rare.
 
     Three times as many seeds as components leave hardly a cluster without one; after some K-means, those that share a
@@ -64,7 +65,7 @@ def many_means(clusters: Clusters, rows: Rows, generator: np.random.Generator) -
     return clusters.from_units(centres)
 
 
-def seeds(clusters: Clusters, rows: Rows, generator: np.random.Generator) -> np.ndarray:
+def seeds(clusters: Clusters, rows: Source, generator: np.random.Generator) -> np.ndarray:
     """Means (K, D): rows, by one run of k-means++ with features in units of their spread."""
     n_components = clusters.n_components
     X, weights = subsample(rows, _SEEDED_ROWS * n_components, generator)
@@ -75,11 +76,10 @@ def seeds(clusters: Clusters, rows: Rows, generator: np.random.Generator) -> np.
     return X[chosen]
 
 
-def _affordable(clusters: Clusters, rows: Rows) -> tuple[int, int]:
+def _affordable(clusters: Clusters, rows: Source) -> tuple[int, int]:
     """How many seeds there should be, and how many rows the subsample should have."""
-    n_features, n_components = rows.X.shape[1], clusters.n_components
-    n_rows = np.count_nonzero(rows.weights) if rows.weights.size else len(rows.X)
-    iteration = n_rows * n_components * (10.0 + clusters.family.n_statistics(n_features))
+    n_features, n_components = rows.n_features, clusters.n_components
+    iteration = rows.n_weighted * n_components * (10.0 + clusters.family.n_statistics(n_features))
     iteration = max(iteration, _LEAST_OPERATIONS)
     n_seeds = _SEEDS * n_components
     if 3.0 * n_seeds**2 * n_features > _MERGING * iteration:

@@ -16,7 +16,8 @@ from fastmix.engines.passes import make_rows, run_em_pass
 from fastmix.exceptions import CollapsedError
 from fastmix.families.gaussian import GaussianParameters
 from fastmix.kernels.tiles import Rows
-from fastmix.seeding import k_means_plus_plus_runs, subsample_rows, warn_of_few_distinct
+from fastmix.seeding import k_means_plus_plus_runs, subsample_as_is, warn_of_few_distinct
+from fastmix.streams import Source
 
 # A block holds the rows that one pass of the search looks at.
 _LEAST_ROWS, _MOST_ROWS = 4000, 10_000
@@ -116,18 +117,16 @@ def thinned(rows: Rows, n: int) -> Rows:
     return make_rows(np.ascontiguousarray(rows.X[::step]), weights)
 
 
-def draw_blocks(rows: Rows, n_components: int, generator: np.random.Generator) -> list[Rows]:
+def draw_blocks(rows: Source, n_components: int, generator: np.random.Generator) -> list[Rows]:
     """Disjoint subsamples of equal size, in the type of the data; one block of all rows where these are few."""
-    n_features = rows.X.shape[1]
+    n_features = rows.n_features
     affordable = _MOST_ENTRIES // n_features
-    size = max(min(_MOST_ROWS, max(_LEAST_ROWS, rows.X.shape[0] // 50)), _least_rows(n_features, n_components))
+    size = max(min(_MOST_ROWS, max(_LEAST_ROWS, rows.n_rows // 50)), _least_rows(n_features, n_components))
     size = min(size, max(_LEAST_ROWS, affordable))
-    chosen = subsample_rows(rows, size * max(1, min(_MOST_BLOCKS, affordable // size)), generator)
-    n_blocks = max(1, len(chosen) // size)
-    parts = [chosen[first::n_blocks] for first in range(n_blocks)]
-    return [
-        make_rows(np.take(rows.X, part, axis=0), rows.weights[part] if rows.weights.size else None) for part in parts
-    ]
+    X, weights = subsample_as_is(rows, size * max(1, min(_MOST_BLOCKS, affordable // size)), generator)
+    n_blocks = max(1, len(X) // size)
+    parts = [slice(first, None, n_blocks) for first in range(n_blocks)]
+    return [make_rows(X[part].copy(), None if weights is None else weights[part].copy()) for part in parts]
 
 
 class Search:

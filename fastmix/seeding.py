@@ -9,8 +9,8 @@ import numpy as np
 
 from fastmix.exceptions import ConvergenceWarning
 from fastmix.kernels.seeding import seeding
-from fastmix.kernels.tiles import Rows
 from fastmix.kernels.vectors import GROUP
+from fastmix.streams import Source
 
 _TILE = 8 * GROUP  # x, distances and weights of so many rows stay in the first-level cache up to 16 features
 
@@ -40,23 +40,26 @@ def generators(random_state: Any, n: int) -> list[np.random.Generator]:
     return [np.random.default_rng(child) for child in sequence.spawn(n)]
 
 
-def subsample_rows(rows: Rows, n: int, generator: np.random.Generator) -> np.ndarray:
-    """Indices of at most n distinct rows of positive weight, ascending: one at random from each of n equal stretches."""
-    n_rows = rows.X.shape[0]
-    candidates = np.flatnonzero(rows.weights > 0) if rows.weights.size else None
-    n_candidates = n_rows if candidates is None else len(candidates)
+def subsample_as_is(rows: Source, n: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+    """``subsample``, in the type of the data."""
+    return rows.take(spread_places(rows.n_weighted, n, generator))
+
+
+def spread_places(n_candidates: int, n: int, generator: np.random.Generator) -> np.ndarray:
+    """At most n of the places 0..n_candidates - 1, ascending: one at random from each of n equal stretches."""
     if n_candidates <= n:
-        return np.arange(n_rows) if candidates is None else candidates
+        return np.arange(n_candidates)
     ends = np.arange(n + 1) * n_candidates // n
-    chosen = generator.integers(ends[:-1], ends[1:])
-    return chosen if candidates is None else candidates[chosen]
+    return generator.integers(ends[:-1], ends[1:])
 
 
-def subsample(rows: Rows, n: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
-    """At most n rows of positive weight as float64, with their weights (None: all 1), in the order of the data."""
-    chosen = subsample_rows(rows, n, generator)
-    taken = np.asarray(np.take(rows.X, chosen, axis=0), dtype=np.float64)
-    return taken, (rows.weights[chosen] if rows.weights.size else None)
+def subsample(rows: Source, n: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+    """At most n distinct rows of positive weight as float64, in the order of the data, with their weights (None: all 1).
+
+    One at random from each of n equal stretches. A stream is read once.
+    """
+    X, weights = subsample_as_is(rows, n, generator)
+    return np.asarray(X, dtype=np.float64), weights
 
 
 def k_means_plus_plus_runs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from numbers import Integral, Real
 from typing import Any
 
@@ -21,6 +21,14 @@ DTYPES = ("float64", "float32")
 def is_sparse(X: Any) -> bool:
     """Whether X is one of SciPy's sparse containers (asked without importing SciPy)."""
     return hasattr(X, "tocsr") and hasattr(X, "nnz")
+
+
+def is_stream(X: Any) -> bool:
+    """Whether X can only be asked for blocks of rows, by iterating: it is neither an array nor made of anything like one."""
+    if isinstance(X, (Sequence, Mapping, Set)):
+        return False
+    like_an_array = ("__array__", "__array_interface__", "__array_struct__", "__dataframe__", "shape")
+    return hasattr(type(X), "__iter__") and not any(hasattr(X, name) for name in like_an_array)
 
 
 def feature_names(X: Any) -> np.ndarray | None:
@@ -53,6 +61,18 @@ def as_table(X: Any, name: str = "X", owner: str = "this estimator") -> np.ndarr
     TypeError : sparse or non-numeric input.
     ValueError : wrong number of dimensions, no rows or features, complex numbers, NaN or infinity.
     """
+    array = as_real_table(X, name, owner)
+    check_finite(array, name)
+    return array
+
+
+def as_real_table(X: Any, name: str, owner: str, least_rows: int = 1) -> np.ndarray:
+    """``as_table`` without a look at the numbers: they may be NaN or infinite."""
+    if is_stream(X):
+        raise ValueError(
+            f"{name} is a {type(X).__name__}, which yields blocks of rows, but {owner} needs an array here: pass one block at a "
+            "time, or all rows together"
+        )
     if is_sparse(X):
         raise TypeError(
             f"{name} is a sparse container, but {owner} needs dense data: pass {name}.toarray() if it fits in memory"
@@ -74,7 +94,7 @@ def as_table(X: Any, name: str = "X", owner: str = "this estimator") -> np.ndarr
             "array.reshape(-1, 1) if it has a single feature or array.reshape(1, -1) if it is a single sample."
         )
     n_rows, n_features = array.shape
-    if n_rows == 0:
+    if n_rows < least_rows:
         raise ValueError(
             f"Found array with 0 sample(s) (shape={array.shape}) while a minimum of 1 is required by {owner}: {name} is empty"
         )
@@ -83,7 +103,6 @@ def as_table(X: Any, name: str = "X", owner: str = "this estimator") -> np.ndarr
             f"Found array with 0 feature(s) (shape={array.shape}) while a minimum of 1 is required by {owner}: "
             f"{name} has no columns"
         )
-    check_finite(array, name)
     return array
 
 
@@ -122,8 +141,8 @@ def as_kernels_read(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array, dtype=np.float32 if array.dtype == np.float32 else np.float64)
 
 
-def check_finite(array: np.ndarray, name: str) -> None:
-    """ValueError with the first row (and column) that is NaN or infinite."""
+def check_finite(array: np.ndarray, name: str, first_row: int = 0) -> None:
+    """ValueError with the first row (and column) that is NaN or infinite; the array's own first is called ``first_row``."""
     if array.dtype.kind != "f":
         return
     n_columns = array.shape[1] if array.ndim == 2 else 1
@@ -137,7 +156,7 @@ def check_finite(array: np.ndarray, name: str) -> None:
         if bad.any():
             where = np.argwhere(bad)[0]
             value = chunk[tuple(where)]
-            place = f"row {first + where[0]}" + (f", column {where[1]}" if array.ndim == 2 else "")
+            place = f"row {first_row + first + where[0]}" + (f", column {where[1]}" if array.ndim == 2 else "")
             found = "NaN" if np.isnan(value) else "infinity (inf)"
             raise ValueError(
                 f"Input {name} contains {found}: the first is at {place} (counting from 0). Drop or fill such rows first"
@@ -153,6 +172,13 @@ def as_weights(sample_weight: Any, n_rows: int) -> np.ndarray | None:
     """
     if sample_weight is None:
         return None
+    weights = as_some_weights(sample_weight, n_rows)
+    check_any_weight(weights.any())
+    return weights
+
+
+def as_some_weights(sample_weight: Any, n_rows: int, first_row: int = 0) -> np.ndarray:
+    """The weights of some of the rows, from ``first_row`` on, as float64 (N,); they may all be zero. Else as ``as_weights``."""
     if isinstance(sample_weight, Real):
         weights = np.full(n_rows, float(sample_weight))
     else:
@@ -163,13 +189,19 @@ def as_weights(sample_weight: Any, n_rows: int) -> np.ndarray | None:
         raise ValueError(
             f"sample_weight.shape == {weights.shape}, expected {(n_rows,)}: give one weight for each row of X"
         )
-    check_finite(weights, "sample_weight")
+    check_finite(weights, "sample_weight", first_row)
     if (weights < 0).any():
         row = int(np.argmax(weights < 0))
-        raise ValueError(f"sample_weight is negative ({weights[row]:g}) at row {row}; weights must be at least 0")
-    if not weights.any():
-        raise ValueError("sample_weight is zero for every row; at least one weight must be positive")
+        raise ValueError(
+            f"sample_weight is negative ({weights[row]:g}) at row {first_row + row}; weights must be at least 0"
+        )
     return weights
+
+
+def check_any_weight(any_positive: bool | np.bool_) -> None:
+    """ValueError unless some weight is positive."""
+    if not any_positive:
+        raise ValueError("sample_weight is zero for every row; at least one weight must be positive")
 
 
 def check_integer(value: Any, name: str, least: int) -> int:

@@ -11,7 +11,7 @@ from fastmix.engines.loop import EngineState, RunResult
 from fastmix.engines.passes import EVERYTHING, NOTHING, run_em_pass, seen
 from fastmix.families.base import Family, Statistics
 from fastmix.kernels.normalise import LOG_ZERO, LOG_ZERO_32
-from fastmix.kernels.tiles import Rows
+from fastmix.streams import Source
 
 State = TypeVar("State", bound=EngineState)
 
@@ -33,7 +33,7 @@ class BatchEM:
     """
 
     family: Family
-    rows: Rows
+    rows: Source
     tol: float = 1e-3
     reg_covar: float = 0.0
     n_threads: int | None = None
@@ -50,7 +50,7 @@ class BatchEM:
 
     @property
     def n_rows(self) -> int:
-        return self.rows.X.shape[0]
+        return self.rows.n_rows
 
     def begun_with(self, labels: np.ndarray | None) -> BatchEM:
         return self

@@ -10,7 +10,7 @@ from fastmix.engines.incremental import IncrementalEM
 from fastmix.engines.loop import MixtureEngine
 from fastmix.engines.sparse import SparseEM
 from fastmix.families.base import Family
-from fastmix.kernels.tiles import Rows
+from fastmix.streams import Source, Streamed
 
 AUTO, BATCH, SPARSE, INCREMENTAL, ONLINE = "auto", "batch", "sparse", "incremental", "online"
 ALGORITHMS = (AUTO, BATCH, SPARSE, INCREMENTAL, ONLINE)
@@ -78,13 +78,25 @@ def check_options(options: Options) -> None:
         )
 
 
-def engine_for(options: Options, family: Family, rows: Rows, n_components: int, **common: Any) -> MixtureEngine:
+def check_options_for_stream(options: Options) -> None:
+    """ValueError for options of an engine that needs rows in another order than theirs."""
+    if options.algorithm not in (AUTO, BATCH) or options.grow_sample:
+        asked = "grow_sample=True" if options.grow_sample else f"algorithm={options.algorithm!r}"
+        raise ValueError(
+            f"{asked} looks at rows in an order of its own, but X is a stream of blocks, which has only one: use "
+            "algorithm='batch' and grow_sample=False, or partial_fit with one block at a time"
+        )
+
+
+def engine_for(options: Options, family: Family, rows: Source, n_components: int, **common: Any) -> MixtureEngine:
     """The engine that does what ``options`` say.
 
     Parameters
     ----------
     common : what every engine takes.
     """
+    if isinstance(rows, Streamed):
+        return BatchEM(family, rows, **common)
     algorithm = options.algorithm
     n_rows, n_features = rows.X.shape
     if algorithm == AUTO:
@@ -98,7 +110,7 @@ def engine_for(options: Options, family: Family, rows: Rows, n_components: int, 
         if n_blocks == AUTO:
             n_blocks = blocks_for(family, n_rows, n_features, n_components)
         engine = IncrementalEM(family, rows, **common, n_blocks=int(n_blocks))
-    return Growing(engine) if options.grow_sample else engine
+    return Growing(engine, rows) if options.grow_sample else engine
 
 
 def blocks_for(family: Family, n_rows: int, n_features: int, n_components: int) -> int:

@@ -12,6 +12,7 @@ from fastmix.engines.passes import EVERYTHING, call_by_lanes, cut_into_lanes, la
 from fastmix.families.base import Family
 from fastmix.kernels.evaluate import evaluate_for
 from fastmix.kernels.scratch import scratch_bytes
+from fastmix.streams import Streamed
 from fastmix.validation import as_kernels_read, kernels_read
 
 # Numbers of a part that is converted, or whose results are summed, before the next is looked at: 8 MB.
@@ -128,3 +129,15 @@ def total_log_density(
         found = run_evaluation(family, parameters, X[part], log_density=True, n_threads=n_threads).log_density
         totals.append((found if weights is None else found * weights[part]).sum())
     return float(np.sum(totals))
+
+
+def total_of_stream(
+    family: Family, parameters: Any, streamed: Streamed, n_threads: int | None = None
+) -> tuple[float, float]:
+    """``total_log_density`` of all rows of a stream, and the sum of their weights."""
+    totals, n = [], 0.0
+    with streamed.pieces(max(1, _PART // streamed.n_features)) as pieces:
+        for X, weights in pieces:
+            totals.append(total_log_density(family, parameters, X, weights, n_threads))
+            n += len(X) if weights is None else weights.sum()
+    return float(streamed.unit * np.sum(totals)), float(streamed.unit * n)

@@ -1,12 +1,13 @@
-"""Calling the compiled passes: layout of tiles and lanes, buffers, threads.
+"""Calling the compiled passes: layout of stretches, tiles and lanes, buffers, threads.
 
-Tiles and lanes depend on the sizes of the problem only, never on the number of threads, and lanes are added in a fixed
-order: any number of threads gives the same bits.
+Stretches, tiles and lanes depend on the sizes of the problem only, never on the number of threads, and lanes are added in a
+fixed order: any number of threads gives the same bits, and so do rows in memory, in a file, and from a stream.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ from fastmix.kernels.em_pass import ACCUMULATE, ENTROPY, LOG_LIKELIHOOD, N_TOTAL
 from fastmix.kernels.scratch import scratch_bytes
 from fastmix.kernels.tiles import Rows, Schedule
 from fastmix.kernels.vectors import GROUP
+from fastmix.mapped import MappedRows
+from fastmix.streams import Source, Streamed
 from fastmix.threads import kernel_threads, thread_count
 
 # A tile's working set should stay in a core's second-level cache; longer tiles than this gain nothing (D = 8).
@@ -26,6 +29,9 @@ _LONGEST_TILE = 288
 _MOST_LANES = 64
 _LEAST_LANES = 8
 _LANE_BYTES = 32 * 1024**2
+# A pass without lists works through stretches of so many bytes of float64 rows, each in a call of its own or several: what a
+# stream must have read before anything can be done.
+_STRETCH_BYTES = 32 * 1024**2
 # One call works for about this long at most, because Ctrl-C waits for a kernel to return.
 _SECONDS_PER_CALL = 0.4
 _OPERATIONS_PER_SECOND = 2e10
@@ -85,6 +91,29 @@ def cut_into_lanes(n_tiles: int, n_statistics: int) -> np.ndarray:
     affordable = max(_LEAST_LANES, _LANE_BYTES // (8 * n_statistics) // _LEAST_LANES * _LEAST_LANES)
     n_lanes = min(_MOST_LANES, affordable, n_tiles)
     return np.arange(n_lanes + 1, dtype=np.int64) * n_tiles // n_lanes
+
+
+class _Stretch(NamedTuple):
+    """Tiles that are worked on together, and cut into lanes together."""
+
+    rows: Rows  # the whole data, or for a stream those of this stretch
+    first_tile: int  # of ``rows``
+    n_tiles: int
+
+
+def _stretches(source: Source, n_tiles: int, at_once: int, tile_size: int) -> Generator[_Stretch, None, None]:
+    """The tiles ``at_once`` at a time. A stretch of a stream is gone when the next one is asked for."""
+    if isinstance(source, Streamed):
+        with source.pieces(at_once * tile_size) as pieces:
+            for X, weights in pieces:
+                yield _Stretch(make_rows(X, weights), 0, -(-len(X) // tile_size))
+        return
+    mapped = MappedRows.of(source.X)
+    for first in range(0, n_tiles, at_once):
+        last = min(n_tiles, first + at_once)
+        if mapped is not None:
+            mapped.will_need((last if first else 0) * tile_size, (last + at_once) * tile_size)
+        yield _Stretch(source, first, last - first)
 
 
 class Slots(NamedTuple):
@@ -170,7 +199,7 @@ def call_by_lanes(call: Callable[[int, int], None], n_lanes: int, n_operations: 
 def run_em_pass(
     family: Family,
     parameters: Any,
-    rows: Rows,
+    rows: Source,
     schedule: Schedule = EVERYTHING,
     *,
     tile_size: int | None = None,
@@ -182,25 +211,29 @@ def run_em_pass(
 ) -> Statistics:
     """One E-step and accumulation over all rows of the schedule; ``hard`` gives each row to one component whole.
 
-    A schedule may leave rows out: its order is then shorter than the data. Active lists are for tiles of ``tile_size`` rows,
+    A schedule may leave rows out: its order is then shorter than the data. A stream has none, and nothing is ``wanted`` of it.
+    Active lists are for tiles of ``tile_size`` rows,
     by default that of a pass without lists. ``wanted`` is filled in place. With ``dtype`` "float32" log-densities and
     responsibilities are computed in that, statistics are float64 still. An earlier ``last_phase`` (see
     ``fastmix.kernels.em_pass``) is for timing, or for what is known by then: the statistics are incomplete.
     """
     if schedule.order.size < 1 << 31:  # of another type the pass would be compiled once more
         schedule = schedule._replace(order=schedule.order.astype(np.int32, copy=False))
-    n_rows, n_features = len(schedule.order) or len(rows.X), rows.X.shape[1]
+    n_rows, n_features = len(schedule.order) or rows.n_rows, rows.n_features
     n_components = len(parameters.weights)
     n_statistics = family.n_statistics(n_features)
     n_shared = family.n_shared(n_features, n_components) if last_phase == ACCUMULATE else 0
-    unit = 1.0
+    unit, itemsize = 1.0, 8
+    computed: dict[str, np.ndarray] = {}
     if dtype == "float64":
         constants = family.kernel_parameters(parameters)
     else:
         parameters, constants, origin = family.in_float32(parameters)
-        weights, unit = _moderate(rows.weights)
-        rows = rows._replace(weights=weights, origin=origin, like=np.empty(0, np.float32))
-    itemsize = rows.like.itemsize
+        itemsize = 4
+        computed = {"origin": origin, "like": np.empty(0, np.float32)}
+        if isinstance(rows, Rows):  # the weights of a stream are in units of the largest
+            weights, unit = _moderate(rows.weights)
+            rows = rows._replace(weights=weights)
     longest_tile = family.longest_tile(n_features) if itemsize == 8 else family.longest_tile(n_features, itemsize)
     if tile_size is None:
         tile_size = rows_a_tile(n_features, n_components, longest_tile, itemsize)
@@ -208,11 +241,15 @@ def run_em_pass(
         raise ValueError(f"tile_size must be a multiple of {GROUP * 8 // itemsize} for {dtype}; got {tile_size}")
     n_tiles = -(-n_rows // tile_size)
     n_joint, n_slots, n_evaluations = n_components, n_components, float(n_rows) * n_components
+    at_once = max(1, _STRETCH_BYTES // (8 * n_features * tile_size))
     if schedule.offsets.size:
         n_joint, n_entries = int(np.diff(schedule.offsets).max()), len(schedule.active)
         n_slots = min(n_components, -(-n_entries // _MOST_LANES))
         n_evaluations = float(n_entries) * tile_size
-    lane_starts = cut_into_lanes(n_tiles, n_slots * n_statistics + n_shared)
+        at_once = n_tiles
+    at_once = min(n_tiles, at_once)
+    n_kept = n_slots * n_statistics + n_shared
+    lane_starts = cut_into_lanes(at_once, n_kept)
     n_lanes = len(lane_starts) - 1
     if schedule.offsets.size and last_phase < ACCUMULATE:  # nothing is kept
         slots = Slots(np.zeros(1, np.int64), np.zeros(n_lanes + 1, np.int64), np.empty(0, np.int64))
@@ -221,7 +258,7 @@ def run_em_pass(
     compiled = em_pass_for(family.kernel_class)
     n_work = int(family.n_work_rows(n_features))  # the kernel takes it for an int64
     n_bytes = scratch_bytes(n_features, n_joint, n_work, tile_size, itemsize)
-    operations = n_evaluations * (10.0 + n_statistics)
+    operations_a_tile = n_evaluations * (10.0 + n_statistics) / n_tiles
     complete = None
     while complete is None:
         sums = (
@@ -229,9 +266,21 @@ def run_em_pass(
             np.zeros((n_lanes, n_shared)),
             np.zeros((n_lanes, N_TOTALS)),
         )
-        how = (constants, rows, schedule, hard, last_phase, n_joint, n_work, n_bytes, tile_size, lane_starts)
-        call = partial(_call, compiled, (*how, slots.entries, slots.starts), (sums, wanted))
-        call_by_lanes(call, n_lanes, operations, n_threads)
+        n_done = 0
+        with closing(_stretches(rows, n_tiles, at_once, tile_size)) as stretches:
+            for stretch in stretches:
+                n_done += stretch.n_tiles
+                starts = lane_starts if stretch.n_tiles == at_once else cut_into_lanes(stretch.n_tiles, n_kept)
+                of_pass = stretch.rows._replace(**computed) if computed else stretch.rows
+                how = (schedule, hard, last_phase, n_joint, n_work, n_bytes, tile_size, stretch.first_tile + starts)
+                call = partial(
+                    _call,
+                    compiled,
+                    (constants, of_pass, *how, slots.entries, slots.starts),
+                    len(starts) - 1 if n_done == n_tiles else None,
+                    (sums, wanted),
+                )
+                call_by_lanes(call, len(starts) - 1, operations_a_tile * stretch.n_tiles, n_threads)
         statistics = unit * slots.total(sums[0], n_components)
         shared, totals = (unit * each[0] for each in sums[1:])
         if last_phase < ACCUMULATE:
@@ -259,5 +308,5 @@ def _moderate(weights: np.ndarray) -> tuple[np.ndarray, float]:
     return weights / unit, unit
 
 
-def _call(compiled, arguments, outputs, first_lane: int, last_lane: int) -> None:
-    compiled(*arguments, first_lane, last_lane, *outputs)
+def _call(compiled, arguments, last_of_pass: int | None, outputs, first_lane: int, last_lane: int) -> None:
+    compiled(*arguments, first_lane, last_lane, last_lane == last_of_pass, *outputs)

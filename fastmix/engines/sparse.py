@@ -32,6 +32,7 @@ from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
 from fastmix.families.moves import can_move
 from fastmix.kernels.em_pass import ACCUMULATE, NORMALISE
+from fastmix.kernels.tiles import Rows
 
 # A component leaves a tile's list with less than this share of its mass: F is lower by some 5e-5 nats.
 _THRESHOLD = 1e-4
@@ -108,6 +109,7 @@ class SparseEM(BatchEM):
     max_active : most components on a list, unless F would fall; None for no limit.
     """
 
+    rows: Rows
     leaders: np.ndarray | None = None
     active_threshold: float = _THRESHOLD
     refresh_interval: int | None = None

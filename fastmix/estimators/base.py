@@ -95,11 +95,14 @@ class Estimator:
         self._check_fitted()
         warn_about_names(getattr(self, "feature_names_in_", None), feature_names(X), type(self).__name__)
         rows = as_table(X, owner=type(self).__name__)
-        if rows.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"X has {rows.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_} features as input"
-            )
+        self._check_n_features(rows.shape[1])
         return rows
+
+    def _check_n_features(self, n_features: int) -> None:
+        if n_features != self.n_features_in_:
+            raise ValueError(
+                f"X has {n_features} features, but {type(self).__name__} is expecting {self.n_features_in_} features as input"
+            )
 
     def save(self, path: Any) -> None:
         """Write the fitted model to one file, whole or not at all; ``fastmix.load`` reads it.

@@ -9,9 +9,9 @@ import numpy as np
 
 from fastmix.engines.choice import BATCH, engine_for, options_of
 from fastmix.engines.loop import Callback, RunResult, StopReason
-from fastmix.engines.passes import make_rows
 from fastmix.estimators.checks import check_mixture
 from fastmix.estimators.concerns import concerns
+from fastmix.estimators.data import source_to_fit
 from fastmix.estimators.mixture import Mixture
 from fastmix.estimators.mixture_file import read_mixture, stored_mixture
 from fastmix.estimators.runs import best_of
@@ -21,7 +21,7 @@ from fastmix.initialize import Start
 from fastmix.parameters import gaussian
 from fastmix.progress import with_progress
 from fastmix.seeding import generators
-from fastmix.validation import as_weights, check_dtype
+from fastmix.validation import check_dtype, is_stream
 
 
 class GaussianMixture(Mixture):
@@ -241,10 +241,15 @@ class GaussianMixture(Mixture):
 
         Parameters
         ----------
-        X : (N, D) array-like of finite real numbers; float32 and memory maps are read as they are.
+        X : (N, D) array-like of finite real numbers, or stream of blocks
+            float32 and memory maps are read as they are. A stream is any object that yields blocks (n, D), or pairs of a block
+            and its weights (n,), each time it is iterated, always the same rows: for data that do not fit in memory
+            (``fastmix.streams`` has the details). It is read once to be checked, up to three times for a start, and once an
+            iteration, ahead of the computation, with some 100 MB of memory besides its own; algorithm "batch" only, and no
+            ``init_params`` that is a function. Up to 63 components the fit is that of the same rows in memory, to the bit.
         y : ignored.
         sample_weight : (N,) array-like, optional
-            Weight of each row, at least 0; weight k counts as k copies. Only ratios matter.
+            Weight of each row, at least 0; weight k counts as k copies. Only ratios matter. None for a stream.
 
         Returns
         -------
@@ -256,17 +261,7 @@ class GaussianMixture(Mixture):
         KeyboardInterrupt : on Ctrl-C; the best parameters so far are on the object.
         """
         self._check_parameters()
-        rows_of_X = self._rows_to_fit(X)
-        n_rows, n_features = rows_of_X.shape
-        if n_rows < self.n_components:
-            raise ValueError(
-                f"Expected n_samples >= n_components but got n_components = {self.n_components}, n_samples = {n_rows} "
-                f"({n_rows} sample): use at most {n_rows} components"
-            )
-        weights = as_weights(sample_weight, n_rows)
-        if weights is not None:
-            weights = weights / weights.max()
-        rows = make_rows(rows_of_X, weights)
+        rows = source_to_fit(self, X, sample_weight)
         family = gaussian_family(self.covariance_type)
         engine = engine_for(
             options_of(self),
@@ -278,7 +273,7 @@ class GaussianMixture(Mixture):
             n_threads=self.n_threads,
             dtype=check_dtype(self.dtype, "dtype"),
         )
-        continued = self._continued(n_features)
+        continued = self._continued(rows.n_features)
         n_runs = 1 if continued is not None or self._start_is_given() else self.n_init
         streams = generators(self.random_state, 2 + n_runs)
         start = None
@@ -298,7 +293,7 @@ class GaussianMixture(Mixture):
         self._take(best, engine.name, told)
         self.n_collapsed_runs_ = n_collapsed
         self._sampling = streams[0]
-        self._remember_features(X, n_features)
+        self._remember_features(X, rows.n_features)
         if interrupted:
             raise KeyboardInterrupt
         for message in concerns(self, best, n_runs):
@@ -306,7 +301,11 @@ class GaussianMixture(Mixture):
         return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
-        """``fit(X)``, then ``predict(X)``; returns labels (N,) int64."""
+        """``fit(X)``, then ``predict(X)``; returns labels (N,) int64. For arrays, not for streams."""
+        if is_stream(X):
+            raise ValueError(
+                f"X is a {type(X).__name__}, which yields blocks of rows: fit it, then predict block by block"
+            )
         return self.fit(X, sample_weight=sample_weight).predict(X)
 
     def _check_parameters(self) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from fastmix.engines.choice import LISTS_ATTRIBUTES
-from fastmix.engines.evaluate import Evaluation, run_evaluation, total_log_density
+from fastmix.engines.evaluate import Evaluation, run_evaluation, total_log_density, total_of_stream
 from fastmix.engines.loop import RunResult, StopReason
 from fastmix.estimators.base import Estimator
+from fastmix.estimators.data import as_streamed
 from fastmix.families import GaussianParameters, gaussian_family
 from fastmix.sampling import draw
-from fastmix.validation import as_weights, check_integer
+from fastmix.validation import as_weights, check_integer, is_stream
 
 
 class Mixture(Estimator):
@@ -43,7 +44,7 @@ class Mixture(Estimator):
         return self._evaluate(X, log_density=True).log_density
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Mean log-density a row in nats, weighted if ``sample_weight`` (N,) is given."""
+        """Mean log-density a row in nats, weighted if ``sample_weight`` (N,) is given. X may be a stream, as for ``fit``."""
         total, n = self._total_and_weight(X, sample_weight)
         return total / n
 
@@ -56,7 +57,10 @@ class Mixture(Estimator):
         return self.likelihoods(X, sample_weight)["aic"]
 
     def likelihoods(self, X: Any, sample_weight: Any = None) -> dict[str, float]:
-        """``log_likelihood`` (total, nats), ``bic`` and ``aic``, all by one pass over the rows."""
+        """``log_likelihood`` (total, nats), ``bic`` and ``aic``, all by one pass over the rows.
+
+        X may be a stream, as for ``fit``; so it may for ``bic`` and ``aic``.
+        """
         total, n = self._total_and_weight(X, sample_weight)
         p = self._n_parameters()
         return {"log_likelihood": total, "bic": float(-2.0 * total + p * np.log(n)), "aic": -2.0 * total + 2.0 * p}
@@ -109,9 +113,13 @@ class Mixture(Estimator):
 
     def _total_and_weight(self, X: Any, sample_weight: Any) -> tuple[float, float]:
         """(log-likelihood, sum of weights)."""
+        parameters = self._parameters()
+        if is_stream(X):
+            streamed = as_streamed(self, X, sample_weight)
+            self._check_n_features(streamed.n_features)
+            return total_of_stream(parameters.family, parameters, streamed, self.n_threads)
         rows = self._table_to_evaluate(X)
         weights = as_weights(sample_weight, len(rows))
-        parameters = self._parameters()
         total = total_log_density(parameters.family, parameters, rows, weights, self.n_threads)
         return total, float(len(rows) if weights is None else weights.sum())
 

@@ -295,10 +295,11 @@ def _em_pass(
     slot_starts,
     first_lane,
     last_lane,
+    add_up,
     sums,
     seen,
 ):
-    """Accumulate the statistics of some lanes; after the last lane, add all of them into the first, but for active lists.
+    """Add some tiles of some lanes to these lanes' statistics; where asked, add all lanes into the first, but for active lists.
 
     Parameters
     ----------
@@ -316,12 +317,12 @@ def _em_pass(
         lane has K slots.
     slot_starts : (L + 1,) int64; lane l has the slots slot_starts[l]..slot_starts[l + 1] - 1 of the statistics.
     first_lane, last_lane : the lanes first_lane..last_lane - 1 are worked on.
-    sums : OUT, zero before the first lane: (statistics (slots, S), shared (L, S'), totals (L, N_TOTALS)).
+    add_up : this is the last call of the pass.
+    sums : IN/OUT, zero before the first call: (statistics (slots, S), shared (L', S'), totals (L', N_TOTALS)), L' >= L.
     seen : see ``Seen``.
     """
     statistics, shared, totals = sums
     masses, leaders, floors, heights = seen
-    n_lanes = shared.shape[0]
     for lane in prange(first_lane, last_lane):
         first_tile, last_tile = lane_starts[lane], lane_starts[lane + 1]
         arguments = (
@@ -346,8 +347,9 @@ def _em_pass(
             new_buffer(n_bytes),
         )
         call_at(lane_address, arguments)
-    if last_lane < n_lanes:
+    if not add_up:
         return
+    n_lanes = shared.shape[0]
     if slots.size == 0:
         n_numbers = statistics.shape[0] // n_lanes * statistics.shape[1]
         add_lanes(statistics.reshape((n_lanes, n_numbers)))

@@ -7,7 +7,8 @@ parameters, a NamedTuple class of the family's own that ``register_tile_function
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +28,11 @@ class Tile(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The data a pass reads. An empty array stands for "not given"."""
+    """The data a pass reads. An empty array stands for "not given".
+
+    What is asked of the data outside of compiled code is asked by the properties and methods, which
+    ``fastmix.streams.Streamed`` has, too.
+    """
 
     X: np.ndarray  # (N, D), any real type; converted as it is loaded
     weights: np.ndarray  # (N,) float64, or empty: all 1
@@ -36,6 +41,31 @@ class Rows(NamedTuple):
     # (D,) float64 that float32 computation subtracts from each row, in float64, as it is loaded; or empty
     origin: np.ndarray
     like: np.ndarray  # (0,) of the type that is computed in
+
+    @property
+    def n_rows(self) -> int:
+        return self.X.shape[0]
+
+    @property
+    def n_features(self) -> int:
+        return self.X.shape[1]
+
+    @property
+    def n_weighted(self) -> int:
+        """How many rows have positive weight."""
+        return int(np.count_nonzero(self.weights)) if self.weights.size else self.n_rows
+
+    def take(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Copies of the rows at these ascending places among those of positive weight, and their weights (None: all 1)."""
+        if not self.weights.size:
+            return np.take(self.X, places, axis=0), None
+        chosen = np.flatnonzero(self.weights)[places]
+        return np.take(self.X, chosen, axis=0), self.weights[chosen]
+
+    def pieces(self, n: int) -> AbstractContextManager[Iterator[tuple[np.ndarray, np.ndarray | None]]]:
+        """The data n rows at a time (the last time fewer), with their weights."""
+        parts = (slice(first, first + n) for first in range(0, self.n_rows, n))
+        return nullcontext((self.X[part], self.weights[part] if self.weights.size else None) for part in parts)
 
 
 class Schedule(NamedTuple):
