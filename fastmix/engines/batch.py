@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from fastmix.engines.loop import EngineState, RunResult
-from fastmix.engines.passes import EVERYTHING, NOTHING, run_em_pass, seen
+from fastmix.engines.passes import EVERYTHING, NOTHING, WHOLE, Block, run_em_pass, seen
 from fastmix.families.base import Family, Statistics
 from fastmix.kernels.normalise import LOG_ZERO, LOG_ZERO_32
 from fastmix.streams import Source
@@ -59,14 +59,20 @@ class BatchEM:
         return EngineState(parameters, evaluated=parameters, objective=-np.inf)
 
     def step(self, state: EngineState) -> EngineState:
-        return self._after(state, self._statistics(state.parameters, self.order, self.heights))
+        return self._after(state, self._statistics(state.parameters))
 
-    def _statistics(self, parameters: Any, order: np.ndarray, heights: np.ndarray) -> Statistics:
-        """Those of the rows ``order``."""
-        schedule = EVERYTHING._replace(order=order) if order.size else EVERYTHING
-        wanted = seen(heights=heights) if heights.size else NOTHING
+    def _statistics(self, parameters: Any, block: Block = WHOLE, tile_size: int | None = None) -> Statistics:
+        """Those of a block of the rows."""
         return run_em_pass(
-            self.family, parameters, self.rows, schedule, wanted=wanted, dtype=self.dtype, n_threads=self.n_threads
+            self.family,
+            parameters,
+            self.rows,
+            EVERYTHING._replace(order=self.order) if self.order.size else EVERYTHING,
+            block=block,
+            tile_size=tile_size,
+            wanted=seen(heights=self.heights) if self.heights.size else NOTHING,
+            dtype=self.dtype,
+            n_threads=self.n_threads,
         )
 
     def mean_log_likelihood(self, statistics: Statistics) -> float:

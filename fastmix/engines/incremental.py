@@ -13,21 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import EngineState
+from fastmix.engines.passes import Block, smallest_tile, usual_tile
 from fastmix.families.base import Statistics
 
-# Blocks consist of so many rows that lie side by side, so that reading them is as fast as reading all in order; fewer where
-# blocks would have less than so many stretches each.
-_STRETCH = 128
-_LEAST_STRETCHES = 32
-_SEED = 20090408  # of the choice of rows: blocks are no part of the model, and the same whatever random_state is
-_ENOUGH = 1.0
+# Each block has so many tiles at least; where rows are few tiles are smaller.
+_LEAST_TILES = 4
 # Rounding of the free energy, relative to the terms that add up to it.
 _ROUNDING = 1e-14
 
@@ -54,25 +50,20 @@ class IncrementalEM(BatchEM):
     def init(self, parameters: Any) -> IncrementalState:
         return IncrementalState(parameters, evaluated=parameters, objective=-np.inf)
 
-    @cached_property
-    def block_orders(self) -> list[np.ndarray]:
-        """The rows of each block."""
-        n_rows = self.order.size or self.n_rows
-        positions = blocks_of(n_rows, min(self.n_blocks, n_rows))
-        return [self.order[block] for block in positions] if self.order.size else positions
-
     def step(self, state: EngineState) -> IncrementalState:
         assert isinstance(state, IncrementalState)
         if self.n_blocks == 1:
-            return self._after(replace(state, blocks=()), self._statistics(state.parameters, self.order, self.heights))
-        orders = self.block_orders
-        ends = np.cumsum([0, *map(len, orders)])
+            return self._after(state, self._statistics(state.parameters))
+        n_rows = self.order.size or self.n_rows
+        usual = usual_tile(self.family, self.rows.n_features, len(state.parameters.weights), self.dtype)
+        unit = smallest_tile(self.dtype)
+        tile_size = max(unit, min(usual, n_rows // (_LEAST_TILES * self.n_blocks) // unit * unit))
+        n_blocks = min(self.n_blocks, -(-n_rows // tile_size))
 
         def look_at(block: int, parameters: Any) -> Statistics:
-            heights = self.heights[ends[block] : ends[block + 1]] if self.heights.size else self.heights
-            return self._statistics(parameters, orders[block], heights)
+            return self._statistics(parameters, Block(block, n_blocks), tile_size)
 
-        return sweep(self, state, len(orders), look_at)
+        return sweep(self, state, n_blocks, look_at)
 
 
 def sweep(engine: BatchEM, state: Any, n_blocks: int, look_at: Callable[[int, Any], Statistics]) -> Any:
@@ -123,19 +114,4 @@ def _free_energy(statistics: Statistics) -> tuple[float, float]:
 
 def _has_enough(statistics: Statistics) -> bool:
     """Whether each component has as many rows as numbers are kept of it: in the first sweep the others are still to come."""
-    return bool((statistics.counts >= _ENOUGH * statistics.components.shape[1]).all())
-
-
-def blocks_of(n_rows: int, n_blocks: int) -> list[np.ndarray]:
-    """Positions 0..n_rows - 1 divided among blocks, int32, ascending in each.
-
-    Of each ``n_blocks`` stretches side by side every block has one at random, so that blocks resemble each other however rows
-    are sorted.
-    """
-    stretch = max(1, min(_STRETCH, n_rows // (n_blocks * _LEAST_STRETCHES)))
-    n_stretches = -(-n_rows // stretch)
-    generator = np.random.default_rng(_SEED)
-    n_rounds = -(-n_stretches // n_blocks)
-    dealt = generator.permuted(np.tile(np.arange(n_blocks, dtype=np.int32), (n_rounds, 1)), axis=1)
-    block_of_row = np.repeat(dealt.reshape(-1)[:n_stretches], stretch)[:n_rows]
-    return [np.flatnonzero(block_of_row == block).astype(np.int32) for block in range(n_blocks)]
+    return bool((statistics.counts >= statistics.components.shape[1]).all())

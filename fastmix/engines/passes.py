@@ -61,6 +61,20 @@ def seen(
 NOTHING = seen()
 
 
+class Block(NamedTuple):
+    """Some of the tiles of a pass: of each ``of`` side by side the one in place ``place``, so that blocks resemble each other."""
+
+    place: int = 0
+    of: int = 1
+
+    def n_tiles(self, n_tiles: int) -> int:
+        """How many of the tiles 0..n_tiles - 1 belong to it."""
+        return -(-(n_tiles - self.place) // self.of)
+
+
+WHOLE = Block()
+
+
 class Layout(NamedTuple):
     """How rows are cut into tiles and tiles into lanes."""
 
@@ -84,6 +98,18 @@ def rows_a_tile(n_features: int, n_components: int, longest_tile: int, itemsize:
     if n_groups > 2 and n_groups % 2 == 0:
         n_groups -= 1  # rows of the scratch a power of two apart would share the sets of the first-level cache
     return int(group * n_groups)
+
+
+def usual_tile(family: Family, n_features: int, n_components: int, dtype: str) -> int:
+    """B of a pass without active lists."""
+    if dtype == "float64":
+        return rows_a_tile(n_features, n_components, family.longest_tile(n_features))
+    return rows_a_tile(n_features, n_components, family.longest_tile(n_features, 4), 4)
+
+
+def smallest_tile(dtype: str) -> int:
+    """What B has to be a multiple of: kernels look at so many rows at a time."""
+    return GROUP if dtype == "float64" else 2 * GROUP
 
 
 def cut_into_lanes(n_tiles: int, n_statistics: int) -> np.ndarray:
@@ -136,18 +162,21 @@ class Slots(NamedTuple):
         return found
 
 
-def slots_for(schedule: Schedule, lane_starts: np.ndarray, n_components: int) -> Slots:
-    """The slots of each lane."""
+def slots_for(schedule: Schedule, lane_starts: np.ndarray, n_components: int, block: Block = WHOLE) -> Slots:
+    """The slots of each lane; ``lane_starts`` counts the tiles of the block."""
     n_lanes = len(lane_starts) - 1
     if not schedule.offsets.size:
         return Slots(_NO_INDICES, np.arange(n_lanes + 1) * n_components, _NO_INDICES)
-    firsts = schedule.offsets[lane_starts]
-    lane_of_entry = np.repeat(np.arange(n_lanes), np.diff(firsts))
-    wanted = np.zeros((n_lanes, n_components), dtype=bool)
+    lane_of_tile = np.full(len(schedule.offsets) - 1, n_lanes)  # that of no lane, for tiles of other blocks
+    lane_of_tile[block.place :: block.of] = np.repeat(np.arange(n_lanes), np.diff(lane_starts))
+    lane_of_entry = np.repeat(lane_of_tile, np.diff(schedule.offsets))
+    wanted = np.zeros((n_lanes + 1, n_components), dtype=bool)
     wanted[lane_of_entry, schedule.active] = True
+    wanted = wanted[:n_lanes]
     starts = np.concatenate([[0], np.cumsum(wanted.sum(axis=1))])
-    slot_of = np.cumsum(wanted).reshape(wanted.shape) - 1
-    return Slots(slot_of[lane_of_entry, schedule.active] - starts[lane_of_entry], starts, np.nonzero(wanted)[1])
+    slot_of = np.zeros((n_lanes + 1, n_components), dtype=np.int64)
+    slot_of[:n_lanes] = np.cumsum(wanted).reshape(wanted.shape) - 1 - starts[:-1, None]
+    return Slots(slot_of[lane_of_entry, schedule.active], starts, np.nonzero(wanted)[1])
 
 
 def make_rows(
@@ -202,6 +231,7 @@ def run_em_pass(
     rows: Source,
     schedule: Schedule = EVERYTHING,
     *,
+    block: Block = WHOLE,
     tile_size: int | None = None,
     wanted: Seen = NOTHING,
     hard: bool = False,
@@ -212,8 +242,8 @@ def run_em_pass(
     """One E-step and accumulation over all rows of the schedule; ``hard`` gives each row to one component whole.
 
     A schedule may leave rows out: its order is then shorter than the data. A stream has none, and nothing is ``wanted`` of it.
-    Active lists are for tiles of ``tile_size`` rows,
-    by default that of a pass without lists. ``wanted`` is filled in place. With ``dtype`` "float32" log-densities and
+    Active lists are for tiles of ``tile_size`` rows, by default that of a pass without lists. Of the tiles only those of the
+    ``block`` are looked at. ``wanted`` is filled in place. With ``dtype`` "float32" log-densities and
     responsibilities are computed in that, statistics are float64 still. An earlier ``last_phase`` (see
     ``fastmix.kernels.em_pass``) is for timing, or for what is known by then: the statistics are incomplete.
     """
@@ -234,18 +264,17 @@ def run_em_pass(
         if isinstance(rows, Rows):  # the weights of a stream are in units of the largest
             weights, unit = _moderate(rows.weights)
             rows = rows._replace(weights=weights)
-    longest_tile = family.longest_tile(n_features) if itemsize == 8 else family.longest_tile(n_features, itemsize)
     if tile_size is None:
-        tile_size = rows_a_tile(n_features, n_components, longest_tile, itemsize)
-    if tile_size % (GROUP * 8 // itemsize):  # kernels look at so many rows at a time
-        raise ValueError(f"tile_size must be a multiple of {GROUP * 8 // itemsize} for {dtype}; got {tile_size}")
-    n_tiles = -(-n_rows // tile_size)
-    n_joint, n_slots, n_evaluations = n_components, n_components, float(n_rows) * n_components
+        tile_size = usual_tile(family, n_features, n_components, dtype)
+    if tile_size % smallest_tile(dtype):
+        raise ValueError(f"tile_size must be a multiple of {smallest_tile(dtype)} for {dtype}; got {tile_size}")
+    n_tiles = block.n_tiles(-(-n_rows // tile_size))
+    n_joint, n_slots, n_evaluations = n_components, n_components, float(n_tiles) * tile_size * n_components
     at_once = max(1, _STRETCH_BYTES // (8 * n_features * tile_size))
     if schedule.offsets.size:
         n_joint, n_entries = int(np.diff(schedule.offsets).max()), len(schedule.active)
         n_slots = min(n_components, -(-n_entries // _MOST_LANES))
-        n_evaluations = float(n_entries) * tile_size
+        n_evaluations = float(n_entries) / block.of * tile_size
         at_once = n_tiles
     at_once = min(n_tiles, at_once)
     n_kept = n_slots * n_statistics + n_shared
@@ -254,7 +283,7 @@ def run_em_pass(
     if schedule.offsets.size and last_phase < ACCUMULATE:  # nothing is kept
         slots = Slots(np.zeros(1, np.int64), np.zeros(n_lanes + 1, np.int64), np.empty(0, np.int64))
     else:
-        slots = slots_for(schedule, lane_starts, n_components)
+        slots = slots_for(schedule, lane_starts, n_components, block)
     compiled = em_pass_for(family.kernel_class)
     n_work = int(family.n_work_rows(n_features))  # the kernel takes it for an int64
     n_bytes = scratch_bytes(n_features, n_joint, n_work, tile_size, itemsize)
@@ -267,12 +296,13 @@ def run_em_pass(
             np.zeros((n_lanes, N_TOTALS)),
         )
         n_done = 0
-        with closing(_stretches(rows, n_tiles, at_once, tile_size)) as stretches:
+        with closing(_stretches(rows, n_tiles, at_once, tile_size * block.of)) as stretches:
             for stretch in stretches:
                 n_done += stretch.n_tiles
                 starts = lane_starts if stretch.n_tiles == at_once else cut_into_lanes(stretch.n_tiles, n_kept)
                 of_pass = stretch.rows._replace(**computed) if computed else stretch.rows
-                how = (schedule, hard, last_phase, n_joint, n_work, n_bytes, tile_size, stretch.first_tile + starts)
+                tiles = block.place + block.of * (stretch.first_tile + starts)
+                how = (schedule, hard, last_phase, n_joint, n_work, n_bytes, tile_size, tiles, block.of)
                 call = partial(
                     _call,
                     compiled,

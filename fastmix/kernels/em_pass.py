@@ -184,8 +184,8 @@ def _accumulate_component(parameters, scratch, k, r, mass, out):
 
 
 @part
-def _em_tile(parameters, rows, schedule, slots, hard, last_phase, t, scratch, statistics, shared, totals, seen):
-    """Tile t: load, log-joint, normalise, accumulate; or only as far as the last phase."""
+def _em_tile(parameters, rows, schedule, slots, hard, last_phase, t, step, scratch, statistics, shared, totals, seen):
+    """Tile t, which t + step follows: load, log-joint, normalise, accumulate; or only as far as the last phase."""
     tile, row_of, vectors = scratch.tile, scratch.row_of, scratch.vectors
     w, maximum, total = vectors[0], vectors[1], vectors[2]
     spread, log_row, entropy_row = vectors[3], vectors[4], vectors[5]
@@ -204,7 +204,7 @@ def _em_tile(parameters, rows, schedule, slots, hard, last_phase, t, scratch, st
     if rows.responsibilities.size:
         _take_given(rows.responsibilities, row_of, w, q)
     else:
-        next_first = (t + 1) * w.size
+        next_first = (t + step) * w.size
         for a in range(components.size):
             share = (a * w.size) // components.size, ((a + 1) * w.size) // components.size
             prefetch(rows.X, schedule.order, next_first + share[0], next_first + share[1])
@@ -249,6 +249,7 @@ def _em_lane(
     n_work,
     first_tile,
     last_tile,
+    step,
     tile_size,
     slots,
     statistics,
@@ -260,11 +261,13 @@ def _em_lane(
     heights,
     buffer,
 ):
-    """The tiles first_tile..last_tile - 1, one after the other, into this lane's own statistics."""
+    """Each step-th of the tiles first_tile..last_tile - 1, one after the other, into this lane's own statistics."""
     scratch = carve(buffer, rows, n_joint, n_work, tile_size)
     seen = Seen(masses, leaders, floors, heights)
-    for t in range(first_tile, last_tile):
-        _em_tile(parameters, rows, schedule, slots, hard, last_phase, t, scratch, statistics, shared, totals, seen)
+    for t in range(first_tile, last_tile, step):
+        _em_tile(
+            parameters, rows, schedule, slots, hard, last_phase, t, step, scratch, statistics, shared, totals, seen
+        )
 
 
 @helper("elementwise")
@@ -291,6 +294,7 @@ def _em_pass(
     n_bytes,
     tile_size,
     lane_starts,
+    step,
     slots,
     slot_starts,
     first_lane,
@@ -312,7 +316,7 @@ def _em_pass(
     n_work : number of rows of scratch that the family wants.
     n_bytes : of scratch that a lane wants, see ``fastmix.kernels.scratch``.
     tile_size : B, a multiple of ``fastmix.kernels.vectors.GROUP``.
-    lane_starts : (L + 1,) int64; lane l takes the tiles lane_starts[l]..lane_starts[l + 1] - 1.
+    lane_starts : (L + 1,) int64; lane l takes each step-th of the tiles lane_starts[l]..lane_starts[l + 1] - 1.
     slots : for each entry of the active lists, which of its lane's slots the component has; empty without lists, when each
         lane has K slots.
     slot_starts : (L + 1,) int64; lane l has the slots slot_starts[l]..slot_starts[l + 1] - 1 of the statistics.
@@ -335,6 +339,7 @@ def _em_pass(
             n_work,
             first_tile,
             last_tile,
+            step,
             tile_size,
             slots,
             statistics[slot_starts[lane] : slot_starts[lane + 1]],
@@ -360,7 +365,7 @@ def _em_pass(
 # Of the arguments of ``_em_lane`` after the schedule.
 _LANE_TYPES = (
     types.boolean,
-    *[types.int64] * 6,
+    *[types.int64] * 7,
     types.int64[::1],
     types.float64[:, ::1],
     *[types.float64[::1]] * 3,
