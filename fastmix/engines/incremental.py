@@ -77,6 +77,7 @@ def sweep(engine: BatchEM, state: Any, n_blocks: int, look_at: Callable[[int, An
     later = _summed_from_the_end(state.blocks)
     blocks: list[Statistics] = []
     so_far: Statistics | None = None
+    anew = not np.isfinite(state.objective)  # else parameters of some blocks alone might lower the free energy
     for block in range(n_blocks):
         new = look_at(block, parameters)
         if not np.isfinite(engine.mean_log_likelihood(new)):
@@ -88,7 +89,7 @@ def sweep(engine: BatchEM, state: Any, n_blocks: int, look_at: Callable[[int, An
         if is_last:
             objective, rounding = _free_energy(total)
             state = replace(state, evaluated=parameters, objective=objective, rounding=rounding)
-        if is_last or state.blocks or _has_enough(total):
+        if is_last or state.blocks or (anew and _has_enough(total)):
             parameters = engine.family.maximize(total, engine.reg_covar)
     return replace(state, parameters=parameters, blocks=tuple(blocks))
 

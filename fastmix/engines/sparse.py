@@ -24,10 +24,11 @@ import numpy as np
 
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.exact_lists import exact_lists
+from fastmix.engines.incremental import sweep
 from fastmix.engines.lists import TILE, ActiveLists, Neighbourhood, Order, neighbours, order_by, united
 from fastmix.engines.loop import EngineState, RunResult, StopReason
 from fastmix.engines.moves import Moves, propose
-from fastmix.engines.passes import EVERYTHING, run_em_pass, seen
+from fastmix.engines.passes import EVERYTHING, WHOLE, Block, run_em_pass, seen, usual_tile
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
 from fastmix.families.moves import can_move
@@ -76,6 +77,7 @@ class SparseState(EngineState):
     n_confirmations : how often F had settled.
     n_refused : how often split and merge moves did not raise F.
     n_evaluations : (row, component) densities computed so far.
+    blocks : the statistics of each block's last E-step on these lists, where they are taken by blocks.
     """
 
     lists: ActiveLists = _DENSE
@@ -87,6 +89,7 @@ class SparseState(EngineState):
     n_confirmations: int = 0
     n_refused: int = 0
     n_evaluations: int = 0
+    blocks: tuple[Statistics, ...] = ()
 
 
 class _View(NamedTuple):
@@ -107,6 +110,7 @@ class SparseEM(BatchEM):
     active_threshold : share of a tile's mass below which a component leaves its list; 0 keeps all components on all lists.
     refresh_interval : list passes from one rebuilding to the next; None: few at first, and whenever F settles.
     max_active : most components on a list, unless F would fall; None for no limit.
+    n_blocks : an iteration on lists that are there is one of incremental EM, an M-step after each of so many blocks.
     """
 
     rows: Rows
@@ -114,6 +118,7 @@ class SparseEM(BatchEM):
     active_threshold: float = _THRESHOLD
     refresh_interval: int | None = None
     max_active: int | None = None
+    n_blocks: int = 1
     name: ClassVar[str] = "sparse"
 
     def begun_with(self, labels: np.ndarray | None) -> SparseEM:
@@ -251,12 +256,14 @@ class SparseEM(BatchEM):
         leaders: np.ndarray | None = None,
         floors: np.ndarray | None = None,
         last_phase: int = ACCUMULATE,
+        block: Block = WHOLE,
     ) -> Statistics:
         return run_em_pass(
             self.family,
             parameters,
             self.rows,
             lists.schedule,
+            block=block,
             tile_size=lists.tile_size or None,
             wanted=seen(masses, leaders, floors),
             dtype=self.dtype,
@@ -273,11 +280,27 @@ class SparseEM(BatchEM):
         n_evaluations: int | None = None,
     ) -> SparseState:
         """The state after a pass over ``lists``, which are then its lists; with ``floors`` it finds the leaders."""
-        leaders = None if floors is None else state.leaders
-        statistics = self._pass(state.parameters, lists, masses, leaders, floors)
         before = state.n_evaluations if n_evaluations is None else n_evaluations
-        after = self._after(state, statistics)
+        if self.n_blocks > 1 and masses is None and floors is None:
+            after = self._swept(state, lists)
+        else:
+            leaders = None if floors is None else state.leaders
+            statistics = self._pass(state.parameters, lists, masses, leaders, floors)
+            after = self._after(replace(state, blocks=()), statistics)
         return replace(after, lists=lists, exact=None, n_evaluations=before + self._n_evaluations(lists, state))
+
+    def _swept(self, state: SparseState, lists: ActiveLists) -> SparseState:
+        """The state after an iteration of incremental EM; statistics of blocks are of use where the lists are the same."""
+        n_components = len(state.parameters.weights)
+        tile_size = lists.tile_size or usual_tile(self.family, self.rows.n_features, n_components, self.dtype)
+        n_blocks = min(self.n_blocks, -(-self.n_rows // tile_size))
+
+        def look_at(block: int, parameters: Any) -> Statistics:
+            return self._pass(parameters, lists, block=Block(block, n_blocks))
+
+        blocks = state.blocks if lists is state.lists else ()
+        swept: SparseState = sweep(self, replace(state, blocks=blocks), n_blocks, look_at)
+        return swept
 
     def _n_evaluations(self, lists: ActiveLists, state: SparseState) -> int:
         return lists.n_evaluations if lists is not _DENSE else self.n_rows * len(state.parameters.weights)
