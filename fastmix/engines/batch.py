@@ -86,5 +86,13 @@ class BatchEM:
     def converged(self, previous: EngineState, state: EngineState) -> bool:
         return abs(state.objective - previous.objective) < self.tol
 
+    def extrapolates(self, state: EngineState) -> bool:
+        """Whether the next step may begin at other parameters than the state's, and compare with the last."""
+        return True
+
+    def without(self, tried: EngineState, state: EngineState) -> EngineState:
+        """The state to go on from after a step from it led to ``tried``, which is not wanted."""
+        return state
+
     def concluded(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
         return result, {}

@@ -42,7 +42,7 @@ def from_generic_coordinates(vector: np.ndarray, reference: Any) -> Any:
         part, scales = vector[first : first + there.size].reshape(there.shape), _scales(there, reference)
         moved[name] = ratios_at(part, there, scales) if (there > 0).all() else there + unscaled(part, scales)
         first += there.size
-    return replace(reference, **moved) if is_dataclass(reference) else reference._replace(**moved)
+    return reference._replace(**moved) if hasattr(reference, "_replace") else replace(reference, **moved)
 
 
 def root_weights(reference: Any) -> np.ndarray:

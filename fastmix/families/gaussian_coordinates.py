@@ -27,7 +27,8 @@ def gaussian_coordinates(parameters: Any, reference: Any) -> np.ndarray:
         means = np.matmul(whitening, deviations[:, :, None])[:, :, 0]
         relative = whitening @ _by_component(parameters.cholesky, reference)
         diagonal = np.diagonal(relative, axis1=1, axis2=2)
-        below = relative[(slice(None), *np.tril_indices(deviations.shape[1], -1))] * scales
+        i, j = np.tril_indices(deviations.shape[1], -1)
+        below = relative[:, i, j] * scales
         covariances = [log_ratios(diagonal, np.ones(1), np.sqrt(2.0) * scales), below]
     else:
         there, here = (_by_component(each.cholesky, reference) for each in (reference, parameters))
@@ -48,8 +49,8 @@ def from_gaussian_coordinates(vector: np.ndarray, reference: Any) -> Any:
         if reference.family.has_matrices:
             n_diagonal = len(there) * n_features
             relative = np.zeros_like(there)
-            below = unscaled(covariances[n_diagonal:].reshape(len(there), -1), scales)
-            relative[(slice(None), *np.tril_indices(n_features, -1))] = below
+            i, j = np.tril_indices(n_features, -1)
+            relative[:, i, j] = unscaled(covariances[n_diagonal:].reshape(len(there), -1), scales)
             diagonal = covariances[:n_diagonal].reshape(len(there), n_features)
             relative[:, range(n_features), range(n_features)] = ratios_at(diagonal, np.ones(1), np.sqrt(2.0) * scales)
             shifts = np.matmul(there, means[:, :, None])[:, :, 0]
