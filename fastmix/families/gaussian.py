@@ -167,7 +167,7 @@ class GaussianFamily(Family):
         return _with_means(parameters, origin + relative), type(kernel)(**single), origin
 
     def coordinates(self, parameters: GaussianParameters, reference: GaussianParameters) -> np.ndarray:
-        """See ``Family.coordinates``; the same for whatever units, or linear map, of the features."""
+        """See ``Family.coordinates``; the same for whatever units of the features."""
         return gaussian_coordinates(parameters, reference)
 
     def from_coordinates(self, vector: np.ndarray, reference: GaussianParameters) -> GaussianParameters:

@@ -1,4 +1,4 @@
-"""Coordinates of Gaussian mixtures that do not depend on the units of the features, or on any linear map of them.
+"""Coordinates of Gaussian mixtures that do not depend on the units of the features.
 
 Means are whitened by the Cholesky factor L_ref of the reference's covariance; covariances are relative Cholesky factors
 L_ref^-1 L, lower triangular like both, with the logarithm of the diagonal, so that every vector is a positive definite
