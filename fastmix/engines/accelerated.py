@@ -21,8 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastmix.engines.anderson import Anderson
-from fastmix.engines.batch import BatchEM
-from fastmix.engines.loop import EngineState, RunResult
+from fastmix.engines.loop import EngineState, MixtureEngine, RunResult
 from fastmix.engines.squarem import Squarem
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Family
@@ -108,6 +107,30 @@ class AcceleratedState(EngineState):
     gain: float = np.inf
 
 
+class Extrapolable(MixtureEngine, Protocol):
+    """An engine whose iterations may begin elsewhere than the last one ended."""
+
+    @property
+    def family(self) -> Family: ...
+
+    @property
+    def tol(self) -> float: ...
+
+    def begun_with(self, labels: np.ndarray | None) -> Extrapolable: ...
+
+    def extrapolates(self, state: EngineState) -> bool:
+        """Whether the next step may begin at other parameters than the state's, and is an iteration like the last one."""
+        ...
+
+    def moved(self, state: EngineState, parameters: Any) -> EngineState:
+        """The state, such that the next step begins at these parameters."""
+        ...
+
+    def without(self, tried: EngineState, state: EngineState) -> EngineState:
+        """The state to go on from after a step from it led to ``tried``, which is not wanted."""
+        ...
+
+
 @dataclass(frozen=True)
 class Accelerated:
     """Batch or sparse EM with extrapolation.
@@ -118,7 +141,7 @@ class Accelerated:
     method : "squarem", "anderson", or "auto".
     """
 
-    engine: BatchEM
+    engine: Extrapolable
     method: str
 
     @property
@@ -169,7 +192,7 @@ class Accelerated:
         """The inner state after a step from the proposal; None where that cannot be made."""
         try:
             with np.errstate(all="ignore"):
-                tried = self.engine.step(replace(inner, parameters=proposal))
+                tried = self.engine.step(self.engine.moved(inner, proposal))
         except CollapsedError:
             return None
         return tried if np.isfinite(tried.objective) else None
@@ -189,6 +212,7 @@ class Accelerated:
             inner.objective,
             settled=inner.settled,
             anew=inner.anew,
+            rounding=inner.rounding,
             inner=inner,
             method=method,
             is_plain=is_plain,

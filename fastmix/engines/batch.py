@@ -87,11 +87,12 @@ class BatchEM:
         return abs(state.objective - previous.objective) < self.tol
 
     def extrapolates(self, state: EngineState) -> bool:
-        """Whether the next step may begin at other parameters than the state's, and compare with the last."""
         return True
 
+    def moved(self, state: EngineState, parameters: Any) -> EngineState:
+        return replace(state, parameters=parameters)
+
     def without(self, tried: EngineState, state: EngineState) -> EngineState:
-        """The state to go on from after a step from it led to ``tried``, which is not wanted."""
         return state
 
     def concluded(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:

@@ -214,12 +214,12 @@ class SparseEM(BatchEM):
         return state.settled
 
     def extrapolates(self, state: EngineState) -> bool:
-        """See ``BatchEM.extrapolates``: while the lists stay what they are."""
+        """See ``accelerated.Extrapolable``: while the lists stay what they are."""
         assert isinstance(state, SparseState)
         return state.wait > 0 and state.fallback is None
 
     def without(self, tried: EngineState, state: EngineState) -> SparseState:
-        """See ``BatchEM.without``: what was computed was computed."""
+        """See ``accelerated.Extrapolable``; what was computed was computed."""
         assert isinstance(tried, SparseState)
         assert isinstance(state, SparseState)
         return replace(state, n_evaluations=tried.n_evaluations)
