@@ -92,5 +92,14 @@ class BatchEM:
     def converged(self, previous: EngineState, state: EngineState) -> bool:
         return abs(state.objective - previous.objective) < self.tol
 
+    def extrapolates(self, state: EngineState) -> bool:
+        return True
+
+    def moved(self, state: EngineState, parameters: Any) -> EngineState:
+        return replace(state, parameters=parameters)
+
+    def without(self, tried: EngineState, state: EngineState) -> EngineState:
+        return state
+
     def concluded(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
         return result, {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from fastmix.engines.accelerated import Accelerated
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.growing import Growing
 from fastmix.engines.incremental import IncrementalEM
@@ -75,6 +76,11 @@ def check_options(options: Options) -> None:
             f"accelerate={options.accelerate!r} is for algorithm 'batch' or 'sparse'; got algorithm={algorithm!r}. "
             "Use accelerate=None"
         )
+    if options.accelerate is not None and options.n_blocks not in (AUTO, 1):
+        raise ValueError(
+            f"accelerate={options.accelerate!r} moves all parameters at once, n_blocks={options.n_blocks} by one block after the "
+            "other; use accelerate=None or n_blocks='auto'"
+        )
     if options.grow_sample and algorithm in (SPARSE, ONLINE):
         raise ValueError(
             f"grow_sample=True is for algorithm 'batch' or 'incremental'; got algorithm={algorithm!r}. Use grow_sample=False"
@@ -104,7 +110,7 @@ def engine_for(options: Options, family: Family, rows: Source, n_components: int
     common : what every engine takes.
     """
     if isinstance(rows, Streamed):
-        return BatchEM(family, rows, **common)
+        return _accelerated(BatchEM(family, rows, **common), options)
     algorithm = options.algorithm
     n_rows, n_features = rows.X.shape
     if algorithm == AUTO:
@@ -112,14 +118,19 @@ def engine_for(options: Options, family: Family, rows: Source, n_components: int
         algorithm = SPARSE if pays else BATCH
     if algorithm == SPARSE:
         lists = _given(options, "active_threshold", "refresh_interval", "max_active", "n_blocks")
-        return SparseEM(family, rows, **common, **lists)
-    engine = BatchEM(family, rows, **common)
+        return _accelerated(SparseEM(family, rows, **common, **lists), options)
     if algorithm == INCREMENTAL:
         n_blocks = options.n_blocks
         if n_blocks == AUTO:
             n_blocks = blocks_for(family, n_rows, n_features, n_components)
         engine = IncrementalEM(family, rows, **common, n_blocks=int(n_blocks))
-    return Growing(engine, rows) if options.grow_sample else engine
+        return Growing(engine, rows) if options.grow_sample else engine
+    batch = BatchEM(family, rows, **common)
+    return _accelerated(Growing(batch, rows) if options.grow_sample else batch, options)
+
+
+def _accelerated(engine: BatchEM | Growing, options: Options) -> MixtureEngine:
+    return engine if options.accelerate is None else Accelerated(engine, options.accelerate)
 
 
 def blocks_for(family: Family, n_rows: int, n_features: int, n_components: int) -> int:

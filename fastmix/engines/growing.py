@@ -16,6 +16,7 @@ import numpy as np
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import EngineState, RunResult
 from fastmix.exceptions import CollapsedError
+from fastmix.families.base import Family
 from fastmix.kernels.tiles import Rows
 from fastmix.seeding import spread_places
 
@@ -68,6 +69,14 @@ class Growing:
     @property
     def name(self) -> str:
         return self.engine.name
+
+    @property
+    def family(self) -> Family:
+        return self.engine.family
+
+    @property
+    def tol(self) -> float:
+        return self.engine.tol
 
     def begun_with(self, labels: np.ndarray | None) -> Growing:
         return self
@@ -151,8 +160,16 @@ class Growing:
         return self.engine.converged(previous.within, state.within)
 
     def extrapolates(self, state: EngineState) -> bool:
-        """Whether the state's parameters may be replaced by others."""
+        """See ``accelerated.Extrapolable``: once all rows are looked at."""
         return isinstance(state, GrowingState) and state.n_sampled == self.n_rows
+
+    def moved(self, state: EngineState, parameters: Any) -> GrowingState:
+        assert isinstance(state, GrowingState)
+        assert state.within is not None
+        return replace(state, parameters=parameters, within=self.engine.moved(state.within, parameters))
+
+    def without(self, tried: EngineState, state: EngineState) -> EngineState:
+        return state
 
     def concluded(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
         return self.engine.concluded(result)

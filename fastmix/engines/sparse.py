@@ -218,6 +218,17 @@ class SparseEM(BatchEM):
     def converged(self, previous: EngineState, state: EngineState) -> bool:
         return state.settled
 
+    def extrapolates(self, state: EngineState) -> bool:
+        """See ``accelerated.Extrapolable``: while the lists stay what they are."""
+        assert isinstance(state, SparseState)
+        return state.wait > 0 and state.fallback is None
+
+    def without(self, tried: EngineState, state: EngineState) -> SparseState:
+        """See ``accelerated.Extrapolable``; what was computed was computed."""
+        assert isinstance(tried, SparseState)
+        assert isinstance(state, SparseState)
+        return replace(state, n_evaluations=tried.n_evaluations)
+
     def concluded(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
         """The result with the exact log-likelihood as its objective, and what is to be told about the lists.
 

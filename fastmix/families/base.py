@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmix.families.coordinates import from_generic_coordinates, generic_coordinates
+
 
 @dataclass(frozen=True)
 class Statistics:
@@ -171,6 +173,18 @@ class Family(ABC):
         The default is right for a family whose statistics have no centre.
         """
         return replace(statistics, centre=centre)
+
+    def coordinates(self, parameters: Any, reference: Any) -> np.ndarray:
+        """The parameters as unconstrained numbers (P,), of which every value, within reason, stands for parameters.
+
+        Relative to the reference, which is 0. What acceleration extrapolates; see ``fastmix.families.coordinates`` for
+        what makes coordinates good, and for the default, which suits dataclasses and NamedTuples of arrays.
+        """
+        return generic_coordinates(parameters, reference)
+
+    def from_coordinates(self, vector: np.ndarray, reference: Any) -> Any:
+        """The parameters that ``coordinates`` makes ``vector`` of."""
+        return from_generic_coordinates(vector, reference)
 
 
 def tile_in_first_cache(n_features: int, itemsize: int = 8) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Family, Reach, Statistics, log_weights
+from fastmix.families.gaussian_coordinates import from_gaussian_coordinates, gaussian_coordinates
 
 LOG_2PI = float(np.log(2 * np.pi))
 # More than what rounding takes off a norm.
@@ -164,6 +165,13 @@ class GaussianFamily(Family):
         fields = kernel._asdict().items()
         single = {name: field if name == "log_constants" else field.astype(np.float32) for name, field in fields}
         return _with_means(parameters, origin + relative), type(kernel)(**single), origin
+
+    def coordinates(self, parameters: GaussianParameters, reference: GaussianParameters) -> np.ndarray:
+        """See ``Family.coordinates``; the same for whatever units of the features."""
+        return gaussian_coordinates(parameters, reference)
+
+    def from_coordinates(self, vector: np.ndarray, reference: GaussianParameters) -> GaussianParameters:
+        return from_gaussian_coordinates(vector, reference)
 
     def _recentred(self, statistics: Statistics, centre: GaussianParameters):
         """(statistics with first moments about the new means, shifts (K, D) of the means, previous first moments)."""
