@@ -77,7 +77,7 @@ def _termination() -> Iterator[threading.Event]:
         terminated.set()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = signal.signal(signal.SIGTERM, interrupt) or signal.SIG_DFL
     try:
         yield terminated
     finally:
