@@ -18,6 +18,8 @@ import numpy as np
 from fastmix.arrayfile import ArrayFileError, read_arrays, write_arrays
 from fastmix.atomicfile import check_writable
 from fastmix.encoding import Vocabulary
+from fastmix.engines.growing import GrowingState
+from fastmix.engines.incremental import IncrementalState
 from fastmix.engines.lists import ActiveLists
 from fastmix.engines.loop import EngineState, RunResult, Standing, StopReason
 from fastmix.engines.sparse import DENSE, SparseState
@@ -83,6 +85,8 @@ _VOCABULARY = Vocabulary(
         EngineState,
         FitRecord,
         GaussianParameters,
+        GrowingState,
+        IncrementalState,
         RunResult,
         Schedule,
         SparseState,

@@ -21,9 +21,12 @@ from fastmix.cli import main, progress
 ENGINES = {
     "batch": {"algorithm": "batch"},
     "sparse": {"algorithm": "sparse"},
+    "incremental": {"algorithm": "incremental", "n_blocks": 5},
+    "growing": {"algorithm": "batch", "grow_sample": True, "max_iter": 40, "tol": 1e-7},
+    "growing incremental": {"algorithm": "incremental", "n_blocks": 3, "grow_sample": True, "max_iter": 25},
     "several runs": {"algorithm": "batch", "n_init": 3},
     "several sparse runs": {"algorithm": "sparse", "n_init": 2, "covariance_type": "diag"},
-    "converging": {"algorithm": "batch", "init_params": "random", "tol": 3e-5, "max_iter": 100},
+    "converging": {"algorithm": "batch", "init_params": "random_from_data", "tol": 3e-4, "max_iter": 100},
     "float32": {"algorithm": "batch", "dtype": "float32", "covariance_type": "tied"},
 }
 
@@ -31,7 +34,7 @@ ENGINES = {
 @pytest.fixture(scope="module")
 def rows():
     rng = np.random.default_rng(0)
-    return rng.normal(size=(2000, 3)) + 1.5 * rng.integers(0, 4, (2000, 1))
+    return rng.normal(size=(9000, 3)) + 1.5 * rng.integers(0, 4, (9000, 1))
 
 
 @pytest.fixture
@@ -117,7 +120,7 @@ def test_interrupted_again_and_again(rows, path):
 
 def test_steps_leave_their_states_as_they_were(rows, path, monkeypatch):
     """An interruption in the middle of a step writes the state before it."""
-    for engine in ("batch", "sparse"):
+    for engine in ("batch", "sparse", "incremental"):
         before = []
 
         def note(self, standing, before=before):
@@ -498,10 +501,10 @@ def test_a_checkpoint_is_no_model(begun):
 @pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
 def test_signals_leave_a_checkpoint(rows, path, tmp_path, stop):
     data = tmp_path / "rows.npy"
-    np.save(data, rows)
-    common = ["fit", str(data), "-k", "6", "--tol", "0", "--max-iter", "3000"]
-    arguments = [*common, "--checkpoint", str(path), "--checkpoint-interval", "0", "-o", str(tmp_path / "model")]
-    command = [sys.executable, "-m", "fastmix", *arguments]
+    np.save(data, rows[:500])
+    common = ["fit", str(data), "-k", "6", "--tol", "0", "--max-iter", "400"]
+    arguments = [*common, "--checkpoint", str(path), "-o", str(tmp_path / "model")]
+    command = [sys.executable, "-m", "fastmix", *arguments, "--checkpoint-interval", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 120
         while not path.exists():
