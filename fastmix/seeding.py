@@ -15,8 +15,8 @@ from fastmix.streams import Source
 _TILE = 8 * GROUP  # x, distances and weights of so many rows stay in the first-level cache up to 16 features
 
 
-def generators(random_state: Any, n: int) -> list[np.random.Generator]:
-    """n independent generators; the first m are the same whatever n is.
+def seed_sequence(random_state: Any) -> np.random.SeedSequence:
+    """Where all random numbers of a fit come from.
 
     Parameters
     ----------
@@ -26,18 +26,21 @@ def generators(random_state: Any, n: int) -> list[np.random.Generator]:
     if random_state is None or isinstance(random_state, (int, np.integer)):
         if random_state is not None and random_state < 0:
             raise ValueError(f"random_state must be an integer of at least 0; got {random_state}")
-        sequence = np.random.SeedSequence(None if random_state is None else int(random_state))
-    elif isinstance(random_state, np.random.SeedSequence):
-        sequence = np.random.SeedSequence(random_state.entropy, spawn_key=random_state.spawn_key)
-    elif isinstance(random_state, np.random.Generator):
-        sequence = np.random.SeedSequence(int(random_state.integers(2**63)))
-    elif isinstance(random_state, np.random.RandomState) or random_state is np.random:
-        sequence = np.random.SeedSequence(int(random_state.randint(2**31 - 1)))
-    else:
-        raise ValueError(
-            f"random_state must be None, an integer, a SeedSequence, a Generator or a RandomState; got {random_state!r}"
-        )
-    return [np.random.default_rng(child) for child in sequence.spawn(n)]
+        return np.random.SeedSequence(None if random_state is None else int(random_state))
+    if isinstance(random_state, np.random.SeedSequence):
+        return np.random.SeedSequence(random_state.entropy, spawn_key=random_state.spawn_key)
+    if isinstance(random_state, np.random.Generator):
+        return np.random.SeedSequence(int(random_state.integers(2**63)))
+    if isinstance(random_state, np.random.RandomState) or random_state is np.random:
+        return np.random.SeedSequence(int(random_state.randint(2**31 - 1)))
+    raise ValueError(
+        f"random_state must be None, an integer, a SeedSequence, a Generator or a RandomState; got {random_state!r}"
+    )
+
+
+def generators(random_state: Any, n: int) -> list[np.random.Generator]:
+    """n independent generators; the first m are the same whatever n is. ``random_state``: see ``seed_sequence``."""
+    return [np.random.default_rng(child) for child in seed_sequence(random_state).spawn(n)]
 
 
 def subsample_as_is(rows: Source, n: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:

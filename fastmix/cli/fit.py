@@ -40,6 +40,17 @@ def add_parser(subparsers: shared.Subparsers) -> None:
         "--algorithm", choices=_ALGORITHMS, default="auto", help="sparse is for many components (default: %(default)s)"
     )
     shared.add_fitting(parser, tol=1e-3, max_iter=100)
+    parser.add_argument("--checkpoint", metavar="PATH", help="write the state of the fit to this file now and then")
+    parser.add_argument(
+        "--checkpoint-interval",
+        type=shared.nonnegative_float,
+        default=60.0,
+        metavar="S",
+        help="seconds between writing (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the checkpoint; begin anew where there is none yet"
+    )
     parser.set_defaults(run=run)
 
 
@@ -48,6 +59,8 @@ def run(arguments: argparse.Namespace) -> None:
     from fastmix.cli.data import read_data
     from fastmix.cli.progress import fit_with_progress
 
+    if arguments.resume and arguments.checkpoint is None:
+        raise ValueError("--resume goes on from a checkpoint: name it with --checkpoint PATH")
     data = read_data(arguments.data)
     model = GaussianMixture(
         arguments.components,
@@ -61,6 +74,9 @@ def run(arguments: argparse.Namespace) -> None:
         n_threads=arguments.threads,
         algorithm=arguments.algorithm,
         dtype=arguments.dtype,
+        checkpoint=arguments.checkpoint,
+        checkpoint_interval=arguments.checkpoint_interval,
+        resume=arguments.resume,
     )
     seconds = fit_with_progress(
         model, data, objective="mean log-likelihood", quiet=arguments.quiet, path=arguments.output

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
 
 from fastmix.cli import demo, fit, info, kmeans, output, predict, profile, sample, score
 
 __all__ = ["main"]
 
-_OK, _CLOSED_PIPE, _BAD_INPUT, _INTERRUPTED = 0, 1, 2, 130
+_OK, _CLOSED_PIPE, _BAD_INPUT, _INTERRUPTED, _TERMINATED = 0, 1, 2, 130, 143
 
 
 class _Parser(argparse.ArgumentParser):
@@ -33,10 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0 done, 1 stdout was closed by its reader, 2 bad input or usage, 130 interrupted by Ctrl-C.
+        The exit status: 0 done, 1 stdout was closed by its reader, 2 bad input or usage, 130 interrupted by Ctrl-C,
+        143 by SIGTERM.
     """
     output.open_missing_streams()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _termination() as terminated:
         # Whatever the interpreter's filters are, a warning is one line here and never an error half-way.
         warnings.simplefilter("default")
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -48,8 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             status = _CLOSED_PIPE
         except KeyboardInterrupt:
-            output.note("interrupted")
-            status = _INTERRUPTED
+            output.note("terminated" if terminated.is_set() else "interrupted")
+            status = _TERMINATED if terminated.is_set() else _INTERRUPTED
         except (ValueError, OSError, MemoryError) as error:
             output.note(f"error: {output.one_line(error)}")
             status = _BAD_INPUT
@@ -59,6 +63,25 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _OK
     output.abandon_unwritten()
     return status
+
+
+@contextlib.contextmanager
+def _termination() -> Iterator[threading.Event]:
+    """While the block runs, SIGTERM ends it as Ctrl-C does, and sets the event: what is kept then is kept in either case."""
+    terminated = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # only there may signals be handled
+        yield terminated
+        return
+
+    def interrupt(*_: Any) -> NoReturn:
+        terminated.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt) or signal.SIG_DFL
+    try:
+        yield terminated
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _build_parser() -> argparse.ArgumentParser:

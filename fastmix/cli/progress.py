@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -26,7 +27,7 @@ def fit_with_progress(model: Any, data: NDArray[Any], *, objective: str, quiet: 
     """Fit `model`, write it to `path` if given, and return the seconds the fit took.
 
     Warnings appear once each, after the live line is gone. On Ctrl-C the best parameters so far are written to `path`
-    before KeyboardInterrupt goes on.
+    before KeyboardInterrupt goes on, and a note says how to resume where there is a checkpoint.
     """
     if path is not None:
         check_writable(path)
@@ -36,6 +37,9 @@ def fit_with_progress(model: Any, data: NDArray[Any], *, objective: str, quiet: 
     except KeyboardInterrupt:
         if path is not None:
             _keep_best(model, path)
+        checkpoint = model.get_params().get("checkpoint")
+        if checkpoint is not None and os.path.exists(checkpoint):
+            output.note(f"the state of the fit was kept in {checkpoint!r}: add --resume to go on from there")
         raise
     seconds = time.perf_counter() - began
     if path is not None:

@@ -69,7 +69,9 @@ class Engine(Protocol):
 
     def init(self, parameters: Any) -> EngineState: ...
 
-    def step(self, state: EngineState) -> EngineState: ...
+    def step(self, state: EngineState) -> EngineState:
+        """The state after one pass over the rows. The one given stays as it is: a checkpoint may still be made of it."""
+        ...
 
     def converged(self, previous: EngineState, state: EngineState) -> bool: ...
 
@@ -129,7 +131,17 @@ class RunResult:
         return len(self.objectives)
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Where a run stands after a step: all that going on from there takes."""
+
+    state: EngineState
+    objectives: tuple[float, ...] = ()
+    seconds: float = 0.0  # since the run began, without the time in which it was interrupted
+
+
 Callback = Callable[[FitState], Any]
+Recorder = Callable[[Standing], None]
 
 
 def _is_true(answer: Any) -> bool:
@@ -137,17 +149,33 @@ def _is_true(answer: Any) -> bool:
     return isinstance(answer, (bool, np.bool_)) and bool(answer)
 
 
-def run(engine: Engine, parameters: Any, *, max_iter: int, run: int = 0, callback: Callback | None = None) -> RunResult:
+def run(
+    engine: Engine,
+    parameters: Any,
+    *,
+    max_iter: int,
+    run: int = 0,
+    callback: Callback | None = None,
+    recorder: Recorder | None = None,
+    resumed: Standing | None = None,
+) -> RunResult:
     """Iterate until the engine has converged, or something else stops it; the reason says what.
 
     A KeyboardInterrupt between passes ends the run with the best parameters; the caller raises it again.
+
+    Parameters
+    ----------
+    recorder : told where the run stands, before the first step and after each that does not settle it.
+    resumed : where to go on, in place of beginning with ``parameters``.
     """
-    began = time.perf_counter()
-    state = engine.init(parameters)
-    objectives: list[float] = []
+    began = time.perf_counter() - (resumed.seconds if resumed else 0.0)
+    state = resumed.state if resumed else engine.init(parameters)
+    objectives = list(resumed.objectives) if resumed else []
     reason, error = StopReason.ITERATION_LIMIT, None
     kept = state.parameters
     try:
+        if recorder is not None and not resumed:
+            recorder(Standing(state))
         while len(objectives) < max_iter:
             previous = state
             state = engine.step(previous)
@@ -162,9 +190,10 @@ def run(engine: Engine, parameters: Any, *, max_iter: int, run: int = 0, callbac
                 break
             objectives.append(state.objective)
             kept = state.parameters
-            told = FitState(
-                len(objectives), run, state.objective, change, engine.n_rows, time.perf_counter() - began, kept
-            )
+            seconds = time.perf_counter() - began
+            if recorder is not None and not settled:  # a settled state must not be stepped from again
+                recorder(Standing(state, tuple(objectives), seconds))
+            told = FitState(len(objectives), run, state.objective, change, engine.n_rows, seconds, kept)
             if callback is not None and _is_true(callback(told)):
                 reason = StopReason.CALLBACK
                 break

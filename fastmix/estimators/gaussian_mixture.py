@@ -14,6 +14,7 @@ from fastmix.estimators.concerns import concerns
 from fastmix.estimators.data import source_to_fit
 from fastmix.estimators.mixture import Mixture
 from fastmix.estimators.mixture_file import read_mixture, stored_mixture
+from fastmix.estimators.resuming import open_checkpoint
 from fastmix.estimators.runs import best_of
 from fastmix.exceptions import ConvergenceWarning
 from fastmix.families import GaussianParameters, gaussian_family
@@ -274,8 +275,11 @@ class GaussianMixture(Mixture):
             dtype=check_dtype(self.dtype, "dtype"),
         )
         continued = self._continued(rows.n_features)
-        n_runs = 1 if continued is not None or self._start_is_given() else self.n_init
-        streams = generators(self.random_state, 2 + n_runs)
+        checkpoint = open_checkpoint(
+            self, rows, n_runs=1 if continued is not None or self._start_is_given() else self.n_init
+        )
+        n_runs = checkpoint.record.n_runs
+        streams = generators(checkpoint.seeds, 2 + n_runs)
         start = None
         if continued is None:
             start = Start(family, rows, self.n_components, self.reg_covar, self.n_threads, streams[1])
@@ -289,7 +293,7 @@ class GaussianMixture(Mixture):
             first = start(self.init_params, streams[2 + index])
             return first, start.hand_over_labels()
 
-        best, told, n_collapsed, interrupted = best_of(engine, begin, n_runs, self.max_iter, callback)
+        best, told, n_collapsed, interrupted = best_of(engine, begin, checkpoint, self.max_iter, callback)
         self._take(best, engine.name, told)
         self.n_collapsed_runs_ = n_collapsed
         self._sampling = streams[0]

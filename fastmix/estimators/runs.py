@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastmix.checkpoint import Checkpoint
 from fastmix.engines.loop import Callback, MixtureEngine, RunResult, StopReason, run
 from fastmix.exceptions import CollapsedError
 
@@ -15,7 +16,7 @@ from fastmix.exceptions import CollapsedError
 def best_of(
     engine: MixtureEngine,
     begin: Callable[[int], tuple[Any, np.ndarray | None]],
-    n_runs: int,
+    checkpoint: Checkpoint,
     max_iter: int,
     callback: Callback | None,
 ) -> tuple[RunResult, dict[str, Any], int, bool]:
@@ -24,6 +25,7 @@ def best_of(
     Parameters
     ----------
     begin : the parameters that run ``index`` begins with, and the component of each row (N,) where the start knows.
+    checkpoint : how many runs there are to be, and how far they have come.
 
     Returns
     -------
@@ -34,33 +36,46 @@ def best_of(
     ------
     CollapsedError : if every run collapsed; KeyboardInterrupt before there is any result.
     """
-    results: list[tuple[RunResult, dict[str, Any]]] = []
-    collapses: list[CollapsedError] = []
+    results = list(checkpoint.record.results)
     interrupted = False
-    for index in range(n_runs):
-        try:
-            first, labels = begin(index)
-        except CollapsedError as error:
-            collapses.append(error)
-            continue
-        except KeyboardInterrupt:
-            interrupted = True
-            break
-        begun = engine.begun_with(labels)
-        del labels  # 4 bytes a row
-        result = run(begun, first, max_iter=max_iter, run=index, callback=callback)
+    for index in range(checkpoint.record.index, checkpoint.record.n_runs):
+        begun, first, resumed = engine, None, checkpoint.record.standing
+        if resumed is None:
+            try:
+                first, labels = begin(index)
+            except CollapsedError as error:
+                checkpoint.collapsed(error)
+                continue
+            except KeyboardInterrupt:
+                interrupted = True
+                break
+            begun = engine.begun_with(labels)
+            del labels  # 4 bytes a row
+        result = run(
+            begun,
+            first,
+            max_iter=max_iter,
+            run=index,
+            callback=callback,
+            recorder=checkpoint.recorder,
+            resumed=resumed,
+        )
         if result.error is not None:
-            collapses.append(result.error)
+            checkpoint.collapsed(result.error)
             continue
         try:
-            results.append(engine.concluded(result))
+            finished = engine.concluded(result)
         except KeyboardInterrupt:
             result = replace(result, reason=StopReason.INTERRUPTED)
-            results.append(engine.concluded(result))
+            finished = engine.concluded(result)
+        results.append(finished)
         interrupted = result.reason is StopReason.INTERRUPTED
-        if interrupted or result.reason is StopReason.CALLBACK:
+        if interrupted or result.reason is StopReason.CALLBACK:  # it goes on from here when it is resumed
             break
+        checkpoint.finished(*finished)
+    checkpoint.write()
+    collapses = checkpoint.record.collapses
     if not results:
-        raise KeyboardInterrupt if interrupted else collapses[0]
+        raise KeyboardInterrupt if interrupted else CollapsedError(*collapses[0])
     best, told = max(results, key=lambda each: each[0].objective)
     return best, told, len(collapses), interrupted

@@ -1,0 +1,303 @@
+"""Checkpoints: how far a fit has come, as a file from which it goes on to the same bits.
+
+The file (``arrayfile``) holds what the fit is of (digests of the data, settings, seed), the results of the runs that are
+done, and where the run at hand stands: the engine's state as it was between two steps.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fastmix.arrayfile import ArrayFileError, read_arrays, write_arrays
+from fastmix.atomicfile import check_writable
+from fastmix.encoding import Vocabulary
+from fastmix.engines.accelerated import AcceleratedState, Waiting
+from fastmix.engines.anderson import Anderson
+from fastmix.engines.growing import GrowingState
+from fastmix.engines.incremental import IncrementalState
+from fastmix.engines.lists import ActiveLists
+from fastmix.engines.loop import EngineState, RunResult, Standing, StopReason
+from fastmix.engines.sparse_state import DENSE, SparseState
+from fastmix.engines.squarem import Squarem
+from fastmix.exceptions import CollapsedError
+from fastmix.families import GAUSSIAN_FAMILIES, GaussianParameters, Statistics
+from fastmix.kernels.tiles import Schedule
+from fastmix.modelfile import CHECKPOINT
+
+__all__ = ["Checkpoint", "FitRecord", "Identity"]
+
+# Of the file, and of what a step makes of a state: a fit goes on only where both are what they were.
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class FitRecord:
+    """How far a fit of one or several runs has come.
+
+    Attributes
+    ----------
+    n_runs : how many runs there are to be.
+    index : the run at hand, from 0; ``n_runs`` when all are done.
+    results : of the runs that are done, with what their engines told.
+    collapses : (component, description) of those that were given up.
+    standing : where the run at hand stands; None: not begun. When all are done, where the last one stood at ``max_iter``.
+    """
+
+    n_runs: int
+    index: int = 0
+    results: tuple[tuple[RunResult, dict[str, Any]], ...] = ()
+    collapses: tuple[tuple[int, str], ...] = ()
+    standing: Standing | None = None
+
+    def collapsed(self, error: CollapsedError) -> FitRecord:
+        """The record when the run at hand has been given up."""
+        collapses = (*self.collapses, (error.component, error.description))
+        return replace(self, index=self.index + 1, collapses=collapses, standing=None)
+
+    def finished(self, result: RunResult, told: dict[str, Any]) -> FitRecord:
+        """The record when the run at hand is done."""
+        results = (*self.results, (replace(result, state=None), told))
+        may_go_on = result.reason is StopReason.ITERATION_LIMIT and self.index + 1 == self.n_runs
+        return replace(self, index=self.index + 1, results=results, standing=self.standing if may_go_on else None)
+
+    def with_more_iterations(self) -> FitRecord:
+        """The record as it would be if ``max_iter`` had been larger.
+
+        Raises
+        ------
+        ValueError : if a run ended at ``max_iter`` whose last state is no longer known.
+        """
+        results, index = self.results, self.index
+        if index == self.n_runs and self.standing is not None:
+            results, index = results[:-1], index - 1
+        if any(result.reason is StopReason.ITERATION_LIMIT for result, _ in results):
+            raise ValueError("an earlier one of its runs ended at max_iter")
+        return replace(self, results=results, index=index)
+
+
+_VOCABULARY = Vocabulary(
+    classes=(
+        AcceleratedState,
+        ActiveLists,
+        Anderson,
+        EngineState,
+        FitRecord,
+        GaussianParameters,
+        GrowingState,
+        IncrementalState,
+        RunResult,
+        Schedule,
+        SparseState,
+        Squarem,
+        Standing,
+        Statistics,
+        StopReason,
+        Waiting,
+    ),
+    constants={"everything": DENSE, **GAUSSIAN_FAMILIES},
+)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a fit is of: another fit must not go on from its checkpoint. All of it is what JSON holds.
+
+    Attributes
+    ----------
+    data : by what it is called, its description.
+    settings : the parameters that decide what comes out, by name.
+    max_iter : may be larger when a fit goes on.
+    """
+
+    data: dict[str, Any]
+    settings: dict[str, Any]
+    max_iter: int
+
+    def differences(self, header: dict[str, Any]) -> Iterable[str]:
+        """In what a checkpoint's fit is another one."""
+        for name, value in self.data.items():
+            if header["data"].get(name) != value:
+                yield f"{name} differs"
+        found = header["settings"]
+        for name in sorted(self.settings.keys() | found.keys()):
+            here, there = self.settings.get(name), found.get(name)
+            if here != there:
+                yield f"{name} is {_shown(here)}, there it is {_shown(there)}"
+        if self.max_iter < header["max_iter"]:
+            yield f"max_iter is {self.max_iter}, there it is {header['max_iter']}: it may be raised, but not lowered"
+
+
+def _shown(value: Any) -> str:
+    return "another array" if isinstance(value, dict) else repr(value)
+
+
+class Checkpoint:
+    """The record of a fit, and the file that it is written to now and then.
+
+    Parameters
+    ----------
+    path : of the file; None: there is none.
+    interval : seconds from one writing to the next.
+    identity : of the fit.
+    seeds : where the random numbers of the fit come from.
+    n_runs : how many runs there are to be.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None,
+        interval: float = 0.0,
+        identity: Identity | None = None,
+        *,
+        seeds: np.random.SeedSequence,
+        n_runs: int,
+    ):
+        self.record = FitRecord(n_runs)
+        self.seeds = seeds
+        self._path = path
+        self._interval = interval
+        self._identity = identity
+        self._written: float | None = None  # when
+        self._is_new = False  # something has happened since
+
+    @property
+    def recorder(self) -> Any:
+        """For ``loop.run``."""
+        return None if self._path is None else self._stands
+
+    def open(self, resume: bool) -> None:
+        """Go on from the file where there is one; without ``resume``, see whether it may be written over.
+
+        Raises
+        ------
+        ValueError : a file that is no checkpoint, or is damaged; one of another fit; without ``resume``, one of a fit that is
+            not done.
+        OSError : a folder that does not exist or cannot be written to.
+        """
+        path = self._path
+        if path is None:
+            return
+        check_writable(path)
+        if not os.path.exists(path):
+            return
+        name = os.fspath(path)
+        try:
+            header, arrays = read_arrays(path, _resumed_complaint if resume else _overwritten_complaint)
+        except ArrayFileError as error:
+            remedy = "; remove the file or name another" if error.damaged else ""
+            raise ValueError(f"no checkpoint: {error}{remedy}") from error
+        if not resume:
+            return
+        assert self._identity is not None
+        try:
+            differences = list(self._identity.differences(header))
+            record = _VOCABULARY.decode(header["fit"], arrays)
+            if not isinstance(record, FitRecord):
+                raise TypeError("no record of a fit")
+            if self._identity.max_iter > header["max_iter"] and not differences:
+                try:
+                    record = record.with_more_iterations()
+                except ValueError as error:
+                    differences.append(
+                        f"max_iter is {self._identity.max_iter}, there it is {header['max_iter']}, and {error}"
+                    )
+            seeds = np.random.SeedSequence(header["entropy"], spawn_key=header["spawn_key"])
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            raise ValueError(
+                f"checkpoint {name!r} cannot be understood ({error!r}): the file is damaged; remove it or name another"
+            ) from error
+        if differences:
+            raise ValueError(
+                f"checkpoint {name!r} is of another fit: {'; '.join(differences)}. Give the same data and settings, or "
+                "remove the file to begin anew"
+            )
+        self.record, self.seeds = record, seeds
+
+    def _stands(self, standing: Standing) -> None:
+        self._note(replace(self.record, standing=standing))
+
+    def collapsed(self, error: CollapsedError) -> None:
+        """The run at hand has been given up."""
+        self._note(self.record.collapsed(error))
+
+    def finished(self, result: RunResult, told: dict[str, Any]) -> None:
+        """The run at hand is done."""
+        self._note(self.record.finished(result, told))
+
+    def _note(self, record: FitRecord) -> None:
+        self.record, self._is_new = record, True
+        if self._written is None or time.monotonic() - self._written >= self._interval:
+            self.write()
+
+    def write(self) -> None:
+        """Write what there is to be written.
+
+        Raises
+        ------
+        OSError : if it cannot be, the first time; later there is a warning, and the fit goes on.
+        """
+        if self._path is None or not self._is_new:
+            return
+        try:
+            self._write(self._path)
+        except OSError as error:
+            if self._written is None:
+                raise
+            warnings.warn(
+                f"the checkpoint {os.fspath(self._path)!r} could not be written ({error}); the earlier one was kept, and the "
+                "fit goes on",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        else:
+            self._is_new = False
+        self._written = time.monotonic()
+
+    def _write(self, path: str | os.PathLike[str]) -> None:
+        from fastmix import __version__  # here, because fastmix imports this module
+
+        assert self._identity is not None
+        tree, arrays = _VOCABULARY.encode(self.record)
+        entropy: Any = self.seeds.entropy
+        header = {
+            "class": CHECKPOINT,
+            "format_version": FORMAT_VERSION,
+            "fastmix_version": __version__,
+            "data": self._identity.data,
+            "settings": self._identity.settings,
+            "max_iter": self._identity.max_iter,
+            "entropy": entropy if isinstance(entropy, int) else [int(each) for each in entropy],
+            "spawn_key": list(self.seeds.spawn_key),
+            "is_done": self.record.index == self.record.n_runs,
+            "fit": tree,
+        }
+        write_arrays(path, header, arrays)
+
+
+def _resumed_complaint(header: dict[str, Any]) -> str | None:
+    """Why a fit cannot go on from a file with this header, whatever fit it is."""
+    if header.get("class") != CHECKPOINT:
+        return f"it holds a {header.get('class')!r}, not a checkpoint; name another file"
+    version = header.get("format_version")
+    if version != FORMAT_VERSION:
+        return (
+            f"it has format version {version!r}, written by fastmix {header.get('fastmix_version')}; this fastmix goes on from "
+            f"version {FORMAT_VERSION}: go on with that fastmix, or remove the file to begin anew"
+        )
+    return None
+
+
+def _overwritten_complaint(header: dict[str, Any]) -> str | None:
+    """Why a file with this header must not be written over."""
+    if header.get("class") != CHECKPOINT:
+        return _resumed_complaint(header)
+    if header.get("is_done") is not True:
+        return "it holds a fit that is not done; go on with it by resume=True, or remove the file to begin anew"
+    return None
