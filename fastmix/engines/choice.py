@@ -8,6 +8,7 @@ from fastmix.engines.batch import BatchEM
 from fastmix.engines.growing import Growing
 from fastmix.engines.incremental import IncrementalEM
 from fastmix.engines.loop import MixtureEngine
+from fastmix.engines.online import OnlineEM
 from fastmix.engines.sparse import SparseEM
 from fastmix.families.base import Family
 from fastmix.streams import Source, Streamed
@@ -19,6 +20,9 @@ ACCELERATIONS = (None, AUTO, SQUAREM, ANDERSON)
 
 # What sparse EM tells of a fit, by attribute of the estimator.
 LISTS_ATTRIBUTES = ("free_energies_", "n_evaluations_", "mean_active_", "retained_mass_")
+
+# What partial_fit tells besides.
+BATCHES_ATTRIBUTES = ("n_steps_", "n_samples_seen_")
 
 # Where whole fits by sparse EM took less time, on mixtures of which half of the components have a neighbour nearer than
 # 1-separated (the grid of benchmarks/sparse_growth.py). With few features batch EM is cheaper, and settles sooner; covariance
@@ -104,6 +108,8 @@ def engine_for(options: Options, family: Family, rows: Source, n_components: int
         algorithm = SPARSE if pays else BATCH
     if algorithm == SPARSE:
         return SparseEM(family, rows, **common, **_given(options, "active_threshold", "refresh_interval", "max_active"))
+    if algorithm == ONLINE:
+        return OnlineEM(family, rows, **common, **_given(options, "batch_size"))
     engine = BatchEM(family, rows, **common)
     if algorithm == INCREMENTAL:
         n_blocks = options.n_blocks
