@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import expm1, inf, log
 from typing import Any, ClassVar, NamedTuple
 
@@ -201,7 +202,7 @@ class OnlineEM(BatchEM):
         n_chunks = -(-self.n_rows // chunk)
         chunks = np.random.default_rng(_SEED).permutation(n_chunks)
         ends = np.arange(n_batches + 1) * n_chunks // n_batches
-        for first, last in zip(ends[:-1], ends[1:], strict=True):
+        for first, last in pairwise(ends):
             order = (np.sort(chunks[first:last])[:, None] * chunk + np.arange(chunk)).ravel()
             yield EVERYTHING._replace(order=order[order < self.n_rows])
 
@@ -221,7 +222,7 @@ def _counted(weights: np.ndarray, n_rows: int) -> _Counted:
     total = float(weights.sum())
     relative = weights / weights.max() if total else weights
     squares = float((relative**2).sum())  # Kish (1965)
-    return _Counted(np.count_nonzero(weights), total, float(relative.sum()) ** 2 / squares if total else 0.0)
+    return _Counted(int(np.count_nonzero(weights)), total, float(relative.sum()) ** 2 / squares if total else 0.0)
 
 
 def _elapsed(time: float) -> float:

@@ -43,17 +43,18 @@ class FirstRows:
         """These rows and copies of others."""
         n_rows = self.n_rows + len(X)
         ours, our_weights = self.X, self.weights
-        dtype = X.dtype if X.dtype == np.float32 and (not self.n_rows or ours.dtype == np.float32) else np.float64
+        is_single = X.dtype == np.float32 and (not self.n_rows or ours.dtype == np.float32)
+        dtype = np.dtype(np.float32 if is_single else np.float64)
         if n_rows > len(ours) or ours.dtype != dtype:
             ours = _with_room(ours[: self.n_rows], max(2 * n_rows, _LEAST_ROOM), dtype)
         if weights is not None and not our_weights.size:
             our_weights = np.ones(self.n_rows)
         if our_weights.size or weights is not None:
             if n_rows > len(our_weights):
-                our_weights = _with_room(our_weights[: self.n_rows], len(ours), np.float64)
+                our_weights = _with_room(our_weights[: self.n_rows], len(ours), our_weights.dtype)
             our_weights[self.n_rows : n_rows] = 1.0 if weights is None else weights
         ours[self.n_rows : n_rows] = X
-        n_weighty = self.n_weighty + (len(X) if weights is None else np.count_nonzero(weights))
+        n_weighty = self.n_weighty + count_weighty(X, weights)
         return replace(self, X=ours, weights=our_weights, n_rows=n_rows, n_weighty=n_weighty)
 
     def table(self) -> tuple[np.ndarray, np.ndarray | None]:
@@ -85,6 +86,11 @@ def rows_of_batch(model: Any, X: Any) -> np.ndarray:
     return rows
 
 
+def count_weighty(X: np.ndarray, weights: np.ndarray | None) -> int:
+    """How many of the rows have positive weight."""
+    return len(X) if weights is None else int(np.count_nonzero(weights))
+
+
 def suffice(X: np.ndarray, batch_size: int) -> bool:
     """Whether a start from these rows is about as good as one from more."""
     n_rows, n_features = X.shape
@@ -96,7 +102,7 @@ def no_rows(X: Any, n_features: int) -> FirstRows:
     return FirstRows(np.empty((0, n_features)), np.empty(0), names=feature_names(X))
 
 
-def _with_room(array: np.ndarray, room: int, dtype: type) -> np.ndarray:
+def _with_room(array: np.ndarray, room: int, dtype: np.dtype) -> np.ndarray:
     """A longer array that begins with ``array``."""
     longer = np.zeros((room, *array.shape[1:]), dtype)
     longer[: len(array)] = array

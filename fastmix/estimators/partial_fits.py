@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.engines.choice import AUTO, ONLINE
+from fastmix.engines.choice import AUTO, BATCHES_ATTRIBUTES, ONLINE
 from fastmix.engines.loop import RunResult, StopReason
 from fastmix.engines.online import START_BATCHES, Memory, OnlineEM, rows_a_batch
 from fastmix.engines.passes import make_rows
-from fastmix.estimators.first_rows import FirstRows, no_rows, rows_of_batch, suffice
+from fastmix.estimators.first_rows import FirstRows, count_weighty, no_rows, rows_of_batch, suffice
 from fastmix.exceptions import CollapsedError, ConvergenceWarning
 from fastmix.families import GaussianParameters, gaussian_family
 from fastmix.initialize import Start
@@ -55,18 +55,23 @@ def learn(model: Any, X: Any, sample_weight: Any) -> None:
         return
     result = _result(_engine(model, data, None)[0], course.memory)
     is_new = not model.__sklearn_is_fitted__()
-    model._take(result, ONLINE, {"n_steps_": course.n_steps, "n_samples_seen_": course.n_rows})
+    model._take(result, ONLINE, told_of(course))
     model._course = course
     if is_new:
         model._remember_features(X, data.shape[1])
         model._sampling = generators(model.random_state, 1)[0]
     if n_left_out:
         warnings.warn(
-            f"{n_left_out} rows were left out: their batches have a row that no component reaches, or the square of which "
-            "overflows. Look for outliers in X",
+            f"rows left out: {n_left_out}. A row among them is so far away that no component reaches it, or that its square "
+            "overflows; look for outliers in X",
             ConvergenceWarning,
             stacklevel=3,
         )
+
+
+def told_of(course: Course) -> dict[str, Any]:
+    """What partial_fit tells besides parameters, by attribute of the estimator."""
+    return dict(zip(BATCHES_ATTRIBUTES, (course.n_steps, course.n_rows), strict=True))
 
 
 def _at_first(model: Any, X: Any, data: np.ndarray, weights: np.ndarray | None) -> Course:
@@ -84,8 +89,7 @@ def _after(model: Any, course: Course, data: np.ndarray, weights: np.ndarray | N
     """The course after a batch, and the number of rows that were left out."""
     memory, first, to_sweep = course.memory, course.first, [(data, weights)]
     if first is not None:
-        n_weighty = len(data) if weights is None else np.count_nonzero(weights)
-        if n_weighty >= model.n_components and suffice(data, _batch_rows(model)):  # too many to be copied
+        if count_weighty(data, weights) >= model.n_components and suffice(data, _batch_rows(model)):  # not copied
             table = data, weights
             started = _started(model, course.seed, *table, is_last=memory is None)
             if first.n_rows and started is not None:
@@ -117,7 +121,14 @@ def _started(model: Any, seed: int, X: np.ndarray, weights: np.ndarray | None, i
     """The memory of a start made from these rows; None where they lie so that it cannot be, unless it ``is_last``."""
     engine, _ = _engine(model, X, weights)
     streams = generators(seed, 2)
-    start = Start(engine.family, engine.rows, model.n_components, model.reg_covar, model.n_threads, streams[0])
+    start = Start(
+        gaussian_family(model.covariance_type),
+        engine.rows,
+        model.n_components,
+        model.reg_covar,
+        model.n_threads,
+        streams[0],
+    )
     try:
         start.give(model.weights_init, model.means_init, model.precisions_init)
         parameters = start(model.init_params, streams[1])
@@ -128,7 +139,7 @@ def _started(model: Any, seed: int, X: np.ndarray, weights: np.ndarray | None, i
         return None
     n_rows = START_BATCHES * _batch_rows(model)
     if not _is_given(model):
-        n_rows = min(n_rows, len(X) if weights is None else np.count_nonzero(weights))
+        n_rows = min(n_rows, count_weighty(X, weights))
     return engine.begun(parameters, n_rows, _mean_weight(weights))
 
 
