@@ -24,6 +24,7 @@ from fastmix.engines.growing import GrowingState
 from fastmix.engines.incremental import IncrementalState
 from fastmix.engines.lists import ActiveLists
 from fastmix.engines.loop import EngineState, RunResult, Standing, StopReason
+from fastmix.engines.online import Memory, OnlineState
 from fastmix.engines.sparse_state import DENSE, SparseState
 from fastmix.engines.squarem import Squarem
 from fastmix.exceptions import CollapsedError
@@ -92,6 +93,8 @@ _VOCABULARY = Vocabulary(
         GaussianParameters,
         GrowingState,
         IncrementalState,
+        Memory,
+        OnlineState,
         RunResult,
         Schedule,
         SparseState,

@@ -9,6 +9,7 @@ from fastmix.engines.batch import BatchEM
 from fastmix.engines.growing import Growing
 from fastmix.engines.incremental import IncrementalEM
 from fastmix.engines.loop import MixtureEngine
+from fastmix.engines.online import OnlineEM
 from fastmix.engines.sparse import SparseEM
 from fastmix.families.base import Family
 from fastmix.streams import Source, Streamed
@@ -20,6 +21,9 @@ ACCELERATIONS = (None, AUTO, SQUAREM, ANDERSON)
 
 # What sparse EM tells of a fit, by attribute of the estimator.
 LISTS_ATTRIBUTES = ("free_energies_", "n_evaluations_", "mean_active_", "retained_mass_")
+
+# What partial_fit tells besides.
+BATCHES_ATTRIBUTES = ("n_steps_", "n_samples_seen_")
 
 # Where whole fits by sparse EM took less time, on mixtures of which half of the components have a neighbour nearer than
 # 1-separated (the grid of benchmarks/sparse_growth.py). With few features batch EM is cheaper, and settles sooner; covariance
@@ -119,6 +123,8 @@ def engine_for(options: Options, family: Family, rows: Source, n_components: int
     if algorithm == SPARSE:
         lists = _given(options, "active_threshold", "refresh_interval", "max_active", "n_blocks")
         return _accelerated(SparseEM(family, rows, **common, **lists), options)
+    if algorithm == ONLINE:
+        return OnlineEM(family, rows, **common, **_given(options, "batch_size"))
     if algorithm == INCREMENTAL:
         n_blocks = options.n_blocks
         if n_blocks == AUTO:

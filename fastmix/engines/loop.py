@@ -25,6 +25,7 @@ class StopReason(Enum):
     INTERRUPTED = "The fit was interrupted from the keyboard; the best parameters so far were kept."
     OBJECTIVE_WORSENED = "The objective got worse by more than rounding explains; the best parameters were kept."
     NOT_FINITE = "The objective was not finite; the last good parameters were kept."
+    PARTIAL_FIT = "The parameters are those after the batches so far; partial_fit goes on with more of them."
     GIVEN = "The parameters were given; nothing was fitted."
     COLLAPSED = "A component collapsed: its covariance was no longer positive definite. The run was given up."
 

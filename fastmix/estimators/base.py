@@ -17,6 +17,7 @@ class Estimator:
 
     _estimator_type: str
     n_features_in_: int
+    _course: Any = None  # where partial_fit stands between batches
     feature_names_in_: np.ndarray
 
     @classmethod
@@ -68,10 +69,10 @@ class Estimator:
 
     def _check_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
-            raise not_fitted(
-                f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments before using "
-                "this estimator."
-            )
+            advice = "Call 'fit' with appropriate arguments before using this estimator."
+            if self._course is not None:
+                advice = f"partial_fit was given {self._course.first.n_weighty} rows of positive weight so far: give it more."
+            raise not_fitted(f"This {type(self).__name__} instance is not fitted yet. {advice}")
 
     def _rows_to_fit(self, X: Any) -> np.ndarray:
         """Checked rows of the data to fit. ``_remember_features`` is for after the fit: a failed one leaves no trace."""

@@ -14,6 +14,7 @@ from fastmix.estimators.concerns import concerns
 from fastmix.estimators.data import source_to_fit
 from fastmix.estimators.mixture import Mixture
 from fastmix.estimators.mixture_file import read_mixture, stored_mixture
+from fastmix.estimators.partial_fits import learn
 from fastmix.estimators.resuming import open_checkpoint
 from fastmix.estimators.runs import best_of
 from fastmix.exceptions import ConvergenceWarning
@@ -144,6 +145,9 @@ class GaussianMixture(Mixture):
         Runs given up because a component's covariance stopped being positive definite.
     n_collapsed_components_ : int
         Components of the fitted model without any weight, or with a variance that is ``reg_covar`` for the most part.
+    n_steps_, n_samples_seen_ : int
+        After partial_fit only: batches, and rows in them. (``n_iter_`` is 0 then, and ``lower_bound_`` a running mean of the
+        log-likelihood of rows when they came.)
     n_features_in_ : int
     feature_names_in_ : array of str, where X had column names
     """
@@ -296,12 +300,42 @@ class GaussianMixture(Mixture):
         best, told, n_collapsed, interrupted = best_of(engine, begin, checkpoint, self.max_iter, callback)
         self._take(best, engine.name, told)
         self.n_collapsed_runs_ = n_collapsed
+        self._n_fitted = rows.n_weighted
         self._sampling = streams[0]
         self._remember_features(X, rows.n_features)
         if interrupted:
             raise KeyboardInterrupt
         for message in concerns(self, best, n_runs):
             warnings.warn(message, ConvergenceWarning, stacklevel=2)
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixture:
+        """Take in one more batch of rows, by online EM (Cappe and Moulines 2009); no row is kept for long.
+
+        Statistics of the rows decay as new ones come, faster in the beginning, and ``means_`` and so on follow from an average
+        of them over the last half of the rows, mostly. However rows are cut into batches, they count the same; batches of more
+        than ``batch_size`` rows are cut further, in random order. Until there are four batches of these the rows are kept, and a
+        start (see ``init_params``) is made from them anew whenever they have doubled: components may change places then. After
+        ``fit``, or on a model from a file, partial_fit goes on from the parameters, as if its rows had come in batches before.
+
+        Parameters
+        ----------
+        X : (n, D) array-like of finite real numbers, n at least 1. Before there are ``n_components`` rows of positive weight in
+            all the model is not fitted.
+        y : ignored.
+        sample_weight : (n,) array-like, optional
+            Weight of each row, at least 0, on one scale in all batches. A row counts as its weight, in units of the mean weight
+            of the rows so far.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError : bad input; settings that do not fit what was learned before; or rows from which no start can be made.
+        """
+        learn(self, X, sample_weight)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:

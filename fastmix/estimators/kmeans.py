@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from fastmix.engines.assign import Assigner
+from fastmix.engines.choice import BATCHES_ATTRIBUTES
 from fastmix.engines.lloyd import Lloyd
 from fastmix.engines.loop import Callback, RunResult, StopReason, run
 from fastmix.engines.neighbourhoods import worth_while
 from fastmix.engines.passes import make_rows
 from fastmix.estimators.base import Estimator
+from fastmix.estimators.course_file import KEY, array_names, read_clusters, stored_clusters
+from fastmix.estimators.kmeans_batches import learn, weighted_rows
 from fastmix.estimators.stored import ModelFields
 from fastmix.exceptions import ConvergenceWarning
 from fastmix.kernels.tiles import Rows
@@ -83,6 +86,9 @@ class KMeans(Estimator):
     n_iter_ : int
         Iterations of the best run.
     stop_reason_ : StopReason
+    n_steps_, n_samples_seen_ : int
+        After partial_fit only: batches, and rows in them. ``labels_`` and ``inertia_`` are those of the last batch then, and
+        ``n_iter_`` is 0.
     n_features_in_ : int
     feature_names_in_ : array of str, where X had column names.
     """
@@ -94,6 +100,9 @@ class KMeans(Estimator):
     inertia_: float
     n_iter_: int
     stop_reason_: StopReason
+    n_steps_: int
+    n_samples_seen_: int
+    _counts: np.ndarray  # (K,) weight of the rows of each centre
 
     def __init__(
         self,
@@ -144,7 +153,7 @@ class KMeans(Estimator):
             raise ValueError(
                 f"n_samples={n_rows} should be >= n_clusters={self.n_clusters} ({n_rows} sample): use at most {n_rows} clusters"
             )
-        rows, unit = _weighted_rows(data, sample_weight)
+        rows, unit = weighted_rows(data, as_weights(sample_weight, n_rows))
         n_runs = self._n_runs()
         streams = generators(self.random_state, n_runs)
         callback = with_progress(self.verbose, 1, "inertia", self.callback)
@@ -171,6 +180,29 @@ class KMeans(Estimator):
         if interrupted:
             raise KeyboardInterrupt
         self._warn_about(best[0], rows)
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> KMeans:
+        """Take in one more batch of rows; no row is kept for long.
+
+        Each centre moves to the mean of the rows that it was the nearest to when they came (MacQueen 1967; in batches, Sculley
+        2010); a centre without rows stays. Batches of more than 8192 rows are cut. Until there are four times as many the rows
+        are kept, and Lloyd's algorithm is run on them anew whenever they have doubled, unless ``init`` is an array: clusters may
+        change places then. After ``fit``, or on a model from a file, partial_fit goes on from the centres.
+
+        Parameters
+        ----------
+        X : (n, D) array-like of finite real numbers, n at least 1. Before there are ``n_clusters`` rows of positive weight in
+            all the model is not fitted.
+        y : ignored.
+        sample_weight : (n,) array-like, optional
+            Weight of each row, at least 0, on one scale in all batches.
+
+        Raises
+        ------
+        ValueError : bad input, or another ``n_clusters`` than before.
+        """
+        learn(self, X, sample_weight)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
@@ -200,7 +232,8 @@ class KMeans(Estimator):
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the inertia of X."""
-        rows, unit = _weighted_rows(self._rows_to_evaluate(X), sample_weight)
+        data = self._rows_to_evaluate(X)
+        rows, unit = weighted_rows(data, as_weights(sample_weight, len(data)))
         assigner = Assigner(rows, len(self.cluster_centers_), self.n_threads)
         return -assigner.assign(self.cluster_centers_).inertia * unit
 
@@ -211,10 +244,14 @@ class KMeans(Estimator):
 
     def _take(self, result: RunResult, engine: Lloyd, unit: float) -> None:
         """Assign the rows to the final centres, and only then set all attributes."""
-        inertia = engine.assigner.assign(result.parameters, afresh=True).inertia * unit
+        assignment = engine.assigner.assign(result.parameters, afresh=True)
+        self._course = None
+        for name in BATCHES_ATTRIBUTES:
+            vars(self).pop(name, None)
         self.cluster_centers_ = result.parameters
         self.labels_ = engine.assigner.labels
-        self.inertia_ = inertia
+        self.inertia_ = assignment.inertia * unit
+        self._counts = assignment.counts * unit
         self.n_iter_ = result.n_iter
         self.stop_reason_ = result.reason
 
@@ -279,11 +316,17 @@ class KMeans(Estimator):
             "fit": {"stop_reason": self.stop_reason_.name, "inertia": self.inertia_, "n_iter": self.n_iter_},
             "feature_names": list(getattr(self, "feature_names_in_", [])),
         }
-        return header, {"cluster_centers": self.cluster_centers_, "labels": self.labels_}
+        arrays = {"cluster_centers": self.cluster_centers_, "labels": self.labels_, "counts": self._counts}
+        if self._course is not None:
+            header[KEY], kept = stored_clusters(self._course)
+            arrays |= kept
+        return header, arrays
 
     @classmethod
     def _from_model_file(cls, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> KMeans:
-        fields = ModelFields(cls, header, arrays, ("cluster_centers", "labels"))
+        arrays.setdefault("counts", np.zeros(0))  # which the first files do not have
+        names = "cluster_centers", "labels", "counts", *array_names(header, ())
+        fields = ModelFields(cls, header, arrays, names)
         if "init" not in fields.parameters:
             fields.parameters["init"] = "k-means++"
         model = cls(**fields.parameters)
@@ -296,18 +339,21 @@ class KMeans(Estimator):
         if labels.min() < 0 or labels.max() >= model.n_clusters:
             raise ValueError(f"labels must lie in 0..{model.n_clusters - 1}")
         model.labels_ = labels
+        model._counts = arrays["counts"]
+        if not model._counts.size:
+            model._counts = np.bincount(labels, minlength=model.n_clusters).astype(np.float64)
+        if (
+            model._counts.shape != (model.n_clusters,)
+            or not 0 < model._counts.sum() < np.inf
+            or model._counts.min() < 0
+        ):
+            raise ValueError("counts must be a weight of at least 0 for each cluster, not all of them 0")
         model.inertia_ = check_real(fields.objective("inertia", np.nan), "inertia")
         model.n_iter_ = fields.count("n_iter")
         model.stop_reason_ = fields.stop_reason()
         model._remember_features(None, shape[1])
         fields.restore_feature_names(model)
+        model._course = read_clusters(header, arrays, model.cluster_centers_, model._counts)
+        if model._course is not None:
+            model.n_steps_, model.n_samples_seen_ = model._course.n_steps, model._course.n_rows
         return model
-
-
-def _weighted_rows(data: np.ndarray, sample_weight: Any) -> tuple[Rows, float]:
-    """The rows with weights of moderate size, and the power of two (so that no digit changes) in which they are measured."""
-    weights = as_weights(sample_weight, data.shape[0])
-    if weights is None:
-        return make_rows(data), 1.0
-    unit = 2.0 ** (int(np.frexp(weights.max())[1]) - 1)
-    return make_rows(data, weights / unit), unit

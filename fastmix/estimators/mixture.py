@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.engines.choice import LISTS_ATTRIBUTES
+from fastmix.engines.choice import BATCHES_ATTRIBUTES, LISTS_ATTRIBUTES
 from fastmix.engines.evaluate import Evaluation, run_evaluation, total_log_density, total_of_stream
 from fastmix.engines.loop import RunResult, StopReason
 from fastmix.estimators.base import Estimator
@@ -22,6 +22,7 @@ class Mixture(Estimator):
     _estimator_type = "density_estimator"
     _family_name: str
     _sampling: np.random.Generator
+    _n_fitted: int | None = None  # rows of the fit, for partial_fit to go on from
 
     weights_: np.ndarray
     means_: np.ndarray
@@ -92,7 +93,8 @@ class Mixture(Estimator):
         self._family_name = family.name  # of the fit: covariance_type may be set to another before the next one
         self.weights_, self.means_, self.covariances_ = parameters.weights, parameters.means, parameters.covariances
         self.precisions_cholesky_, self.precisions_ = precisions_cholesky, precisions
-        for name in LISTS_ATTRIBUTES:
+        self._course = self._n_fitted = None
+        for name in (*LISTS_ATTRIBUTES, *BATCHES_ATTRIBUTES):
             if hasattr(self, name):
                 delattr(self, name)
         vars(self).update(told)

@@ -8,9 +8,13 @@ import numpy as np
 
 from fastmix.engines.choice import LISTS_ATTRIBUTES
 from fastmix.engines.loop import RunResult
-from fastmix.estimators.stored import ModelFields
+from fastmix.estimators.course_file import KEY, array_names, read_course, stored_course
+from fastmix.estimators.partial_fits import told_of
+from fastmix.estimators.stored import ModelFields, positive_in
 from fastmix.parameters import gaussian
 from fastmix.seeding import generators
+
+_NAMES = ("weights", "means", "covariances", "lower_bounds")
 
 Mixture = TypeVar("Mixture", bound=Any)
 
@@ -23,6 +27,8 @@ def stored_mixture(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "n_collapsed_runs": model.n_collapsed_runs_,
         "algorithm": model.algorithm_,
     }
+    if model._fitted_to is not None:
+        fit["n_rows"], fit["row_weight"] = model._fitted_to
     fit.update({name: getattr(model, name) for name in LISTS_ATTRIBUTES[1:] if hasattr(model, name)})
     header = {
         "class": "GaussianMixture",
@@ -36,12 +42,15 @@ def stored_mixture(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "covariances": model.covariances_,
         "lower_bounds": np.asarray(model.lower_bounds_, dtype=np.float64),
     }
+    if model._course is not None:
+        header[KEY], of_course = stored_course(model._course)
+        arrays |= of_course
     return header, arrays
 
 
 def read_mixture(cls: type[Mixture], header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Mixture:
     """The mixture of a model file; ValueError for what cannot be."""
-    fields = ModelFields(cls, header, arrays, ("weights", "means", "covariances", "lower_bounds"))
+    fields = ModelFields(cls, header, arrays, (*_NAMES, *array_names(header)))
     model = cls(**fields.parameters)
     model._check_parameters()
     parameters = gaussian(arrays["weights"], arrays["means"], arrays["covariances"], model.covariance_type)
@@ -50,7 +59,11 @@ def read_mixture(cls: type[Mixture], header: dict[str, Any], arrays: dict[str, n
     bounds = fields.history("lower_bounds")
     result = RunResult(parameters, fields.objective("lower_bound", -np.inf), bounds, fields.stop_reason())
     algorithm, told = fields.algorithm(bounds)
-    model._take(result, algorithm, told)
+    course = read_course(header, arrays, parameters)
+    model._take(result, algorithm, told | ({} if course is None else told_of(course)))
+    model._course = course
+    if "n_rows" in fields.fit:
+        model._fitted_to = positive_in(fields.fit, "n_rows"), positive_in(fields.fit, "row_weight")
     model.n_collapsed_runs_ = fields.count("n_collapsed_runs")
     model._remember_features(None, parameters.means.shape[1])
     fields.restore_feature_names(model)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.engines.choice import BATCH, LISTS_ATTRIBUTES, SPARSE
+from fastmix.engines.choice import ALGORITHMS, AUTO, BATCH, LISTS_ATTRIBUTES, SPARSE
 from fastmix.engines.loop import StopReason
 
 
@@ -28,18 +28,18 @@ class ModelFields:
         known = set(cls._parameter_names())  # type: ignore[attr-defined]
         if not isinstance(fit, dict) or not isinstance(parameters, dict) or not set(parameters) <= known:
             raise ValueError("the header's parameters or fit results are missing or unknown")
-        self._fit: dict[str, Any] = fit
+        self.fit: dict[str, Any] = fit
         not_stored = header.get("not_stored") or []
         self.parameters = {name: value for name, value in parameters.items() if name not in not_stored}
 
     def stop_reason(self) -> StopReason:
-        name = self._fit.get("stop_reason")
+        name = self.fit.get("stop_reason")
         if not isinstance(name, str) or name not in StopReason.__members__:
             raise ValueError(f"unknown stop_reason {name!r}")
         return StopReason[name]
 
     def objective(self, name: str, otherwise: float) -> float:
-        value = self._fit.get(name)
+        value = self.fit.get(name)
         if value is None:
             return otherwise
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
@@ -47,21 +47,18 @@ class ModelFields:
         return float(value)
 
     def count(self, name: str) -> int:
-        value = self._fit.get(name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise ValueError(f"{name} is not a count")
-        return value
+        return count_in(self.fit, name)
 
     def algorithm(self, history: tuple[float, ...]) -> tuple[str, dict[str, Any]]:
         """The engine that ran, and what sparse EM told (files before there was a choice say nothing: batch)."""
-        name = self._fit.get("algorithm", BATCH)
-        if name not in (BATCH, SPARSE):
+        name = self.fit.get("algorithm", BATCH)
+        if name == AUTO or name not in ALGORITHMS:
             raise ValueError(f"unknown algorithm {name!r}")
-        if name == BATCH:
+        if name != SPARSE:
             return name, {}
         free_energies, evaluations, *numbers = LISTS_ATTRIBUTES
         told = {free_energies: list(history), evaluations: self.count(evaluations)}
-        known = [attribute for attribute in numbers if attribute in self._fit]  # an interrupted fit knows less
+        known = [attribute for attribute in numbers if attribute in self.fit]  # an interrupted fit knows less
         return name, told | {attribute: self.objective(attribute, np.nan) for attribute in known}
 
     def history(self, name: str) -> tuple[float, ...]:
@@ -78,3 +75,19 @@ class ModelFields:
             if len(names) != model.n_features_in_:
                 raise ValueError(f"{len(names)} feature names for {model.n_features_in_} features")
             model.feature_names_in_ = np.asarray(names, dtype=object)
+
+
+def count_in(values: dict[str, Any], name: str) -> int:
+    """A whole number of at least 0; ValueError where there is none."""
+    value = values.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{name} is not a count")
+    return value
+
+
+def positive_in(values: dict[str, Any], name: str) -> float:
+    """A positive finite number; ValueError where there is none."""
+    value = values.get(name)
+    if not isinstance(value, float) or not 0 < value < np.inf:
+        raise ValueError(f"{name} is not a positive number")
+    return value

@@ -124,6 +124,16 @@ class Family(ABC):
         """
         return None
 
+    def expected_statistics(self, parameters: Any, n_features: int, reg_covar: float = 0.0) -> Statistics:
+        """Statistics of unit weight from which ``maximize`` makes these parameters: the inverse of the M-step.
+
+        They are of no rows: log-likelihood, entropy and ``total_weight`` are 0. The default knows nothing, and all of them are 0.
+        """
+        n_components = len(parameters.weights)
+        components = np.zeros((n_components, self.n_statistics(n_features)))
+        shared = np.zeros(self.n_shared(n_features, n_components))
+        return Statistics(self, parameters, components, shared, 0.0, 0.0, 0.0)
+
     def n_shared(self, n_features: int, n_components: int) -> int:
         """S': how many numbers a pass keeps for all components together."""
         return 0

@@ -112,6 +112,10 @@ class GaussianFamily(Family):
     def colour(self, parameters: GaussianParameters, k: int, noise: np.ndarray) -> np.ndarray:
         """Give standard normal noise (n, D) the covariance of component k."""
 
+    @abstractmethod
+    def with_second_moments(self, statistics: Statistics, reg_covar: float) -> Statistics:
+        """``statistics`` with the second moments that the covariances of their centre expect of their counts."""
+
     def n_free_parameters(self, n_features: int, n_components: int) -> int:
         """Weights (one follows from the others), means and covariances."""
         return n_components - 1 + n_components * n_features + self.n_covariance_parameters(n_features, n_components)
@@ -135,6 +139,14 @@ class GaussianFamily(Family):
             _check_not_a_point(parameters)
         _ = parameters.cholesky  # computed here, so that a collapse is found where it happens
         return parameters
+
+    def expected_statistics(
+        self, parameters: GaussianParameters, n_features: int, reg_covar: float = 0.0
+    ) -> Statistics:
+        """See ``Family.expected_statistics``: about the means first moments are 0, and second moments w_k Sigma_k."""
+        expected = super().expected_statistics(parameters, n_features)
+        expected.components[:, 0] = parameters.weights
+        return self.with_second_moments(expected, reg_covar)
 
     def log_constants(self, parameters: GaussianParameters) -> np.ndarray:
         """log w_k - D/2 log 2 pi - 1/2 log |Sigma_k|, (K,)."""

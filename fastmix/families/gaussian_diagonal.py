@@ -5,6 +5,8 @@ Their kernels take moments by component and feature; the M-step averages them ov
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from fastmix.families.gaussian import GaussianFamily, over_counts
@@ -68,6 +70,12 @@ class DiagonalGaussian(GaussianFamily):
             floor = np.full(n_features, reg_covar)
         variances = variances + floor
         return np.asarray(variances.mean(axis=-1) if self.spherical else variances)
+
+    def with_second_moments(self, statistics, reg_covar):
+        components, centre = statistics.components.copy(), statistics.centre
+        variances = self._by_component_and_feature(centre.covariances) - reg_covar
+        components[:, 1 + centre.means.shape[1] :] = statistics.counts[:, None] * variances
+        return replace(statistics, components=components)
 
     def recentre(self, statistics, centre):
         recentred, shifts, first = self._recentred(statistics, centre)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from fastmix.families.gaussian import GaussianFamily, over_counts
@@ -15,6 +17,7 @@ from fastmix.families.triangular import (
     padded_inverse_lower,
     padded_size,
     spectral_norm_bounds,
+    to_blocks,
 )
 from fastmix.kernels.blocks import BLOCK
 from fastmix.kernels.gaussian_full import FullKernel
@@ -52,6 +55,13 @@ class FullGaussian(GaussianFamily):
         covariances -= shifts[:, :, None] * shifts[:, None, :]
         covariances[:, range(n_features), range(n_features)] += reg_covar * (statistics.counts > 0)[:, None]
         return covariances
+
+    def with_second_moments(self, statistics, reg_covar):
+        components, covariances = statistics.components.copy(), statistics.centre.covariances
+        n_features = covariances.shape[-1]
+        scatter = statistics.counts[:, None, None] * (covariances - reg_covar * np.eye(n_features))
+        components[:, 1 + n_features :] = to_blocks(scatter)
+        return replace(statistics, components=components)
 
     def recentre(self, statistics, centre):
         recentred, shifts, first = self._recentred(statistics, centre)

@@ -92,6 +92,11 @@ class TiedGaussian(GaussianFamily):
         covariance[np.diag_indices_from(covariance)] += reg_covar
         return covariance
 
+    def with_second_moments(self, statistics, reg_covar):
+        covariance = statistics.centre.covariances
+        scatter = statistics.counts.sum() * (covariance - reg_covar * np.eye(len(covariance)))
+        return replace(statistics, shared=scatter.reshape(-1))
+
     def recentre(self, statistics, centre):
         recentred, shifts, first = self._recentred(statistics, centre)
         cross = np.einsum("ki,kj->ij", first, shifts)

@@ -49,6 +49,15 @@ def from_blocks(blocks: np.ndarray, n_features: int) -> np.ndarray:
     return np.take(blocks, _positions(n_features), axis=-1)
 
 
+def to_blocks(matrices: np.ndarray) -> np.ndarray:
+    """(..., D, D) symmetric matrices -> their lower triangles in blocks, (..., n_block_entries)."""
+    n_features = matrices.shape[-1]
+    rows, columns = _block_entries(n_features)
+    blocks = matrices[..., np.minimum(rows, n_features - 1), np.minimum(columns, n_features - 1)]
+    blocks[..., np.maximum(rows, columns) >= n_features] = 0.0
+    return blocks
+
+
 def outer_in_blocks(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Lower triangles, in blocks, of the outer products of the vectors (K, D) ``left`` and ``right``."""
     rows, columns = _block_entries(left.shape[-1])

@@ -1,0 +1,145 @@
+"""Where partial_fit stands, as part of a model file: reading it back goes on to the last bit as if nothing had been written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fastmix.engines.online import Memory
+from fastmix.estimators.first_rows import FirstRows, no_rows
+from fastmix.estimators.kmeans_batches import ClusterCourse
+from fastmix.estimators.partial_fits import Course
+from fastmix.estimators.stored import count_in, positive_in
+from fastmix.families import GaussianParameters
+from fastmix.families.base import Statistics
+from fastmix.parameters import gaussian
+from fastmix.validation import as_parameter_array, as_weights, check_finite
+
+KEY = "course"
+_MEAN_NAMES = ("recent", "average")
+_MEMORY_NAMES = (
+    *("next_weights", "next_means", "next_covariances"),
+    *(f"{mean}_{part}" for mean in _MEAN_NAMES for part in ("components", "shared", "totals")),
+)
+_FIRST_NAMES = ("first_rows", "first_weights")
+
+
+def array_names(header: dict[str, Any], names: tuple[str, ...] = _MEMORY_NAMES) -> tuple[str, ...]:
+    """The arrays of a model file that belong to the course, if there is one: ``names``, and those of rows that are kept."""
+    stored = header.get(KEY)
+    if not isinstance(stored, dict):
+        return ()
+    return names + (_FIRST_NAMES if "started_with" in stored else ())
+
+
+def stored_course(course: Course) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """(What belongs under ``KEY`` of the header, arrays) of a course that has started."""
+    memory = course.memory
+    assert memory is not None
+    parameters = memory.recent.centre
+    header = {
+        "seed": course.seed,
+        "n_steps": course.n_steps,
+        "n_samples_seen": course.n_rows,
+        "n_rows": memory.n_rows,
+        "weight": memory.weight,
+        "n_effective": memory.n_effective,
+    }
+    arrays = {
+        "next_weights": parameters.weights,
+        "next_means": parameters.means,
+        "next_covariances": np.asarray(parameters.covariances),
+    }
+    for name in _MEAN_NAMES:
+        mean: Statistics = getattr(memory, name)
+        arrays[f"{name}_components"] = mean.components
+        arrays[f"{name}_shared"] = mean.shared
+        arrays[f"{name}_totals"] = np.array([mean.log_likelihood, mean.entropy, mean.total_weight])
+    kept, kept_arrays = stored_first_rows(course.first)
+    return header | kept, arrays | kept_arrays
+
+
+def read_course(header: dict[str, Any], arrays: dict[str, np.ndarray], fitted: GaussianParameters) -> Course | None:
+    """The course of a model file with the parameters ``fitted``, None where there is none.
+
+    Raises
+    ------
+    ValueError : for what cannot be.
+    """
+    stored = _stored(header)
+    if stored is None:
+        return None
+    centre = gaussian(arrays["next_weights"], arrays["next_means"], arrays["next_covariances"], fitted.family.name)
+    if centre.means.shape != fitted.means.shape:
+        raise ValueError(f"next_means must have shape {fitted.means.shape}; got {centre.means.shape}")
+    recent, average = (_statistics(centre, name, arrays) for name in _MEAN_NAMES)
+    memory = Memory(recent, average, *(positive_in(stored, name) for name in ("n_rows", "weight", "n_effective")))
+    seed, n_steps, n_samples = (count_in(stored, name) for name in ("seed", "n_steps", "n_samples_seen"))
+    return Course(memory, read_first_rows(stored, arrays, *centre.means.shape), seed, n_steps, n_samples)
+
+
+def stored_clusters(course: ClusterCourse) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """As ``stored_course``, for K-means; centres and counts are the model's."""
+    kept, arrays = stored_first_rows(course.first)
+    return {"seed": course.seed, "n_steps": course.n_steps, "n_samples_seen": course.n_rows} | kept, arrays
+
+
+def read_clusters(
+    header: dict[str, Any], arrays: dict[str, np.ndarray], centres: np.ndarray, counts: np.ndarray
+) -> ClusterCourse | None:
+    """As ``read_course``, for K-means."""
+    stored = _stored(header)
+    if stored is None:
+        return None
+    seed, n_steps, n_samples = (count_in(stored, name) for name in ("seed", "n_steps", "n_samples_seen"))
+    return ClusterCourse(centres, counts, read_first_rows(stored, arrays, *centres.shape), seed, n_steps, n_samples)
+
+
+def _stored(header: dict[str, Any]) -> dict[str, Any] | None:
+    stored = header.get(KEY)
+    if stored is not None and not isinstance(stored, dict):
+        raise ValueError(f"{KEY} is not an object")
+    return stored
+
+
+def stored_first_rows(first: FirstRows | None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """(What belongs under ``KEY``, arrays) of rows that are kept."""
+    if first is None:
+        return {}, {}
+    rows, weights = first.table()
+    return {"started_with": first.started_with}, {
+        "first_rows": rows,
+        "first_weights": np.empty(0) if weights is None else weights,
+    }
+
+
+def read_first_rows(
+    stored: dict[str, Any], arrays: dict[str, np.ndarray], n_components: int, n_features: int
+) -> FirstRows | None:
+    """The rows that are kept, if any; ValueError for what cannot be."""
+    if "started_with" not in stored:
+        return None
+    rows, weights = (arrays[name] for name in _FIRST_NAMES)
+    if rows.ndim != 2 or rows.shape[1] != n_features or rows.dtype.kind != "f":
+        raise ValueError(f"first_rows must be floats of shape (n, {n_features}); got {rows.dtype} {rows.shape}")
+    check_finite(rows, "first_rows")
+    found = no_rows(rows, n_features).with_more(rows, as_weights(weights, len(rows)) if weights.size else None)
+    started_with = count_in(stored, "started_with")
+    if not n_components <= started_with <= found.n_weighty:
+        raise ValueError(
+            f"started_with is {started_with}; there are {n_components} components and {found.n_weighty} rows"
+        )
+    return replace(found, started_with=started_with)
+
+
+def _statistics(centre: GaussianParameters, name: str, arrays: dict[str, np.ndarray]) -> Statistics:
+    """A mean of statistics, checked as far as a damaged one could do harm: the M-step refuses other nonsense."""
+    like = centre.family.expected_statistics(centre, centre.means.shape[1])
+    components = as_parameter_array(arrays[f"{name}_components"], f"{name}_components", like.components.shape)
+    shared = as_parameter_array(arrays[f"{name}_shared"], f"{name}_shared", like.shared.shape)
+    totals = as_parameter_array(arrays[f"{name}_totals"], f"{name}_totals", (3,))
+    if (components[:, 0] < 0).any() or not components[:, 0].any() or totals[2] < 0:
+        raise ValueError(f"{name}_components has counts that are negative, or all of them 0")
+    return Statistics(centre.family, centre, components, shared, *map(float, totals))

@@ -1,0 +1,109 @@
+"""Rows that partial_fit keeps, because there are too few of them yet for a start, or for a good one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fastmix.validation import feature_names, warn_about_names
+
+# Rows are kept until there are half as many as this many batches have, or as take 32 MB.
+_MOST_BATCHES = 8
+_MOST_ENTRIES = 1 << 22
+_LEAST_ROOM = 64
+
+
+@dataclass(frozen=True)
+class FirstRows:
+    """The first rows of a stream. A start is made from them once there are enough, and anew when they have doubled.
+
+    A start from few rows is a poor one, and batches seldom lead away from the maximum that it is near to: with 16 components in
+    8 dimensions, N = 1e6, what came of 4000 rows was up to 0.08 nats a row worse than what came of 40 000.
+
+    Attributes
+    ----------
+    X : (room, D) float64 or float32; what is beyond ``n_rows`` is not theirs.
+    weights : (room,) float64, or empty: all 1.
+    n_rows : how many there are.
+    n_weighty : how many of them have positive weight.
+    started_with : of how many of those the last start was made; 0 before the first.
+    names : names of the features (D,), where the first batch had any.
+    """
+
+    X: np.ndarray
+    weights: np.ndarray
+    n_rows: int = 0
+    n_weighty: int = 0
+    started_with: int = 0
+    names: np.ndarray | None = None
+
+    def with_more(self, X: np.ndarray, weights: np.ndarray | None) -> FirstRows:
+        """These rows and copies of others."""
+        n_rows = self.n_rows + len(X)
+        ours, our_weights = self.X, self.weights
+        is_single = X.dtype == np.float32 and (not self.n_rows or ours.dtype == np.float32)
+        dtype = np.dtype(np.float32 if is_single else np.float64)
+        if n_rows > len(ours) or ours.dtype != dtype:
+            ours = _with_room(ours[: self.n_rows], max(2 * n_rows, _LEAST_ROOM), dtype)
+        if weights is not None and not our_weights.size:
+            our_weights = np.ones(self.n_rows)
+        if our_weights.size or weights is not None:
+            if n_rows > len(our_weights):
+                our_weights = _with_room(our_weights[: self.n_rows], len(ours), our_weights.dtype)
+            our_weights[self.n_rows : n_rows] = 1.0 if weights is None else weights
+        ours[self.n_rows : n_rows] = X
+        n_weighty = self.n_weighty + count_weighty(X, weights)
+        return replace(self, X=ours, weights=our_weights, n_rows=n_rows, n_weighty=n_weighty)
+
+    def table(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """The rows (n, D) and their weights (n,), None for all 1."""
+        return self.X[: self.n_rows], self.weights[: self.n_rows] if self.weights.size else None
+
+    def are_due(self, least: int) -> bool:
+        """Whether a start should be made now, which takes ``least`` rows."""
+        return self.n_weighty >= max(least, 2 * self.started_with)
+
+
+def rows_of_batch(model: Any, X: Any) -> np.ndarray:
+    """Checked rows of a batch, which have to be like those of the batches before it.
+
+    ``model._course`` may hold the first rows, and the names of their features.
+    """
+    if model.__sklearn_is_fitted__():
+        return model._rows_to_evaluate(X)
+    rows = model._rows_to_fit(X)
+    waiting = model._course
+    if waiting is not None:
+        owner, n_features = type(model).__name__, waiting.first.X.shape[1]
+        warn_about_names(waiting.first.names, feature_names(X), owner)
+        if rows.shape[1] != n_features:
+            raise ValueError(
+                f"X has {rows.shape[1]} features, but {owner} is expecting {n_features} features as input: those of the rows "
+                "that partial_fit was given before"
+            )
+    return rows
+
+
+def count_weighty(X: np.ndarray, weights: np.ndarray | None) -> int:
+    """How many of the rows have positive weight."""
+    return len(X) if weights is None else int(np.count_nonzero(weights))
+
+
+def suffice(X: np.ndarray, batch_size: int) -> bool:
+    """Whether a start from these rows is about as good as one from more."""
+    n_rows, n_features = X.shape
+    return 2 * n_rows > min(_MOST_BATCHES * batch_size, _MOST_ENTRIES // n_features)
+
+
+def no_rows(X: Any, n_features: int) -> FirstRows:
+    """Before the first batch ``X``."""
+    return FirstRows(np.empty((0, n_features)), np.empty(0), names=feature_names(X))
+
+
+def _with_room(array: np.ndarray, room: int, dtype: np.dtype) -> np.ndarray:
+    """A longer array that begins with ``array``."""
+    longer = np.zeros((room, *array.shape[1:]), dtype)
+    longer[: len(array)] = array
+    return longer

@@ -1,0 +1,161 @@
+"""What ``KMeans.partial_fit`` does with one batch of rows."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fastmix.engines.assign import Assigner
+from fastmix.engines.lloyd import Lloyd
+from fastmix.engines.loop import StopReason, run
+from fastmix.engines.passes import make_rows
+from fastmix.estimators.first_rows import FirstRows, count_weighty, no_rows, rows_of_batch, suffice
+from fastmix.exceptions import ConvergenceWarning
+from fastmix.kernels.tiles import Rows
+from fastmix.seeding import generators, subsample
+from fastmix.validation import as_weights
+
+# Larger batches are cut: centres should move before many rows have met them.
+_ROWS_A_BATCH = 8192
+_ROWS_OF_A_START = 8 * _ROWS_A_BATCH
+
+
+@dataclass(frozen=True)
+class ClusterCourse:
+    """Where partial_fit stands, between batches.
+
+    Attributes
+    ----------
+    centres : (K, D); None before the start.
+    counts : (K,) weight of the rows that each has taken in.
+    first : the first rows, while they are kept.
+    seed : of the starts.
+    n_steps : batches so far.
+    n_rows : rows so far.
+    """
+
+    centres: np.ndarray | None
+    counts: np.ndarray
+    first: FirstRows | None
+    seed: int
+    n_steps: int = 0
+    n_rows: int = 0
+
+
+def learn(model: Any, X: Any, sample_weight: Any) -> None:
+    """Take in one batch. Where anything is wrong with it, ``model`` stays as it was."""
+    model._check_parameters()
+    data = rows_of_batch(model, X)
+    weights = as_weights(sample_weight, len(data))
+    course: ClusterCourse = model._course or _at_first(model, X, data)
+    if course.centres is not None and len(course.centres) != model.n_clusters:
+        raise ValueError(
+            f"partial_fit goes on with {len(course.centres)} clusters, but n_clusters is now {model.n_clusters}; set it back, or "
+            "begin anew with a clone of this estimator"
+        )
+    course = replace(course, n_steps=course.n_steps + 1, n_rows=course.n_rows + len(data))
+    course, n_left_out = _after(model, course, data, weights)
+    if course.centres is None:
+        model._course = course
+        return
+    rows, unit = weighted_rows(data, weights)
+    assigner = Assigner(rows, model.n_clusters, model.n_threads)
+    inertia = assigner.assign(course.centres).inertia * unit
+    model.cluster_centers_, model.labels_, model.inertia_ = course.centres.copy(), assigner.labels, inertia
+    model.n_iter_, model.stop_reason_ = 0, StopReason.PARTIAL_FIT
+    model.n_steps_, model.n_samples_seen_ = course.n_steps, course.n_rows
+    model._counts = course.counts
+    model._course = course
+    if not model.__sklearn_is_fitted__():
+        model._remember_features(X, data.shape[1])
+    if n_left_out:
+        warnings.warn(
+            f"rows left out: {n_left_out}. A row among them is so far away that squares of distances overflow; look for outliers "
+            "in X",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+
+
+def _at_first(model: Any, X: Any, data: np.ndarray) -> ClusterCourse:
+    """Before the first batch; a model that was fitted otherwise goes on from its centres, with the weights of their rows."""
+    seed = int(generators(model.random_state, 2)[1].integers(2**63))
+    if model.__sklearn_is_fitted__():
+        return ClusterCourse(model.cluster_centers_, model._counts, None, seed)
+    return ClusterCourse(None, np.zeros(model.n_clusters), no_rows(X, data.shape[1]), seed)
+
+
+def _after(
+    model: Any, course: ClusterCourse, data: np.ndarray, weights: np.ndarray | None
+) -> tuple[ClusterCourse, int]:
+    """The course after a batch, and the number of rows that were left out."""
+    first = course.first
+    if first is None:
+        return _swept(model, course, data, weights)
+    if count_weighty(data, weights) >= model.n_clusters and suffice(data, _ROWS_A_BATCH):  # too many to be copied
+        begun = _started(model, course, data, weights)
+        if first.n_rows:
+            begun, _ = _swept(model, begun, *first.table())
+        return _swept(model, replace(begun, first=None), data, weights)
+    first = first.with_more(data, weights)
+    if not first.are_due(model.n_clusters):
+        course = replace(course, first=first)
+        return (course, 0) if course.centres is None else _swept(model, course, data, weights)
+    table = first.table()
+    is_given = _is_given(model)
+    kept = None if is_given or suffice(table[0], _ROWS_A_BATCH) else replace(first, started_with=first.n_weighty)
+    course = replace(_started(model, course, *table), first=kept)
+    return _swept(model, course, *table) if is_given else (course, 0)
+
+
+def _is_given(model: Any) -> bool:
+    return not isinstance(model.init, str) and not callable(model.init)
+
+
+def _started(model: Any, course: ClusterCourse, X: np.ndarray, weights: np.ndarray | None) -> ClusterCourse:
+    """The course with centres that Lloyd's iteration finds on these rows, or some of them, or those that were given."""
+    generator = generators(course.seed, 1)[0]
+    rows, unit = weighted_rows(X, weights)
+    if _is_given(model):
+        return replace(course, centres=model._seeds(rows, generator), counts=np.zeros(model.n_clusters))
+    if len(X) > _ROWS_OF_A_START:
+        rows = make_rows(*subsample(rows, _ROWS_OF_A_START, generator))
+    seeds = model._seeds(rows, generator)
+    engine = Lloyd(rows, model.n_clusters, model.tol, model.n_threads)
+    centres = run(engine, seeds, max_iter=model.max_iter).parameters
+    return replace(course, centres=centres, counts=unit * engine.assigner.assign(centres, afresh=True).counts)
+
+
+def _swept(model: Any, course: ClusterCourse, X: np.ndarray, weights: np.ndarray | None) -> tuple[ClusterCourse, int]:
+    """Each centre moves to the mean of all rows that it has taken in (MacQueen 1967; Sculley 2010); those without any stay."""
+    centres, counts, n_left_out = course.centres, course.counts, 0
+    assert centres is not None
+    n_batches = -(-len(X) // _ROWS_A_BATCH)
+    for part in range(n_batches):
+        chosen = slice(part, None, n_batches)  # each like the whole: rows may be sorted
+        its_weights = None if weights is None else weights[chosen]
+        if not count_weighty(X[chosen], its_weights):
+            continue
+        rows, unit = weighted_rows(np.ascontiguousarray(X[chosen]), its_weights)
+        found = Assigner(rows, len(centres), model.n_threads).assign(centres)
+        more = unit * found.counts
+        total = counts + more
+        share = np.divide(more, total, out=np.zeros_like(total), where=total > 0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = centres + share[:, None] * (found.means - centres)
+        if not np.isfinite(moved).all() or not np.isfinite(found.inertia):
+            n_left_out += len(rows.X)
+            continue
+        centres, counts = moved, total
+    return replace(course, centres=centres, counts=counts), n_left_out
+
+
+def weighted_rows(data: np.ndarray, weights: np.ndarray | None) -> tuple[Rows, float]:
+    """The rows with weights of moderate size, and the power of two (so that no digit changes) in which they are measured."""
+    if weights is None:
+        return make_rows(data), 1.0
+    unit = 2.0 ** (int(np.frexp(weights.max())[1]) - 1)
+    return make_rows(data, weights / unit), unit
