@@ -119,7 +119,9 @@ class Growing:
         if gain >= self._standard_error(heights, engine.order) and not too_few:
             return taken
         larger = self._anew(state.begun if too_few else within.parameters, 2 * state.n_sampled)
-        return replace(larger, evaluated=taken.evaluated, objective=taken.objective, anew=taken.anew)
+        return replace(
+            larger, evaluated=taken.evaluated, objective=taken.objective, anew=taken.anew, rounding=taken.rounding
+        )
 
     def _taken(self, state: GrowingState, within: EngineState) -> GrowingState:
         """The state after a step of the engine within."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.engines.choice import BATCH, LISTS_ATTRIBUTES, SPARSE
+from fastmix.engines.choice import ALGORITHMS, AUTO, BATCH, LISTS_ATTRIBUTES, SPARSE
 from fastmix.engines.loop import StopReason
 
 
@@ -55,9 +55,9 @@ class ModelFields:
     def algorithm(self, history: tuple[float, ...]) -> tuple[str, dict[str, Any]]:
         """The engine that ran, and what sparse EM told (files before there was a choice say nothing: batch)."""
         name = self._fit.get("algorithm", BATCH)
-        if name not in (BATCH, SPARSE):
+        if name not in ALGORITHMS or name == AUTO:
             raise ValueError(f"unknown algorithm {name!r}")
-        if name == BATCH:
+        if name != SPARSE:
             return name, {}
         free_energies, evaluations, *numbers = LISTS_ATTRIBUTES
         told = {free_energies: list(history), evaluations: self.count(evaluations)}
