@@ -141,7 +141,8 @@ class Growing:
         """Of the mean log-likelihood of the rows ``order``, whose log-densities are ``heights``."""
         weights = self.rows.weights[order] if self.rows.weights.size else np.ones(len(order))
         shares = weights / weights.sum()
-        return float(np.sqrt((shares**2 * (heights - (shares * heights).sum()) ** 2).sum()))
+        with np.errstate(over="ignore"):  # of a row that no component reaches: infinite, and the sample is doubled
+            return float(np.sqrt((shares**2 * (heights - (shares * heights).sum()) ** 2).sum()))
 
     def converged(self, previous: EngineState, state: EngineState) -> bool:
         assert isinstance(previous, GrowingState)
