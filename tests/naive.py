@@ -214,6 +214,16 @@ def em_step(rows, mixture, sample_weight=None, reg_covar=0.0):
     )
 
 
+def variational_free_energy(rows, mixture, responsibility, sample_weight=None):
+    """sum_n weight_n sum_k r[n, k] (log p(component k, row n) - log r[n, k]), whatever the responsibilities come from.
+
+    The F(q, theta) of Neal and Hinton (1998); 0 log 0 is 0.
+    """
+    positive = responsibility > 0
+    differences = np.where(positive, log_joints(rows, mixture), 0) - np.log(np.where(positive, responsibility, 1))
+    return np.sum(_weights_or_ones(sample_weight, len(rows)) * np.sum(responsibility * differences, axis=1))
+
+
 def truncated_responsibilities(rows, mixture, looked_at):
     """p(component k given row n) among the components that row n looks at, 0 for others; looked_at (N, K) is boolean."""
     joints = np.where(looked_at, log_joints(rows, mixture), -np.inf)

@@ -128,7 +128,9 @@ class Growing:
         if gain >= self._standard_error(heights, engine.order) and not too_few:
             return taken
         larger = self._anew(state.begun if too_few else within.parameters, 2 * state.n_sampled)
-        return replace(larger, evaluated=taken.evaluated, objective=taken.objective, anew=taken.anew)
+        return replace(
+            larger, evaluated=taken.evaluated, objective=taken.objective, anew=taken.anew, rounding=taken.rounding
+        )
 
     def _taken(self, state: GrowingState, within: EngineState) -> GrowingState:
         """The state after a step of the engine within."""
@@ -148,7 +150,8 @@ class Growing:
         """Of the mean log-likelihood of the rows ``order``, whose log-densities are ``heights``."""
         weights = self.rows.weights[order] if self.rows.weights.size else np.ones(len(order))
         shares = weights / weights.sum()
-        return float(np.sqrt((shares**2 * (heights - (shares * heights).sum()) ** 2).sum()))
+        with np.errstate(over="ignore"):  # of a row that no component reaches: infinite, and the sample is doubled
+            return float(np.sqrt((shares**2 * (heights - (shares * heights).sum()) ** 2).sum()))
 
     def converged(self, previous: EngineState, state: EngineState) -> bool:
         assert isinstance(previous, GrowingState)
