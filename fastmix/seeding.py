@@ -9,6 +9,7 @@ import numpy as np
 
 from fastmix.exceptions import ConvergenceWarning
 from fastmix.kernels.seeding import seeding
+from fastmix.kernels.tiles import Rows
 from fastmix.kernels.vectors import GROUP
 from fastmix.streams import Source
 
@@ -40,23 +41,29 @@ def generators(random_state: Any, n: int) -> list[np.random.Generator]:
     return [np.random.default_rng(child) for child in sequence.spawn(n)]
 
 
-def subsample_as_is(rows: Source, n: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
-    """``subsample``, in the type of the data."""
-    return rows.take(spread_places(rows.n_weighted, n, generator))
-
-
-def spread_places(n_candidates: int, n: int, generator: np.random.Generator) -> np.ndarray:
-    """At most n of the places 0..n_candidates - 1, ascending: one at random from each of n equal stretches."""
+def _places(n_candidates: int, n: int, generator: np.random.Generator) -> np.ndarray:
+    """At most n distinct ones of 0..n_candidates - 1, ascending: one at random from each of n equal stretches."""
     if n_candidates <= n:
         return np.arange(n_candidates)
     ends = np.arange(n + 1) * n_candidates // n
     return generator.integers(ends[:-1], ends[1:])
 
 
+def subsample_rows(rows: Rows, n: int, generator: np.random.Generator) -> np.ndarray:
+    """Indices of the rows that ``subsample`` takes, ascending."""
+    places = _places(rows.n_weighted, n, generator)
+    return np.flatnonzero(rows.weights)[places] if rows.weights.size else places
+
+
+def subsample_as_is(rows: Source, n: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+    """``subsample``, in the type of the data."""
+    return rows.take(_places(rows.n_weighted, n, generator))
+
+
 def subsample(rows: Source, n: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
     """At most n distinct rows of positive weight as float64, in the order of the data, with their weights (None: all 1).
 
-    One at random from each of n equal stretches. A stream is read once.
+    One at random from each of n equal stretches of those that there are. A stream is read once.
     """
     X, weights = subsample_as_is(rows, n, generator)
     return np.asarray(X, dtype=np.float64), weights

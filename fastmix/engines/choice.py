@@ -95,10 +95,10 @@ def engine_for(options: Options, family: Family, rows: Source, n_components: int
     ----------
     common : what every engine takes.
     """
-    if isinstance(rows, Streamed):
-        return BatchEM(family, rows, **common)
     algorithm = options.algorithm
-    n_rows, n_features = rows.X.shape
+    n_rows, n_features = rows.n_rows, rows.n_features
+    if isinstance(rows, Streamed):  # see ``check_options_for_stream``
+        return BatchEM(family, rows, **common)
     if algorithm == AUTO:
         pays = not options.grow_sample and sparse_pays(family, n_rows, n_features, n_components)
         algorithm = SPARSE if pays else BATCH
@@ -110,7 +110,7 @@ def engine_for(options: Options, family: Family, rows: Source, n_components: int
         if n_blocks == AUTO:
             n_blocks = blocks_for(family, n_rows, n_features, n_components)
         engine = IncrementalEM(family, rows, **common, n_blocks=int(n_blocks))
-    return Growing(engine, rows) if options.grow_sample else engine
+    return Growing(engine) if options.grow_sample else engine
 
 
 def blocks_for(family: Family, n_rows: int, n_features: int, n_components: int) -> int:

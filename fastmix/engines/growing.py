@@ -17,7 +17,7 @@ from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import EngineState, RunResult
 from fastmix.exceptions import CollapsedError
 from fastmix.kernels.tiles import Rows
-from fastmix.seeding import spread_places
+from fastmix.seeding import subsample_rows
 
 _FEWEST = 4000  # rows of the first sample, at least
 _SEED = 20030601  # of the samples, which are the same whatever random_state is
@@ -46,16 +46,19 @@ class Growing:
     Attributes
     ----------
     engine : batch or incremental EM on all rows.
-    rows : the same rows.
     """
 
     engine: BatchEM
-    rows: Rows
     _on_sample: dict[int, BatchEM] = field(default_factory=dict, compare=False)
 
     @property
     def n_rows(self) -> int:
         return self.engine.n_rows
+
+    @property
+    def _rows(self) -> Rows:
+        assert isinstance(self.engine.rows, Rows)  # a stream has one order only, and is refused
+        return self.engine.rows
 
     @property
     def sign(self) -> int:
@@ -86,7 +89,7 @@ class Growing:
     def _too_few(self, parameters: Any, n_sampled: int) -> bool:
         """Whether a component has fewer rows than numbers are kept of it: it would fit itself to the few it has."""
         weights = parameters.weights
-        n_statistics = self.engine.family.n_statistics(self.rows.n_features)
+        n_statistics = self.engine.family.n_statistics(self._rows.n_features)
         return bool(weights[weights > 0].min() * n_sampled < n_statistics)
 
     def _at(self, n_sampled: int) -> BatchEM:
@@ -96,10 +99,8 @@ class Growing:
         if n_sampled not in self._on_sample:
             self._on_sample.clear()
             generator = np.random.default_rng((_SEED, n_sampled))
-            order = spread_places(self.rows.n_weighted, n_sampled, generator)
-            if self.rows.weights.size:
-                order = np.flatnonzero(self.rows.weights)[order]
-            self._on_sample[n_sampled] = replace(self.engine, order=order.astype(np.int32))
+            order = subsample_rows(self._rows, n_sampled, generator).astype(np.int32)
+            self._on_sample[n_sampled] = replace(self.engine, order=order)
         return self._on_sample[n_sampled]
 
     def step(self, state: EngineState) -> GrowingState:
@@ -137,7 +138,7 @@ class Growing:
 
     def _standard_error(self, heights: np.ndarray, order: np.ndarray) -> float:
         """Of the mean log-likelihood of the rows ``order``, whose log-densities are ``heights``."""
-        weights = self.rows.weights[order] if self.rows.weights.size else np.ones(len(order))
+        weights = self._rows.weights[order] if self._rows.weights.size else np.ones(len(order))
         shares = weights / weights.sum()
         return float(np.sqrt((shares**2 * (heights - (shares * heights).sum()) ** 2).sum()))
 
