@@ -68,12 +68,6 @@ class Streamed:
     """
 
     def __init__(self, stream: Any, owner: str = "this estimator"):
-        if iter(stream) is stream:
-            raise ValueError(
-                f"X is a {type(stream).__name__}, which can be read only once, but a fit reads its rows many times: pass an "
-                "object whose iteration begins anew each time (fastmix.streams says how), or fit in one reading by partial_fit, "
-                "block by block"
-            )
         self._stream = stream
         self._owner = owner
         self._buffers: list[tuple[np.ndarray, np.ndarray]] = []
@@ -185,8 +179,15 @@ class Streamed:
 
     def _checked_blocks(self) -> Iterator[_Block]:
         """The blocks that have rows; they may be NaN or infinite."""
+        iterator = iter(self._stream)
+        if iterator is self._stream:
+            raise ValueError(
+                f"X is a {type(iterator).__name__}, which can be read only once, but rows are read several times: pass an object "
+                "whose iteration begins anew each time (fastmix.streams says how), or fit in one reading by partial_fit, block "
+                "by block"
+            )
         first_row, n_features, weighted = 0, 0, False
-        for number, given in enumerate(self._stream):
+        for number, given in enumerate(iterator):
             X, weights = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
             table = as_real_table(X, f"block {number} of X", self._owner, least_rows=0)
             if number == 0:

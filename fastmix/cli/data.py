@@ -1,4 +1,4 @@
-"""Reading DATA: a memory-mapped .npy file, a .csv file, or a bundled data set. Every value is checked to be finite."""
+"""Reading DATA: a memory-mapped .npy file, a .csv or .parquet file, or a bundled data set; every value must be finite."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from fastmix.cli.parquet import ParquetBlocks
 from fastmix.datasets import load_dataset
 
-__all__ = ["read_data"]
+__all__ = ["open_data", "read_data"]
 
 _DATASET_PREFIX = "dataset:"
 # Characters of csv text parsed at once: enough for numpy's parser to run at full speed, little to search for a fault.
@@ -27,7 +28,7 @@ def read_data(source: str) -> NDArray[Any]:
     Parameters
     ----------
     source : str
-        ``dataset:NAME``, or a file ending in ``.npy`` or ``.csv``.
+        ``dataset:NAME``, or a file ending in ``.npy``, ``.csv`` or ``.parquet``.
 
     Raises
     ------
@@ -36,18 +37,38 @@ def read_data(source: str) -> NDArray[Any]:
     OSError
         If the file cannot be read.
     """
+    data = open_data(source)
+    if isinstance(data, ParquetBlocks):
+        data = data.array()
+        if data.size == 0:
+            raise ValueError(f"{source!r} holds no rows of numbers; give at least one")
+    if _kind(source) in (".npy", ".parquet"):
+        _check_finite(data, source)
+    return data
+
+
+def open_data(source: str) -> NDArray[Any] | ParquetBlocks:
+    """The same for whoever checks the values, and can do with a stream of blocks (``fastmix.streams``) for a .parquet file."""
     if source.startswith(_DATASET_PREFIX):
         return load_dataset(source.removeprefix(_DATASET_PREFIX)).data
-    suffix = os.path.splitext(source)[1].lower()
-    if suffix == ".npy":
-        return _read_npy(source)
-    if suffix == ".csv":
+    kind = _kind(source)
+    if kind == ".npy":
+        return _map_npy(source)
+    if kind == ".csv":
         with open(source, encoding="utf-8-sig", errors="surrogateescape") as stream:
             return _CsvReader(source, stream).read()
-    raise ValueError(f"DATA {source!r} is neither a .npy file, a .csv file nor dataset:NAME; convert it to one of them")
+    if kind == ".parquet":
+        return ParquetBlocks(source)
+    raise ValueError(
+        f"DATA {source!r} is neither a .npy, .csv or .parquet file nor dataset:NAME; convert it to one of them"
+    )
 
 
-def _read_npy(path: str) -> NDArray[Any]:
+def _kind(source: str) -> str:
+    return os.path.splitext(source)[1].lower()
+
+
+def _map_npy(path: str) -> NDArray[Any]:
     try:
         data = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, EOFError, OverflowError, MemoryError) as error:
@@ -58,6 +79,10 @@ def _read_npy(path: str) -> NDArray[Any]:
         raise ValueError(
             f"{path!r} has shape {data.shape}; save an array of shape (rows, columns) with at least 1 each"
         )
+    return data
+
+
+def _check_finite(data: NDArray[Any], path: str) -> None:
     rows = max(1, _CHUNK_VALUES // data.shape[1])
     for start in range(0, data.shape[0], rows):
         bad = np.argwhere(~np.isfinite(data[start : start + rows]))
@@ -67,7 +92,6 @@ def _read_npy(path: str) -> NDArray[Any]:
                 f"{path!r} holds {data[row, column]} in row {row}, column {column} (counted from 0); "
                 "every value must be finite: drop the row or fill the value in"
             )
-    return data
 
 
 class _CsvReader:

@@ -56,12 +56,12 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from fastmix import GaussianMixture
-    from fastmix.cli.data import read_data
+    from fastmix.cli.data import open_data
     from fastmix.cli.progress import fit_with_progress
 
     if arguments.resume and arguments.checkpoint is None:
         raise ValueError("--resume goes on from a checkpoint: name it with --checkpoint PATH")
-    data = read_data(arguments.data)
+    data = open_data(arguments.data)
     model = GaussianMixture(
         arguments.components,
         covariance_type=arguments.covariance,

@@ -10,8 +10,6 @@ import warnings
 from types import TracebackType
 from typing import Any, TextIO
 
-from numpy.typing import NDArray
-
 from fastmix.atomicfile import check_writable
 from fastmix.cli import output
 from fastmix.progress import describe
@@ -23,7 +21,7 @@ _SECONDS_BETWEEN_UPDATES = 0.1
 _SECONDS_BETWEEN_LOG_LINES = 10.0
 
 
-def fit_with_progress(model: Any, data: NDArray[Any], *, objective: str, quiet: bool, path: str | None) -> float:
+def fit_with_progress(model: Any, data: Any, *, objective: str, quiet: bool, path: str | None) -> float:
     """Fit `model`, write it to `path` if given, and return the seconds the fit took.
 
     Warnings appear once each, after the live line is gone. On Ctrl-C the best parameters so far are written to `path`
@@ -47,7 +45,7 @@ def fit_with_progress(model: Any, data: NDArray[Any], *, objective: str, quiet: 
     return seconds
 
 
-def _fit(model: Any, data: NDArray[Any], objective: str, quiet: bool) -> None:
+def _fit(model: Any, data: Any, objective: str, quiet: bool) -> None:
     try:
         with warnings.catch_warnings(record=True) as caught, _open_progress(objective, model.max_iter, quiet) as report:
             model.set_params(callback=report).fit(data)
