@@ -17,7 +17,7 @@ log-likelihood by minus the logarithm of the mass that the lists retain.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -28,8 +28,7 @@ from fastmix.engines.incremental import sweep
 from fastmix.engines.lists import TILE, ActiveLists, Neighbourhood, Order, neighbours, order_by, united
 from fastmix.engines.loop import EngineState, RunResult, StopReason
 from fastmix.engines.moves import Moves, propose
-from fastmix.engines.passes import WHOLE, Block, run_em_pass, seen, usual_tile
-from fastmix.engines.sparse_state import DENSE, SparseState
+from fastmix.engines.passes import EVERYTHING, WHOLE, Block, run_em_pass, seen, usual_tile
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
 from fastmix.families.moves import can_move
@@ -59,6 +58,38 @@ _TRIAL = 8
 _MOST_REFUSED = 2
 # Moves that promise less than so many times ``tol`` are not worth what they take.
 _LEAST_GAIN = 10.0
+
+DENSE = ActiveLists(EVERYTHING, 0)
+
+
+@dataclass(frozen=True)
+class SparseState(EngineState):
+    """Where sparse EM stands.
+
+    Attributes
+    ----------
+    lists : what the next pass looks at.
+    fallback : lists with which F is sure not to fall, where ``lists`` are new.
+    leaders : (2, N) int32, see ``fastmix.kernels.em_pass.Seen``. Empty: not known yet.
+    wait : list passes until lists are rebuilt.
+    interval : how many there were to be since the last time.
+    exact : mean log-likelihood of ``parameters``, where it is known.
+    n_confirmations : how often F had settled.
+    n_refused : how often split and merge moves did not raise F.
+    n_evaluations : (row, component) densities computed so far.
+    blocks : the statistics of each block's last E-step on these lists, where they are taken by blocks.
+    """
+
+    lists: ActiveLists = DENSE
+    fallback: ActiveLists | None = None
+    leaders: np.ndarray = field(default_factory=lambda: np.empty((2, 0), np.int32))
+    wait: int = 0
+    interval: int = 0
+    exact: float | None = None
+    n_confirmations: int = 0
+    n_refused: int = 0
+    n_evaluations: int = 0
+    blocks: tuple[Statistics, ...] = ()
 
 
 class _View(NamedTuple):
@@ -273,11 +304,14 @@ class SparseEM(BatchEM):
         if self.n_blocks > 1 and masses is None and floors is None:
             after = self._swept(state, lists)
         else:
-            leaders = None if floors is None else self._new_leaders(state)
-            statistics = self._pass(state.parameters, lists, masses, leaders, floors)
-            known = state.leaders if leaders is None else leaders
-            after = self._after(replace(state, leaders=known, blocks=()), statistics)
+            leaders = state.leaders if floors is None else self._new_leaders(state)
+            statistics = self._pass(state.parameters, lists, masses, None if floors is None else leaders, floors)
+            after = self._after(replace(state, leaders=leaders, blocks=()), statistics)
         return replace(after, lists=lists, exact=None, n_evaluations=before + self._n_evaluations(lists, state))
+
+    def _new_leaders(self, state: SparseState) -> np.ndarray:
+        """Room for the leaders that a pass finds."""
+        return state.leaders if self.writes_over_leaders else np.empty((2, self.n_rows), np.int32)
 
     def _swept(self, state: SparseState, lists: ActiveLists) -> SparseState:
         """The state after an iteration of incremental EM; statistics of blocks are of use where the lists are the same."""
@@ -291,10 +325,6 @@ class SparseEM(BatchEM):
         blocks = state.blocks if lists is state.lists else ()
         swept: SparseState = sweep(self, replace(state, blocks=blocks), n_blocks, look_at)
         return swept
-
-    def _new_leaders(self, state: SparseState) -> np.ndarray:
-        """Room for the leaders that a pass finds."""
-        return state.leaders if self.writes_over_leaders else np.empty((2, self.n_rows), np.int32)
 
     def _n_evaluations(self, lists: ActiveLists, state: SparseState) -> int:
         return lists.n_evaluations if lists is not DENSE else self.n_rows * len(state.parameters.weights)

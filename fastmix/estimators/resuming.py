@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastmix.checkpoint import Checkpoint, Identity
+from fastmix.kernels.tiles import Rows
 from fastmix.seeding import seed_sequence
-from fastmix.streams import Source, Streamed
 from fastmix.validation import check_dtype
 
 # What decides how a fit is computed or told about, not what comes out; ``max_iter`` may be raised when a fit goes on, and
@@ -30,7 +30,7 @@ _NO_MATTER = frozenset(
 _CHUNK_BYTES = 16 << 20
 
 
-def open_checkpoint(model: Any, rows: Source, n_runs: int) -> Checkpoint:
+def open_checkpoint(model: Any, rows: Rows, n_runs: int) -> Checkpoint:
     """The checkpoint of a fit, at its beginning or where it goes on; one without a file where the model names none.
 
     Raises
@@ -46,11 +46,10 @@ def open_checkpoint(model: Any, rows: Source, n_runs: int) -> Checkpoint:
     return checkpoint
 
 
-def _data(rows: Source) -> dict[str, Any]:
-    if isinstance(rows, Streamed):
-        return {"X": {"shape": [rows.n_rows, rows.n_features], "digest": rows.digest().hex()}, "sample_weight": None}
+def _data(rows: Rows) -> dict[str, Any]:
+    digest = getattr(rows.X, "digest", None)  # a stream knows its own
     return {
-        "X": _described_array(rows.X),
+        "X": digest() if digest is not None else _described_array(rows.X),
         "sample_weight": _described_array(rows.weights) if rows.weights.size else None,
     }
 
