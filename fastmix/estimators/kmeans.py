@@ -100,6 +100,8 @@ class KMeans(Estimator):
     inertia_: float
     n_iter_: int
     stop_reason_: StopReason
+    n_steps_: int
+    n_samples_seen_: int
     _counts: np.ndarray  # (K,) weight of the rows of each centre
 
     def __init__(

@@ -17,6 +17,7 @@ from fastmix.families.triangular import (
     padded_inverse_lower,
     padded_size,
     spectral_norm_bounds,
+    to_blocks,
 )
 from fastmix.kernels.blocks import BLOCK
 from fastmix.kernels.gaussian_full import FullKernel

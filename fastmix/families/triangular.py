@@ -49,6 +49,15 @@ def from_blocks(blocks: np.ndarray, n_features: int) -> np.ndarray:
     return np.take(blocks, _positions(n_features), axis=-1)
 
 
+def to_blocks(matrices: np.ndarray) -> np.ndarray:
+    """The inverse of ``from_blocks``."""
+    rows, columns = _block_entries(matrices.shape[-1])
+    known = np.maximum(rows, columns) < matrices.shape[-1]
+    blocks = np.zeros((*matrices.shape[:-2], rows.size))
+    blocks[..., known] = matrices[..., rows[known], columns[known]]
+    return blocks
+
+
 def outer_in_blocks(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Lower triangles, in blocks, of the outer products of the vectors (K, D) ``left`` and ``right``."""
     rows, columns = _block_entries(left.shape[-1])
