@@ -59,15 +59,17 @@ class BatchEM:
         return EngineState(parameters, evaluated=parameters, objective=-np.inf)
 
     def step(self, state: EngineState) -> EngineState:
-        return self._after(state, self._statistics(state.parameters))
+        return self._after(state, self._statistics(state.parameters, self.order))
 
-    def _statistics(self, parameters: Any, block: Block = WHOLE, tile_size: int | None = None) -> Statistics:
-        """Those of a block of the rows."""
+    def _statistics(
+        self, parameters: Any, order: np.ndarray, block: Block = WHOLE, tile_size: int | None = None
+    ) -> Statistics:
+        """Those of a block of the rows ``order``, or of all where it is empty."""
         return run_em_pass(
             self.family,
             parameters,
             self.rows,
-            EVERYTHING._replace(order=self.order) if self.order.size else EVERYTHING,
+            EVERYTHING._replace(order=order) if order.size else EVERYTHING,
             block=block,
             tile_size=tile_size,
             wanted=seen(heights=self.heights) if self.heights.size else NOTHING,

@@ -53,7 +53,7 @@ class IncrementalEM(BatchEM):
     def step(self, state: EngineState) -> IncrementalState:
         assert isinstance(state, IncrementalState)
         if self.n_blocks == 1:
-            return self._after(state, self._statistics(state.parameters))
+            return self._after(state, self._statistics(state.parameters, self.order))
         n_rows = self.order.size or self.n_rows
         usual = usual_tile(self.family, self.rows.n_features, len(state.parameters.weights), self.dtype)
         unit = smallest_tile(self.dtype)
@@ -61,7 +61,7 @@ class IncrementalEM(BatchEM):
         n_blocks = min(self.n_blocks, -(-n_rows // tile_size))
 
         def look_at(block: int, parameters: Any) -> Statistics:
-            return self._statistics(parameters, Block(block, n_blocks), tile_size)
+            return self._statistics(parameters, self.order, Block(block, n_blocks), tile_size)
 
         return sweep(self, state, n_blocks, look_at)
 

@@ -16,10 +16,9 @@ import numpy as np
 
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import EngineState
-from fastmix.engines.passes import EVERYTHING, run_em_pass
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
-from fastmix.kernels.tiles import Rows, Schedule
+from fastmix.kernels.tiles import Rows
 
 # After t batches of rows exp(-(t^0.4 - 1) / 0.4) is left of the first: for large t the step sizes are t^-0.6.
 _STEP_EXPONENT = 0.6
@@ -94,7 +93,7 @@ class OnlineEM(BatchEM):
         return False
 
     def init(self, parameters: Any) -> OnlineState:
-        n_rows, weight, _ = _counted(self.rows.weights, self.n_rows)
+        n_rows, weight, _ = self._counted(self.order)
         worth = min(n_rows, START_BATCHES * self._batch_rows(parameters))
         memory = self.begun(parameters, worth, weight / n_rows)
         return OnlineState(parameters, evaluated=parameters, objective=-inf, memory=memory)
@@ -119,22 +118,11 @@ class OnlineEM(BatchEM):
         the batches that they were in, because no component reached a row, or its square overflowed.
         """
         log_likelihood, weight, n_left_out = 0.0, 0.0, 0
-        for schedule in self._batches(self._batch_rows(memory.recent.centre)):
-            n_rows = len(schedule.order) or self.n_rows
-            weights = self.rows.weights
-            if weights.size and schedule.order.size:
-                weights = weights[schedule.order]
-            counted = _counted(weights, n_rows)
+        for order in self._batches(self._batch_rows(memory.recent.centre)):
+            counted = self._counted(order)
             if not counted.n_rows:
                 continue
-            found = run_em_pass(
-                self.family,
-                memory.recent.centre,
-                self.rows,
-                schedule,
-                dtype=self.dtype,
-                n_threads=self.n_threads,
-            )
+            found = self._statistics(memory.recent.centre, order)
             finite = np.isfinite(found.components).all() and np.isfinite(found.shared).all()
             if not finite or not np.isfinite(self.mean_log_likelihood(found)):
                 n_left_out += counted.n_rows
@@ -193,11 +181,11 @@ class OnlineEM(BatchEM):
     def _batch_rows(self, parameters: Any) -> int:
         return self.batch_size or rows_a_batch(len(parameters.weights), self.n_rows)
 
-    def _batches(self, size: int) -> Iterator[Schedule]:
-        """Schedules of about ``size`` rows each that make up all rows."""
+    def _batches(self, size: int) -> Iterator[np.ndarray]:
+        """The rows of each batch, about ``size`` of them; empty for all."""
         n_batches = -(-self.n_rows // size)
         if n_batches == 1:
-            yield EVERYTHING
+            yield self.order
             return
         chunk = min(_CHUNK, size)
         n_chunks = -(-self.n_rows // chunk)
@@ -205,7 +193,21 @@ class OnlineEM(BatchEM):
         ends = np.arange(n_batches + 1) * n_chunks // n_batches
         for first, last in pairwise(ends):
             order = (np.sort(chunks[first:last])[:, None] * chunk + np.arange(chunk)).ravel()
-            yield EVERYTHING._replace(order=order[order < self.n_rows])
+            yield order[order < self.n_rows]
+
+    def _counted(self, order: np.ndarray) -> _Counted:
+        """How much the rows ``order`` count; of all, where it is empty."""
+        assert isinstance(self.rows, Rows)
+        weights = self.rows.weights
+        if not weights.size:
+            n_rows = len(order) or self.n_rows
+            return _Counted(n_rows, float(n_rows), float(n_rows))
+        if order.size:
+            weights = weights[order]
+        total = float(weights.sum())
+        relative = weights / weights.max() if total else weights
+        squares = float((relative**2).sum())  # Kish (1965)
+        return _Counted(int(np.count_nonzero(weights)), total, float(relative.sum()) ** 2 / squares if total else 0.0)
 
 
 class _Counted(NamedTuple):
@@ -214,16 +216,6 @@ class _Counted(NamedTuple):
     n_rows: int  # of positive weight
     weight: float
     n_effective: float  # how many equally weighted rows it is worth
-
-
-def _counted(weights: np.ndarray, n_rows: int) -> _Counted:
-    """For weights (N,), or none."""
-    if not weights.size:
-        return _Counted(n_rows, float(n_rows), float(n_rows))
-    total = float(weights.sum())
-    relative = weights / weights.max() if total else weights
-    squares = float((relative**2).sum())  # Kish (1965)
-    return _Counted(int(np.count_nonzero(weights)), total, float(relative.sum()) ** 2 / squares if total else 0.0)
 
 
 def _elapsed(time: float) -> float:

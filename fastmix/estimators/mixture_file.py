@@ -10,7 +10,7 @@ from fastmix.engines.choice import LISTS_ATTRIBUTES
 from fastmix.engines.loop import RunResult
 from fastmix.estimators.course_file import KEY, array_names, read_course, stored_course
 from fastmix.estimators.partial_fits import told_of
-from fastmix.estimators.stored import ModelFields, positive_in
+from fastmix.estimators.stored import ModelFields
 from fastmix.parameters import gaussian
 from fastmix.seeding import generators
 
@@ -27,8 +27,8 @@ def stored_mixture(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "n_collapsed_runs": model.n_collapsed_runs_,
         "algorithm": model.algorithm_,
     }
-    if model._fitted_to is not None:
-        fit["n_rows"], fit["row_weight"] = model._fitted_to
+    if model._n_fitted is not None:
+        fit["n_rows"] = model._n_fitted
     fit.update({name: getattr(model, name) for name in LISTS_ATTRIBUTES[1:] if hasattr(model, name)})
     header = {
         "class": "GaussianMixture",
@@ -63,7 +63,7 @@ def read_mixture(cls: type[Mixture], header: dict[str, Any], arrays: dict[str, n
     model._take(result, algorithm, told | ({} if course is None else told_of(course)))
     model._course = course
     if "n_rows" in fields.fit:
-        model._fitted_to = positive_in(fields.fit, "n_rows"), positive_in(fields.fit, "row_weight")
+        model._n_fitted = max(1, fields.count("n_rows"))
     model.n_collapsed_runs_ = fields.count("n_collapsed_runs")
     model._remember_features(None, parameters.means.shape[1])
     fields.restore_feature_names(model)

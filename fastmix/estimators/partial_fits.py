@@ -81,8 +81,8 @@ def _at_first(model: Any, X: Any, data: np.ndarray, weights: np.ndarray | None) 
         return Course(None, no_rows(X, data.shape[1]), seed)
     parameters = model._parameters()
     _check_is_same(model, parameters)
-    n_rows, row_weight = model._fitted_to or (START_BATCHES * _batch_rows(model), _mean_weight(weights))
-    return Course(_engine(model, data, None)[0].begun(parameters, n_rows, row_weight), None, seed)
+    n_rows = model._n_fitted or START_BATCHES * _batch_rows(model)
+    return Course(_engine(model, data, None)[0].begun(parameters, n_rows, _mean_weight(weights)), None, seed)
 
 
 def _after(model: Any, course: Course, data: np.ndarray, weights: np.ndarray | None) -> tuple[Course, int]:
