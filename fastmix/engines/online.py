@@ -101,7 +101,9 @@ class OnlineEM(BatchEM):
     def step(self, state: EngineState) -> OnlineState:
         assert isinstance(state, OnlineState)
         assert state.memory is not None
-        memory, objective, _ = self.swept(state.memory)
+        memory, objective, n_left_out = self.swept(state.memory)
+        if n_left_out:  # a likelihood that is minus infinity ends the run, as it does batch EM's
+            objective = -inf
         return OnlineState(self.averaged(memory), evaluated=state.parameters, objective=objective, memory=memory)
 
     def begun(self, parameters: Any, n_rows: float, row_weight: float) -> Memory:
