@@ -1,5 +1,7 @@
 """Online EM: every batch does what the paper's update says, and sweeps over data lead where batch EM leads."""
 
+from itertools import pairwise
+
 import naive
 import numpy as np
 import pytest
@@ -68,7 +70,7 @@ def test_batches_do_what_the_update_says(covariance_type, weighted, reg_covar):
     cuts = [0, 60, 110, 113, 173, 200, 260, 320, 380, 420]
     model = started_at(problem.start, batch_size=BATCH, reg_covar=reg_covar)
     batches = []
-    for first, last in zip(cuts[:-1], cuts[1:], strict=True):
+    for first, last in pairwise(cuts):
         sample_weight = problem.sample_weight[first:last] if weighted else None
         batches.append((problem.rows[first:last], sample_weight))
         model.partial_fit(problem.rows[first:last], sample_weight=sample_weight)
