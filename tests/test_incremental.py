@@ -11,10 +11,10 @@ from naive import COVARIANCE_TYPES, LONG, Mixture, relative_error
 
 from fastmix import StopReason
 from fastmix.engines import batch
+from fastmix.engines.passes import seen
 from fastmix.families import gaussian_family
 
 TOLERANCE = 1e-12
-_BITS = 50  # that a float64 holds at once, with room to spare
 every_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 
 
@@ -32,15 +32,10 @@ class MStep(NamedTuple):
 
 
 def rows_looked_at(run_pass, family, parameters, rows, *how, **options):
-    """The indices of the rows that a pass reads, from the total weight where each row's weight is a power of two."""
-    found = []
-    for first in range(0, len(rows.X), _BITS):
-        n = min(_BITS, len(rows.X) - first)
-        weights = np.zeros(len(rows.X))
-        weights[first : first + n] = 2.0 ** np.arange(n)
-        total = int(run_pass(family, parameters, rows._replace(weights=weights), *how, **options).total_weight)
-        found.extend(first + bit for bit in range(n) if total >> bit & 1)
-    return np.array(found)
+    """The indices of the rows that a pass reads: those whose log-densities it finds."""
+    heights = np.full(len(rows.X), np.nan)
+    run_pass(family, parameters, rows, *how, **(options | {"wanted": seen(heights=heights)}))
+    return np.flatnonzero(~np.isnan(heights))
 
 
 @pytest.fixture
@@ -87,7 +82,7 @@ def replay(events, rows, sample_weight, tolerance=TOLERANCE):
     """
     n_rows = len(rows)
     total = n_rows if sample_weight is None else sample_weight.sum()
-    responsibility, seen = None, np.zeros(n_rows, dtype=bool)
+    responsibility, met = None, np.zeros(n_rows, dtype=bool)
     free_energies, after_sweeps, n_blocks = [], [], 0
     in_sweep = np.zeros(n_rows, dtype=bool)
     for event in events:
@@ -97,14 +92,14 @@ def replay(events, rows, sample_weight, tolerance=TOLERANCE):
                 responsibility = np.zeros((n_rows, len(mixture.weights)), dtype=LONG)
             assert not in_sweep[event.rows].any(), "a row was looked at twice in a sweep"
             responsibility[event.rows] = naive.responsibilities(rows[event.rows], mixture)
-            n_blocks += not seen.all()
-            seen[event.rows] = in_sweep[event.rows] = True
-        weights = None if sample_weight is None else sample_weight[seen]
+            n_blocks += not met.all()
+            met[event.rows] = in_sweep[event.rows] = True
+        weights = None if sample_weight is None else sample_weight[met]
         if isinstance(event, MStep):
-            expected = naive.m_step(rows[seen], responsibility[seen], mixture.covariance_type, weights)
+            expected = naive.m_step(rows[met], responsibility[met], mixture.covariance_type, weights)
             for found, wanted in zip(mixture[:3], expected[:3], strict=True):
                 assert relative_error(found, wanted) < tolerance
-        if seen.all():
+        if met.all():
             free_energies.append(naive.variational_free_energy(rows, mixture, responsibility, weights) / total)
         if in_sweep.all():
             after_sweeps.append(float(free_energies[-1]))
