@@ -78,6 +78,7 @@ CLASHES = [
     ({"n_blocks": 4, "algorithm": "batch"}, "batch", "n_blocks='auto'"),
     ({"n_blocks": 4, "algorithm": "auto"}, "auto", "n_blocks='auto'"),
     ({"n_blocks": 4, "algorithm": "online"}, "online", "n_blocks='auto'"),
+    ({"accelerate": "squarem", "algorithm": "sparse", "n_blocks": 4}, "n_blocks=4", "n_blocks='auto'"),
     ({"resume": True}, "checkpoint is None", "name the file"),
 ]
 

@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 import naive
 import numpy as np
 import pytest
-from draws import SCENARIOS, random_problem
-from fits import fit_quietly, started_at
+from draws import SCENARIOS, Problem, disturbed, draw_rows, random_mixture, random_problem
+from fits import bits, fit_quietly, mixture_of, started_at
 from naive import COVARIANCE_TYPES, LONG, Mixture, relative_error
 
-from fastmix import StopReason
+import fastmix
+from fastmix import GaussianMixture, StopReason, backend
 from fastmix.engines import batch
 from fastmix.engines.passes import seen
 from fastmix.families import gaussian_family
