@@ -42,6 +42,23 @@ BAD_PARAMETERS = [
     ("precisions_init", np.array([np.eye(3)] * 3)),
     ("precisions_init", np.array([np.triu(np.ones((3, 3)))] * 2)),
     ("verbose_interval", 0),
+    ("n_blocks", 0),
+    ("n_blocks", 2.5),
+    ("n_blocks", "many"),
+    ("n_blocks", None),
+    ("grow_sample", "yes"),
+    ("grow_sample", 2),
+    ("grow_sample", None),
+    ("accelerate", "fast"),
+    ("accelerate", True),
+    ("batch_size", 0),
+    ("batch_size", 0.5),
+    ("checkpoint", 3),
+    ("checkpoint_interval", -1.0),
+    ("checkpoint_interval", np.nan),
+    ("checkpoint_interval", "often"),
+    ("resume", "maybe"),
+    ("resume", True),  # from what?
 ]
 
 
@@ -50,6 +67,44 @@ def test_a_bad_parameter_of_the_mixture_is_named(name, value, rows):
     model = GaussianMixture(**({"n_components": 2} | {name: value}))
     with pytest.raises(ValueError, match=name):
         model.fit(rows)
+
+
+# What does not go together; what the message has to name besides the first parameter: what was found, and the remedy.
+CLASHES = [
+    ({"accelerate": "squarem", "algorithm": "incremental"}, "incremental", "accelerate=None"),
+    ({"accelerate": "anderson", "algorithm": "online"}, "online", "accelerate=None"),
+    ({"grow_sample": True, "algorithm": "sparse"}, "sparse", "grow_sample=False"),
+    ({"grow_sample": True, "algorithm": "online"}, "online", "grow_sample=False"),
+    ({"n_blocks": 4, "algorithm": "batch"}, "batch", "n_blocks='auto'"),
+    ({"n_blocks": 4, "algorithm": "auto"}, "auto", "n_blocks='auto'"),
+    ({"n_blocks": 4, "algorithm": "online"}, "online", "n_blocks='auto'"),
+    ({"accelerate": "squarem", "algorithm": "sparse", "n_blocks": 4}, "n_blocks=4", "n_blocks='auto'"),
+    ({"resume": True}, "checkpoint is None", "name the file"),
+]
+
+
+@pytest.mark.parametrize(("parameters", "found", "remedy"), CLASHES, ids=[" ".join(each[0]) for each in CLASHES])
+def test_parameters_that_do_not_go_together_are_named(parameters, found, remedy, rows):
+    with pytest.raises(ValueError, match=next(iter(parameters))) as refused:
+        GaussianMixture(2, **parameters).fit(rows)
+    message = str(refused.value)
+    assert found in message
+    assert remedy in message
+    assert repr(next(iter(parameters.values()))) in message
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"n_blocks": 1, "algorithm": "batch"},
+        {"n_blocks": np.int64(2), "algorithm": "incremental", "accelerate": "auto"},
+        {"grow_sample": np.True_},
+        {"grow_sample": True, "algorithm": "incremental", "n_blocks": 3},
+    ],
+    ids=" ".join,
+)
+def test_parameters_that_go_together_are_not_refused(parameters, rows):
+    assert np.isfinite(fit_quietly(GaussianMixture(2, random_state=0, **parameters), rows).lower_bound_)
 
 
 @pytest.mark.parametrize(

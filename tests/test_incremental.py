@@ -5,16 +5,17 @@ from typing import Any, NamedTuple
 import naive
 import numpy as np
 import pytest
-from draws import SCENARIOS, random_problem
-from fits import fit_quietly, started_at
+from draws import SCENARIOS, Problem, disturbed, draw_rows, random_mixture, random_problem
+from fits import bits, fit_quietly, mixture_of, started_at
 from naive import COVARIANCE_TYPES, LONG, Mixture, relative_error
 
-from fastmix import StopReason
+import fastmix
+from fastmix import GaussianMixture, StopReason, backend
 from fastmix.engines import batch
+from fastmix.engines.passes import seen
 from fastmix.families import gaussian_family
 
 TOLERANCE = 1e-12
-_BITS = 50  # that a float64 holds at once, with room to spare
 every_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 
 
@@ -32,15 +33,10 @@ class MStep(NamedTuple):
 
 
 def rows_looked_at(run_pass, family, parameters, rows, *how, **options):
-    """The indices of the rows that a pass reads, from the total weight where each row's weight is a power of two."""
-    found = []
-    for first in range(0, len(rows.X), _BITS):
-        n = min(_BITS, len(rows.X) - first)
-        weights = np.zeros(len(rows.X))
-        weights[first : first + n] = 2.0 ** np.arange(n)
-        total = int(run_pass(family, parameters, rows._replace(weights=weights), *how, **options).total_weight)
-        found.extend(first + bit for bit in range(n) if total >> bit & 1)
-    return np.array(found)
+    """The indices of the rows that a pass reads: those whose log-densities it finds."""
+    heights = np.full(len(rows.X), np.nan)
+    run_pass(family, parameters, rows, *how, **(options | {"wanted": seen(heights=heights)}))
+    return np.flatnonzero(~np.isnan(heights))
 
 
 @pytest.fixture
@@ -77,7 +73,6 @@ class Replay(NamedTuple):
     free_energies: list  # after each E-step and each M-step on all rows
     after_sweeps: list  # those after the last E-step of each sweep
     n_blocks: int
-    n_early: int  # M-steps before all rows were seen
 
 
 def replay(events, rows, sample_weight, tolerance=TOLERANCE):
@@ -88,8 +83,8 @@ def replay(events, rows, sample_weight, tolerance=TOLERANCE):
     """
     n_rows = len(rows)
     total = n_rows if sample_weight is None else sample_weight.sum()
-    responsibility, seen = None, np.zeros(n_rows, dtype=bool)
-    free_energies, after_sweeps, n_early, n_blocks = [], [], 0, 0
+    responsibility, met = None, np.zeros(n_rows, dtype=bool)
+    free_energies, after_sweeps, n_blocks = [], [], 0
     in_sweep = np.zeros(n_rows, dtype=bool)
     for event in events:
         mixture = as_mixture(event.parameters)
@@ -98,22 +93,20 @@ def replay(events, rows, sample_weight, tolerance=TOLERANCE):
                 responsibility = np.zeros((n_rows, len(mixture.weights)), dtype=LONG)
             assert not in_sweep[event.rows].any(), "a row was looked at twice in a sweep"
             responsibility[event.rows] = naive.responsibilities(rows[event.rows], mixture)
-            n_blocks += not seen.all()
-            seen[event.rows] = in_sweep[event.rows] = True
-        elif not seen.all():
-            n_early += 1
-        weights = None if sample_weight is None else sample_weight[seen]
+            n_blocks += not met.all()
+            met[event.rows] = in_sweep[event.rows] = True
+        weights = None if sample_weight is None else sample_weight[met]
         if isinstance(event, MStep):
-            expected = naive.m_step(rows[seen], responsibility[seen], mixture.covariance_type, weights)
+            expected = naive.m_step(rows[met], responsibility[met], mixture.covariance_type, weights)
             for found, wanted in zip(mixture[:3], expected[:3], strict=True):
                 assert relative_error(found, wanted) < tolerance
-        if seen.all():
+        if met.all():
             free_energies.append(naive.variational_free_energy(rows, mixture, responsibility, weights) / total)
         if in_sweep.all():
             after_sweeps.append(float(free_energies[-1]))
             in_sweep[:] = False
     assert not in_sweep.any(), "the last sweep left rows out"
-    return Replay(free_energies, after_sweeps, n_blocks, n_early)
+    return Replay(free_energies, after_sweeps, n_blocks)
 
 
 def worst_fall(free_energies):
@@ -143,3 +136,290 @@ def test_each_block_is_a_step_of_the_naive_algorithm(covariance_type, scenario, 
     assert len(found.after_sweeps) == model.n_iter_
     assert worst_fall(found.free_energies) <= TOLERANCE
     np.testing.assert_allclose(model.lower_bounds_, found.after_sweeps, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+@every_covariance_type
+def test_the_free_energy_falls_on_no_block(covariance_type, events):
+    for seed in range(3):
+        rng = np.random.default_rng(100 * seed + COVARIANCE_TYPES.index(covariance_type))
+        n_features, n_components = int(rng.integers(1, 4)), int(rng.integers(1, 5))
+        mixture = random_mixture(rng, n_components, n_features, covariance_type, separation=rng.uniform(0.0, 5.0))
+        # Enough rows that no component can shrink onto a few of them, where the likelihood has no maximum.
+        rows = draw_rows(rng, mixture, 250 * n_components * n_features)
+        sample_weight = rng.uniform(0.1, 5.0, size=len(rows)) if seed == 1 else None
+        events.clear()
+        model = incremental(disturbed(rng, mixture), int(rng.integers(2, 13)), max_iter=6)
+        fit_quietly(model, rows, sample_weight)
+        assert model.stop_reason_ in (StopReason.CONVERGED, StopReason.ITERATION_LIMIT), f"seed {seed}"
+        found = replay(events, rows, sample_weight)
+        assert found.n_blocks > 1
+        assert worst_fall(found.free_energies) <= TOLERANCE, f"seed {seed}"
+        assert worst_fall(model.lower_bounds_) <= TOLERANCE, f"seed {seed}"
+
+
+@every_covariance_type
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_statistics_tell_the_free_energy_of_whatever_responsibilities(covariance_type, scenario):
+    problem = problem_of(41, scenario, covariance_type, weighted=True, n_rows=400)
+    other = as_mixture(backend.maximize(backend.em_pass(backend.gaussian(*problem.start), problem.rows)))
+    halves, responsibility = [], []
+    for mixture, half in ((problem.start, slice(0, 250)), (other, slice(250, None))):
+        halves.append(backend.em_pass(backend.gaussian(*mixture), problem.rows[half], problem.sample_weight[half]))
+        responsibility.append(naive.responsibilities(problem.rows[half], mixture))
+    total = halves[1] + halves[0]
+    expected = naive.variational_free_energy(problem.rows, other, np.concatenate(responsibility), problem.sample_weight)
+    found, size = total.family.expected_log_joint(total)
+    assert size >= abs(found)
+    assert abs(found + total.entropy - expected) <= TOLERANCE * (size + total.entropy)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+def test_the_rounding_of_the_free_energy_is_known_where_covariances_are_ill_conditioned(covariance_type, rng):
+    n_features = 50
+    rotation, _ = np.linalg.qr(rng.normal(size=(n_features, n_features)))
+    rows = (rng.normal(size=(600, n_features)) * np.logspace(-6, 0, n_features)) @ rotation.T + 5.0
+    covariance = np.cov(rows.T)
+    assert np.linalg.cond(covariance) > 1e11
+    shape = (1, n_features, n_features) if covariance_type == "full" else (n_features, n_features)
+    start = Mixture(np.ones(1), rows[:300].mean(axis=0)[None], covariance.reshape(shape), covariance_type)
+    statistics = backend.em_pass(backend.gaussian(*start), rows[:300])
+    later = start._replace(means=rows.mean(axis=0)[None], covariances=1.1 * start.covariances)
+    total = backend.em_pass(backend.gaussian(*later), rows[300:]) + statistics
+    expected = naive.variational_free_energy(rows, later, np.ones((600, 1), dtype=LONG))
+    found, size = total.family.expected_log_joint(total)
+    assert abs(found + total.entropy - expected) <= 1e-14 * size
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@every_covariance_type
+def test_one_block_is_batch_em_to_the_last_bit(covariance_type, weighted, dtype):
+    problem = problem_of(51, "ordinary", covariance_type, weighted)
+    told = {}
+    for algorithm in ("batch", "incremental"):
+        states = told[algorithm] = []
+        model = started_at(
+            problem.start, algorithm=algorithm, n_blocks=1, max_iter=6, dtype=dtype, callback=states.append
+        )
+        fit_quietly(model, problem.rows, problem.sample_weight)
+        assert model.algorithm_ == algorithm
+    assert len(told["batch"]) > 1
+    for found, expected in zip(told["incremental"], told["batch"], strict=True):
+        assert found.objective == expected.objective
+        for ours, theirs in zip(as_mixture(found.parameters)[:3], as_mixture(expected.parameters)[:3], strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+# The maxima that mclust and scikit-learn agree on (see test_reference_maxima), from a start in their basin.
+FAITHFUL_MEANS = ((2.0, 54.0), (4.3, 80.0))
+IRIS_MEANS = ((5.0, 3.4, 1.5, 0.2), (5.9, 2.8, 4.3, 1.3), (6.6, 3.0, 5.6, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "covariance_type", "means", "expected"),
+    [
+        ("faithful", "full", FAITHFUL_MEANS, -1130.263960),
+        ("faithful", "diag", FAITHFUL_MEANS, -1147.806353),
+        ("faithful", "tied", (*FAITHFUL_MEANS, (3.5, 70.0)), -1126.315928),
+        ("iris", "full", IRIS_MEANS, -180.185477),
+        ("iris", "tied", IRIS_MEANS, -256.354043),
+        ("iris", "spherical", IRIS_MEANS, -384.314095),
+    ],
+)
+@pytest.mark.parametrize("n_blocks", [2, 4])
+def test_the_fixed_points_are_those_of_em(name, covariance_type, means, expected, n_blocks, request):
+    rows = request.getfixturevalue(name)
+    model = GaussianMixture(
+        len(means),
+        covariance_type=covariance_type,
+        algorithm="incremental",
+        n_blocks=n_blocks,
+        means_init=np.array(means),
+        reg_covar=0.0,
+        tol=1e-14,
+        max_iter=5000,
+    )
+    fit_quietly(model, rows)
+    assert model.score(rows) * len(rows) == pytest.approx(expected, abs=1e-6)
+    assert model.lower_bound_ * len(rows) == pytest.approx(expected, abs=1e-6)
+
+
+def test_it_takes_fewer_passes_than_batch_em(rng):
+    mixture = random_mixture(rng, 4, 2, "full", separation=3.0)
+    rows = draw_rows(rng, mixture, 20_000)
+    start = disturbed(rng, mixture)
+    batch_em = fit_quietly(started_at(start, algorithm="batch", tol=1e-7, max_iter=2000), rows)
+    model = fit_quietly(incremental(start, 16, tol=1e-7, max_iter=2000), rows)
+    enough = max(batch_em.lower_bound_, model.lower_bound_) - 1e-4
+    passes = [1 + int(np.argmax(np.array(m.lower_bounds_) >= enough)) for m in (batch_em, model)]
+    assert passes[0] > 10
+    assert passes[1] <= 0.7 * passes[0]
+    assert model.lower_bound_ <= model.score(rows)
+
+
+@pytest.fixture
+def clear():
+    """Three clusters that are known apart, so that EM converges to the last digits within few iterations."""
+    rng = np.random.default_rng(61)
+    mixture = random_mixture(rng, 3, 2, "full", separation=9.0)
+    return Problem(draw_rows(rng, mixture, 1500), rng.uniform(0.2, 3.0, size=1500), disturbed(rng, mixture))
+
+
+def settled(problem, n_blocks=5, rows=None, sample_weight=None, **parameters):
+    rows = problem.rows if rows is None else rows
+    return fit_quietly(incremental(problem.start, n_blocks, max_iter=40, **parameters), rows, sample_weight)
+
+
+def assert_same(found, expected, tolerance):
+    for ours, theirs in zip(mixture_of(found)[:3], mixture_of(expected)[:3], strict=True):
+        assert relative_error(ours, theirs) < tolerance
+    assert found.lower_bound_ == pytest.approx(expected.lower_bound_, rel=tolerance)
+
+
+def test_a_weight_of_k_is_k_copies(clear, rng):
+    copies = rng.integers(0, 4, size=len(clear.rows))
+    weighted = settled(clear, sample_weight=copies)
+    assert_same(weighted, settled(clear, rows=np.repeat(clear.rows, copies, axis=0)), 1e-10)
+
+
+def test_weights_may_be_multiplied_by_a_constant(clear):
+    plain = settled(clear, sample_weight=clear.sample_weight)
+    assert bits(settled(clear, sample_weight=clear.sample_weight * 4)) == bits(plain)
+    assert_same(settled(clear, sample_weight=clear.sample_weight * 0.3), plain, 1e-11)
+
+
+def test_a_weight_of_zero_removes_the_row(clear, rng):
+    kept = rng.random(len(clear.rows)) < 0.7
+    rows = clear.rows.copy()
+    rows[~kept] += 50.0  # far away: any influence would show
+    found = settled(clear, rows=rows, sample_weight=np.where(kept, clear.sample_weight, 0.0))
+    assert_same(found, settled(clear, rows=rows[kept], sample_weight=clear.sample_weight[kept]), 1e-10)
+
+
+@pytest.mark.parametrize("where", [slice(0, 300), slice(-300, None)], ids=["first", "last"])
+def test_blocks_without_any_weight_do_no_harm(clear, where):
+    sample_weight = np.zeros(len(clear.rows))
+    sample_weight[where] = 1.0
+    found = settled(clear, n_blocks=40, sample_weight=sample_weight)
+    assert_same(found, settled(clear, rows=clear.rows[where]), 1e-10)
+
+
+@every_covariance_type
+def test_sorted_rows_reach_the_maximum_too(covariance_type, rng):
+    mixture = random_mixture(rng, 3, 2, covariance_type, separation=12.0)
+    rows = draw_rows(rng, mixture, 1500)
+    rows = rows[np.argsort(rows[:, 0])]
+    start = disturbed(rng, mixture)
+    expected = fit_quietly(started_at(start, algorithm="batch", tol=1e-13, max_iter=500), rows)
+    model = fit_quietly(incremental(start, 8, tol=1e-13, max_iter=500), rows)
+    assert model.lower_bound_ == pytest.approx(expected.lower_bound_, abs=1e-9)
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 3, 31, 32, 33, 64, 65, 200])
+@pytest.mark.parametrize("n_blocks", [2, 7, 1000])
+def test_any_number_of_blocks_goes_with_any_number_of_rows(n_rows, n_blocks, clear):
+    model = GaussianMixture(
+        min(n_rows, 2),
+        covariance_type="diag",
+        algorithm="incremental",
+        n_blocks=n_blocks,
+        random_state=0,
+        reg_covar=0.1,
+    )
+    fit_quietly(model, clear.rows[:n_rows])
+    assert model.stop_reason_ in (StopReason.CONVERGED, StopReason.ITERATION_LIMIT)
+    assert np.isfinite(model.lower_bound_)
+    assert model.weights_.sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_any_number_of_threads_gives_the_same_bits(covariance_type, dtype, rng):
+    mixture = random_mixture(rng, 3, 6, covariance_type)
+    rows = draw_rows(rng, mixture, 60_000)
+    start = disturbed(rng, mixture)
+    models = [
+        fit_quietly(incremental(start, 6, max_iter=3, n_threads=n, random_state=n, dtype=dtype), rows)
+        for n in (1, 2, 1)
+    ]
+    assert models[0].lower_bounds_ == models[1].lower_bounds_ == models[2].lower_bounds_
+    assert bits(models[0]) == bits(models[1]) == bits(models[2])
+
+
+@pytest.mark.parametrize("reg_covar", [0.0, 1e-3])
+def test_in_float32_it_ends_near_what_float64_says(clear, reg_covar):
+    exact = settled(clear, reg_covar=reg_covar)
+    single = settled(clear, reg_covar=reg_covar, dtype="float32")
+    assert single.lower_bound_ == pytest.approx(exact.lower_bound_, rel=1e-5)
+    assert single.score(clear.rows) == pytest.approx(exact.score(clear.rows), rel=1e-5)
+
+
+def test_a_floor_under_the_variances_leads_where_it_leads_batch_em(clear):
+    model = settled(clear, reg_covar=0.5)
+    expected = fit_quietly(started_at(clear.start, algorithm="batch", max_iter=40, reg_covar=0.5), clear.rows)
+    for ours, theirs in zip(mixture_of(model)[:3], mixture_of(expected)[:3], strict=True):
+        assert relative_error(ours, theirs) < 1e-10
+
+
+def test_a_dead_component_stays_dead(clear):
+    two = clear.start._replace(weights=np.array([0.5, 0.5, 0.0]))
+    model = fit_quietly(incremental(two, 5, max_iter=60), clear.rows)
+    assert model.stop_reason_ in (StopReason.CONVERGED, StopReason.ITERATION_LIMIT)
+    alive = Mixture(two.weights[:2], two.means[:2], two.covariances[:2], "full")
+    expected = fit_quietly(incremental(alive, 5, max_iter=60), clear.rows)
+    assert model.weights_[2] == 0.0
+    assert relative_error(model.means_[:2], expected.means_) < 1e-10
+    assert model.lower_bound_ == pytest.approx(expected.lower_bound_, rel=1e-11)
+
+
+def test_a_row_out_of_reach_ends_the_fit_with_the_start(clear):
+    rows = clear.rows.copy()
+    rows[700] = 1e200
+    model = fit_quietly(incremental(clear.start, 5, max_iter=9), rows)
+    assert model.stop_reason_ is StopReason.NOT_FINITE
+    np.testing.assert_array_equal(model.means_, clear.start.means)
+
+
+def test_no_iterations_keep_the_start(clear):
+    model = fit_quietly(incremental(clear.start, 5, max_iter=0), clear.rows)
+    assert model.n_iter_ == 0
+    np.testing.assert_array_equal(model.means_, clear.start.means)
+
+
+def test_a_callback_ends_a_fit_between_sweeps(clear):
+    expected = fit_quietly(incremental(clear.start, 5, max_iter=3), clear.rows)
+    model = fit_quietly(incremental(clear.start, 5, callback=lambda state: state.iteration == 3), clear.rows)
+    assert model.stop_reason_ is StopReason.CALLBACK
+    assert bits(model) == bits(expected)
+    assert model.lower_bounds_ == expected.lower_bounds_
+
+
+def test_an_interruption_within_a_sweep_keeps_the_sweep_before(clear, monkeypatch):
+    run_pass, expected = batch.run_em_pass, fit_quietly(incremental(clear.start, 5, max_iter=2), clear.rows)
+    n_passes = []
+
+    def interrupted(*how, **options):
+        n_passes.append(1)
+        if len(n_passes) == 13:
+            raise KeyboardInterrupt
+        return run_pass(*how, **options)
+
+    monkeypatch.setattr(batch, "run_em_pass", interrupted)
+    model = incremental(clear.start, 5)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(clear.rows)
+    assert model.stop_reason_ is StopReason.INTERRUPTED
+    assert bits(model) == bits(expected)
+    assert model.n_iter_ == 2
+
+
+def test_a_model_file_says_which_engine_ran(clear, tmp_path):
+    model = fit_quietly(GaussianMixture(3, algorithm="incremental", n_blocks=4, random_state=0), clear.rows)
+    model.save(tmp_path / "model")
+    loaded = fastmix.load(tmp_path / "model")
+    assert loaded.algorithm_ == model.algorithm_ == "incremental"
+    assert loaded.get_params() == model.get_params()
+    assert loaded.lower_bounds_ == model.lower_bounds_
+    assert bits(loaded) == bits(model)
+    again = fit_quietly(loaded, clear.rows)
+    assert bits(again) == bits(model)

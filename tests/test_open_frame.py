@@ -1,4 +1,4 @@
-"""A family of one's own: independent Poisson counts, from outside the package, through the unchanged batch engine.
+"""A family of one's own: independent Poisson counts, from outside the package, through the unchanged engines.
 
 docs/architecture.md walks through this file; everything above the first test is what such a family takes.
 """
@@ -8,9 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from fastmix.engines import passes
+from fastmix.engines import batch, passes
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.evaluate import run_evaluation
+from fastmix.engines.growing import Growing
+from fastmix.engines.incremental import IncrementalEM
 from fastmix.engines.loop import StopReason, run
 from fastmix.engines.passes import make_rows
 from fastmix.families.base import Family, log_weights
@@ -113,6 +115,43 @@ def test_the_batch_engine_fits_it(counts):
     np.testing.assert_allclose(result.parameters.weights, WEIGHTS, atol=0.02)
     labels = run_evaluation(Poisson(), result.parameters, counts, labels=True).labels
     assert set(labels) == {0, 1, 2}
+
+
+@pytest.fixture(scope="module")
+def maximum(counts):
+    """What batch EM ends with."""
+    return run(BatchEM(Poisson(), make_rows(counts), tol=1e-13), start(), max_iter=2000)
+
+
+@pytest.mark.parametrize("n_blocks", [1, 2, 10])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_incremental_em_reaches_the_same_maximum(counts, maximum, n_blocks, weighted):
+    rows = make_rows(counts, np.full(len(counts), 0.5) if weighted else None)
+    result = run(IncrementalEM(Poisson(), rows, tol=1e-13, n_blocks=n_blocks), start(), max_iter=2000)
+    assert result.reason is StopReason.CONVERGED
+    assert result.objective == pytest.approx(maximum.objective, abs=1e-11)
+    np.testing.assert_allclose(result.parameters.rates, maximum.parameters.rates, rtol=1e-5)
+    np.testing.assert_allclose(result.parameters.weights, maximum.parameters.weights, rtol=1e-5)
+
+
+@pytest.mark.parametrize("engine", [BatchEM, IncrementalEM], ids=["batch", "incremental"])
+def test_a_growing_sample_ends_at_the_same_maximum(counts, maximum, engine, monkeypatch):
+    rows = make_rows(counts)
+    n_visited = []
+    run_pass = batch.run_em_pass
+
+    def spied(*how, **options):
+        statistics = run_pass(*how, **options)
+        n_visited.append(statistics.total_weight)
+        return statistics
+
+    monkeypatch.setattr(batch, "run_em_pass", spied)
+    how = {"n_blocks": 4} if engine is IncrementalEM else {}
+    result = run(Growing(engine(Poisson(), rows, tol=1e-13, **how), rows), start(), max_iter=2000)
+    assert result.reason is StopReason.CONVERGED
+    assert n_visited[0] < len(counts) / 2
+    assert result.objective == pytest.approx(maximum.objective, abs=1e-11)
+    np.testing.assert_allclose(result.parameters.rates, maximum.parameters.rates, rtol=1e-5)
 
 
 def test_it_is_compiled_once_and_passes_once_an_iteration(counts, monkeypatch):

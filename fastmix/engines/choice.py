@@ -80,7 +80,7 @@ def check_options(options: Options) -> None:
             f"accelerate={options.accelerate!r} is for algorithm 'batch' or 'sparse'; got algorithm={algorithm!r}. "
             "Use accelerate=None"
         )
-    if options.accelerate is not None and options.n_blocks not in (AUTO, 1):
+    if options.accelerate is not None and algorithm == SPARSE and options.n_blocks not in (AUTO, 1):
         raise ValueError(
             f"accelerate={options.accelerate!r} moves all parameters at once, n_blocks={options.n_blocks} by one block after the "
             "other; use accelerate=None or n_blocks='auto'"

@@ -88,7 +88,7 @@ class Growing:
         """Before the first iteration on ``n_sampled`` rows, or as many more as these parameters need."""
         while n_sampled < self.n_rows and self._too_few(parameters, n_sampled):
             n_sampled *= 2
-        n_sampled = self.n_rows if 2 * n_sampled > self.n_rows else n_sampled
+        n_sampled = self.n_rows if 2 * n_sampled > self.rows.n_weighted else n_sampled
         within = self._at(n_sampled).init(parameters)
         return GrowingState(parameters, parameters, -np.inf, within=within, n_sampled=n_sampled, begun=parameters)
 

@@ -80,9 +80,8 @@ def sweep(engine: BatchEM, state: Any, n_blocks: int, look_at: Callable[[int, An
     anew = not np.isfinite(state.objective)  # else parameters of some blocks alone might lower the free energy
     for block in range(n_blocks):
         new = look_at(block, parameters)
-        if new.total_weight and not np.isfinite(
-            engine.mean_log_likelihood(new)
-        ):  # rows of a block may all have weight 0
+        # The rows of a block may all have weight 0.
+        if new.total_weight and not np.isfinite(engine.mean_log_likelihood(new)):
             return replace(state, evaluated=parameters, objective=-np.inf)
         blocks.append(new)
         so_far = new if so_far is None else new + so_far  # about the means of the new ones, the latest
