@@ -18,7 +18,9 @@ from benchmarks.sections import COMBINED, SECTIONS, Options, named
 README_SECTIONS = ("full", "diag", "kmeans")
 # How often --compare measures a section in which something seems slower.
 ATTEMPTS = 3
-DOCUMENTS = tuple(processes.ROOT / name for name in ("docs/benchmarks.md", "docs/sparse.md", "README.md"))
+DOCUMENTS = tuple(
+    processes.ROOT / name for name in ("docs/benchmarks.md", "docs/engines.md", "docs/sparse.md", "README.md")
+)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -28,9 +30,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only",
         action="append",
-        choices=[*SECTIONS, "sparse"],
+        choices=[*SECTIONS, "sparse", "engines"],
         metavar="NAME",
-        help=f"{', '.join(SECTIONS)}; sparse: all of sparse EM's",
+        help=f"{', '.join(SECTIONS)}; sparse: all of sparse EM's; engines: all of these",
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write every number to this file")
     parser.add_argument("--dry-run", action="store_true", help="print the tables; the documents stay")

@@ -9,6 +9,9 @@ from typing import Any
 
 from benchmarks import (
     convergence,
+    engine_sets,
+    engine_tables,
+    engines,
     evaluation,
     fits,
     iterations,
@@ -138,6 +141,10 @@ def _sparse_memory(options: Options) -> list[Any]:
     return [sparse_memory.measure(name, quick=options.quick) for name in sparse_memory.SETS]
 
 
+def _engines(name: str, options: Options) -> engines.EngineFits:
+    return engines.measure(name, quick=options.quick)
+
+
 def _iteration_table(measured: Any, machine: Mapping[str, Any]) -> str:
     return tables.iteration_table(measured, machine["fma_peak_gflops"])
 
@@ -168,11 +175,15 @@ SECTIONS: dict[str, Section] = {
     "sparse_trace": Section(_sparse_trace, None, guarded=False),
     "sparse_auto": Section(_sparse_auto, _alone(tables.sparse_auto_table), guarded=False),
     "sparse_memory": Section(_sparse_memory, _alone(tables.sparse_memory_table), guarded=False),
+    **{f"engines_{name}": Section(partial(_engines, name), None, guarded=False) for name in engine_sets.KINDS},
 }
 _SPARSE_FITS = tuple(f"sparse_{name}" for name in sparse_sets.KINDS)
+_ENGINES = tuple(f"engines_{name}" for name in engine_sets.KINDS)
 COMBINED = {
     "sparse": Combined(_SPARSE_FITS, sparse.SparseFit.of_record, tables.sparse_table),
     "sparse_work": Combined(_SPARSE_FITS, sparse.SparseFit.of_record, tables.sparse_work_table),
+    "engines": Combined(_ENGINES, engines.EngineFits.of_record, engine_tables.which_table),
+    "engines_detail": Combined(_ENGINES, engines.EngineFits.of_record, engine_tables.detail_table),
 }
 
 

@@ -74,22 +74,28 @@ def grid(rows: int, features: int, components: int, random: np.random.Generator)
         raise ValueError(f"the grid has 2 features and a square number of components; got {features} and {components}")
     means = GRID_SPACING * np.stack(np.divmod(np.arange(components), side), axis=1)
     X = np.empty((rows, 2))
-    for block in _blocks(X):
+    for block in blocks(X):
         random.standard_normal(out=block)
         block += means[random.integers(0, components, len(block))]
     return X
 
 
 def separated_full(
-    rows: int, features: int, components: int, random: np.random.Generator, nearest: Callable = np.min
+    rows: int,
+    features: int,
+    components: int,
+    random: np.random.Generator,
+    nearest: Callable = np.min,
+    separation: float = 1.0,
 ) -> np.ndarray:
-    """1-separated Gaussians (see ``_separated_means``) with covariances Q diag(v) Q^T: v as ``_variances``, Q random
-    orthogonal (Haar)."""
+    """c-separated Gaussians (see ``_separated_means``), c = ``separation``, with covariances Q diag(v) Q^T: v as
+    ``_variances``, Q random orthogonal (Haar)."""
     deviations = np.sqrt(_variances(features, components, random))
     orthogonal, triangular = np.linalg.qr(random.standard_normal((components, features, features)))
     # Householder's choice of signs is not uniform; with the signs of the triangle's diagonal it is (Mezzadri 2007).
     orthogonal *= np.sign(np.diagonal(triangular, axis1=1, axis2=2))[:, None, :]
-    return _mixture(rows, _separated_means(deviations, random, nearest), orthogonal * deviations[:, None, :], random)
+    means = separation * _separated_means(deviations, random, nearest)
+    return mixture(rows, means, orthogonal * deviations[:, None, :], random)
 
 
 def separated_diagonal(
@@ -97,7 +103,7 @@ def separated_diagonal(
 ) -> np.ndarray:
     """1-separated Gaussians (see ``_separated_means``) with diagonal covariances, variances as ``_variances``."""
     deviations = np.sqrt(_variances(features, components, random))
-    return _mixture(rows, _separated_means(deviations, random, nearest), deviations, random)
+    return mixture(rows, _separated_means(deviations, random, nearest), deviations, random)
 
 
 def patches(rows: int, features: int, components: int, random: np.random.Generator) -> np.ndarray:
@@ -122,7 +128,7 @@ def patches(rows: int, features: int, components: int, random: np.random.Generat
     X = np.empty((rows, features))
     for n, (image, top, left) in enumerate(random.permutation(places)[:rows]):
         X[n] = windows[image][top, left].ravel()
-    for block in _blocks(X):
+    for block in blocks(X):
         block += random.random(block.shape)
     return X
 
@@ -172,10 +178,10 @@ def _separated_means(deviations: np.ndarray, random: np.random.Generator, neares
     return means * (one / nearest(np.sqrt(distances.min(axis=1))))
 
 
-def _mixture(rows: int, means: np.ndarray, factors: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def mixture(rows: int, means: np.ndarray, factors: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Rows of equally heavy Gaussians, given factors (K, D, D) of their covariances, or standard deviations (K, D)."""
     X = np.empty((rows, means.shape[1]))
-    for block in _blocks(X):
+    for block in blocks(X):
         random.standard_normal(out=block)
         component = random.integers(0, len(means), len(block))
         if factors.ndim == 3:
@@ -186,6 +192,6 @@ def _mixture(rows: int, means: np.ndarray, factors: np.ndarray, random: np.rando
     return X
 
 
-def _blocks(X: np.ndarray) -> list[np.ndarray]:
+def blocks(X: np.ndarray) -> list[np.ndarray]:
     """Consecutive rows, few at a time: what is drawn for them then needs little memory."""
     return [X[first : first + _BLOCK] for first in range(0, len(X), _BLOCK)]

@@ -213,6 +213,7 @@ class Accelerated:
             settled=inner.settled,
             anew=inner.anew,
             rounding=inner.rounding,
+            n_looked_at=inner.n_looked_at,
             inner=inner,
             method=method,
             is_plain=is_plain,

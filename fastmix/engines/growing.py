@@ -121,7 +121,9 @@ class Growing:
         try:
             within = replace(engine, heights=heights).step(state.within)
         except CollapsedError:  # perhaps on these rows only: where few are a component's, its likelihood has no bound
-            return self.step(self._anew(state.begun, 2 * state.n_sampled))
+            again = self.step(self._anew(state.begun, 2 * state.n_sampled))
+            assert again.n_looked_at is not None
+            return replace(again, n_looked_at=state.n_sampled + again.n_looked_at)
         taken = self._taken(state, within)
         too_few = self._too_few(within.parameters, state.n_sampled)
         gain = within.objective - state.within.objective
@@ -129,7 +131,12 @@ class Growing:
             return taken
         larger = self._anew(state.begun if too_few else within.parameters, 2 * state.n_sampled)
         return replace(
-            larger, evaluated=taken.evaluated, objective=taken.objective, anew=taken.anew, rounding=taken.rounding
+            larger,
+            evaluated=taken.evaluated,
+            objective=taken.objective,
+            anew=taken.anew,
+            rounding=taken.rounding,
+            n_looked_at=taken.n_looked_at,
         )
 
     def _taken(self, state: GrowingState, within: EngineState) -> GrowingState:
@@ -142,6 +149,7 @@ class Growing:
             objective=within.objective,
             settled=within.settled,
             rounding=within.rounding,
+            n_looked_at=state.n_sampled,
             within=within,
             anew=state.within.objective == -np.inf,
         )

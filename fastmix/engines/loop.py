@@ -42,6 +42,7 @@ class EngineState:
     settled : the engine can tell that nothing will change any more.
     anew : the objective is of other rows than the previous one, and cannot be compared with it.
     rounding : of the objective, relative to 1 + its size.
+    n_looked_at : rows that the step looked at, each as often as it did; None: all of them, once.
     """
 
     parameters: Any
@@ -50,6 +51,7 @@ class EngineState:
     settled: bool = False
     anew: bool = False
     rounding: float = _ROUNDING
+    n_looked_at: int | None = None
 
 
 class Engine(Protocol):
@@ -105,6 +107,7 @@ class FitState:
     n_rows : rows of the data.
     seconds : since the run began.
     parameters : the current parameters.
+    n_looked_at : rows that this iteration looked at: ``n_rows``, but fewer while a sample grows.
     """
 
     iteration: int
@@ -114,6 +117,7 @@ class FitState:
     n_rows: int
     seconds: float
     parameters: Any
+    n_looked_at: int
 
 
 @dataclass(frozen=True)
@@ -194,7 +198,8 @@ def run(
             seconds = time.perf_counter() - began
             if recorder is not None and not settled:  # a settled state must not be stepped from again
                 recorder(Standing(state, tuple(objectives), seconds))
-            told = FitState(len(objectives), run, state.objective, change, engine.n_rows, seconds, kept)
+            n_looked_at = engine.n_rows if state.n_looked_at is None else state.n_looked_at
+            told = FitState(len(objectives), run, state.objective, change, engine.n_rows, seconds, kept, n_looked_at)
             if callback is not None and _is_true(callback(told)):
                 reason = StopReason.CALLBACK
                 break
