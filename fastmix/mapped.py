@@ -35,9 +35,9 @@ class MappedRows:
     def will_need(self, first: int, last: int) -> None:
         """The rows first..last - 1 will be read soon; nothing waits for them here."""
         begin = self._first_byte + first * self._bytes_a_row
-        begin -= begin % mmap.PAGESIZE
         end = min(self._first_byte + last * self._bytes_a_row, len(self._memory))
-        if end > begin:
+        if begin < end:
+            begin -= begin % mmap.PAGESIZE
             self._memory.madvise(_WILL_NEED, begin, end - begin)
 
 

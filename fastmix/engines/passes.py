@@ -200,7 +200,7 @@ class _Memory:
     """Someone else's memory, for NumPy to look at."""
 
     def __init__(self, array: np.ndarray):
-        self.owner = array
+        self.base = array  # an array's word for what it looks at: ``fastmix.mapped`` asks
         self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
 
 
