@@ -18,6 +18,7 @@ import numpy as np
 from fastmix.arrayfile import ArrayFileError, read_arrays, write_arrays
 from fastmix.atomicfile import check_writable
 from fastmix.encoding import Vocabulary
+from fastmix.engines.accelerated import METHODS, AcceleratedState
 from fastmix.engines.growing import GrowingState
 from fastmix.engines.incremental import IncrementalState
 from fastmix.engines.lists import ActiveLists
@@ -81,6 +82,8 @@ class FitRecord:
 
 _VOCABULARY = Vocabulary(
     classes=(
+        *METHODS.values(),
+        AcceleratedState,
         ActiveLists,
         EngineState,
         FitRecord,

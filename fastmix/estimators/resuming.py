@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastmix.checkpoint import Checkpoint, Identity
-from fastmix.kernels.tiles import Rows
 from fastmix.seeding import seed_sequence
+from fastmix.streams import Source
 from fastmix.validation import check_dtype
 
 # What decides how a fit is computed or told about, not what comes out; ``max_iter`` may be raised when a fit goes on, and
@@ -27,10 +27,10 @@ _NO_MATTER = frozenset(
         "verbose_interval",
     }
 )
-_CHUNK_BYTES = 16 << 20
+_CHUNK_NUMBERS = 1 << 21  # of the data at once
 
 
-def open_checkpoint(model: Any, rows: Rows, n_runs: int) -> Checkpoint:
+def open_checkpoint(model: Any, rows: Source, n_runs: int) -> Checkpoint:
     """The checkpoint of a fit, at its beginning or where it goes on; one without a file where the model names none.
 
     Raises
@@ -46,11 +46,21 @@ def open_checkpoint(model: Any, rows: Rows, n_runs: int) -> Checkpoint:
     return checkpoint
 
 
-def _data(rows: Rows) -> dict[str, Any]:
-    digest = getattr(rows.X, "digest", None)  # a stream knows its own
+def _data(rows: Source) -> dict[str, Any]:
+    """Shape, type and digests, by one reading; the same whether the rows are in memory, in a file or in a stream."""
+    X, weights = _new_digest(), _new_digest()
+    weighted, dtype = False, ""
+    with rows.pieces(max(1, _CHUNK_NUMBERS // rows.n_features)) as pieces:
+        for part, part_weights in pieces:
+            dtype = part.dtype.str
+            X.update(_bytes(part))
+            if part_weights is not None:
+                weighted = True
+                weights.update(_bytes(part_weights))
+    shape = [rows.n_rows, rows.n_features]
     return {
-        "X": digest() if digest is not None else _described_array(rows.X),
-        "sample_weight": _described_array(rows.weights) if rows.weights.size else None,
+        "X": {"shape": shape, "dtype": dtype, "digest": X.hexdigest()},
+        "sample_weight": weights.hexdigest() if weighted else None,
     }
 
 
@@ -82,12 +92,14 @@ def _described_seed(random_state: Any) -> Any:
 
 
 def _described_array(array: np.ndarray) -> dict[str, Any]:
-    """Shape, type and digest; read in chunks, so that of a memory map not much is held."""
-    digest = hashlib.blake2b(digest_size=32)
-    each = array.itemsize * max(1, array.size // max(1, len(array))) if array.ndim else array.itemsize
-    step = max(1, _CHUNK_BYTES // each)
-    for first in range(0, len(array), step) if array.ndim else ():
-        digest.update(np.ascontiguousarray(array[first : first + step]).view(np.uint8).data)
-    if not array.ndim:
-        digest.update(array.tobytes())
+    digest = _new_digest()
+    digest.update(_bytes(array))
     return {"shape": list(array.shape), "dtype": array.dtype.str, "digest": digest.hexdigest()}
+
+
+def _new_digest() -> Any:
+    return hashlib.blake2b(digest_size=32)
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
