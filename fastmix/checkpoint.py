@@ -18,15 +18,13 @@ import numpy as np
 from fastmix.arrayfile import ArrayFileError, read_arrays, write_arrays
 from fastmix.atomicfile import check_writable
 from fastmix.encoding import Vocabulary
-from fastmix.engines.accelerated import AcceleratedState, Waiting
-from fastmix.engines.anderson import Anderson
+from fastmix.engines.accelerated import METHODS, AcceleratedState
 from fastmix.engines.growing import GrowingState
 from fastmix.engines.incremental import IncrementalState
 from fastmix.engines.lists import ActiveLists
 from fastmix.engines.loop import EngineState, RunResult, Standing, StopReason
 from fastmix.engines.online import Memory, OnlineState
 from fastmix.engines.sparse_state import DENSE, SparseState
-from fastmix.engines.squarem import Squarem
 from fastmix.exceptions import CollapsedError
 from fastmix.families import GAUSSIAN_FAMILIES, GaussianParameters, Statistics
 from fastmix.kernels.tiles import Schedule
@@ -85,9 +83,9 @@ class FitRecord:
 
 _VOCABULARY = Vocabulary(
     classes=(
+        *METHODS.values(),
         AcceleratedState,
         ActiveLists,
-        Anderson,
         EngineState,
         FitRecord,
         GaussianParameters,
@@ -98,11 +96,9 @@ _VOCABULARY = Vocabulary(
         RunResult,
         Schedule,
         SparseState,
-        Squarem,
         Standing,
         Statistics,
         StopReason,
-        Waiting,
     ),
     constants={"everything": DENSE, **GAUSSIAN_FAMILIES},
 )

@@ -22,8 +22,19 @@ ENGINES = {
     "batch": {"algorithm": "batch"},
     "sparse": {"algorithm": "sparse"},
     "incremental": {"algorithm": "incremental", "n_blocks": 5},
-    "growing": {"algorithm": "batch", "grow_sample": True, "max_iter": 40, "tol": 1e-7},
+    "growing": {"algorithm": "batch", "grow_sample": True, "max_iter": 25},
     "growing incremental": {"algorithm": "incremental", "n_blocks": 3, "grow_sample": True, "max_iter": 25},
+    "squarem": {"algorithm": "batch", "accelerate": "squarem", "reg_covar": 0.0},
+    "anderson": {"algorithm": "batch", "accelerate": "anderson", "covariance_type": "diag", "max_iter": 20},
+    "growing anderson": {"algorithm": "batch", "accelerate": "anderson", "grow_sample": True, "max_iter": 20},
+    "accelerated when slow": {
+        "algorithm": "batch",
+        "accelerate": "auto",
+        "covariance_type": "spherical",
+        "max_iter": 20,
+    },
+    "sparse squarem": {"algorithm": "sparse", "accelerate": "squarem", "covariance_type": "diag", "max_iter": 20},
+    "sparse by blocks": {"algorithm": "sparse", "n_blocks": 3, "covariance_type": "diag", "max_iter": 20},
     "several runs": {"algorithm": "batch", "n_init": 3},
     "several sparse runs": {"algorithm": "sparse", "n_init": 2, "covariance_type": "diag"},
     "converging": {"algorithm": "batch", "init_params": "random_from_data", "tol": 3e-4, "max_iter": 100},
@@ -31,10 +42,20 @@ ENGINES = {
 }
 
 
+def draw(n):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n, 3)) + 1.5 * rng.integers(0, 4, (n, 1))
+
+
 @pytest.fixture(scope="module")
 def rows():
-    rng = np.random.default_rng(0)
-    return rng.normal(size=(9000, 3)) + 1.5 * rng.integers(0, 4, (9000, 1))
+    return draw(1500)
+
+
+@pytest.fixture
+def rows_for(rows, engine):
+    """More than a first sample, where that is to grow."""
+    return draw(9000) if "growing" in engine else rows
 
 
 @pytest.fixture
@@ -82,11 +103,11 @@ def begun(rows, path):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_interrupted_anywhere_it_ends_the_same(rows, path, engine):
-    whole = fitted(fit_quietly(mixture(**ENGINES[engine]), rows))
+def test_interrupted_anywhere_it_ends_the_same(rows_for, path, engine):
+    whole = fitted(fit_quietly(mixture(**ENGINES[engine]), rows_for))
     after = 1
-    while interrupted(mixture(**ENGINES[engine], checkpoint=path), rows, after):
-        resumed = fit_quietly(mixture(**ENGINES[engine], checkpoint=path, resume=True), rows)
+    while interrupted(mixture(**ENGINES[engine], checkpoint=path), rows_for, after):
+        resumed = fit_quietly(mixture(**ENGINES[engine], checkpoint=path, resume=True), rows_for)
         assert fitted(resumed) == whole, f"interrupted after {after}"
         path.unlink()
         after += 1
@@ -94,7 +115,7 @@ def test_interrupted_anywhere_it_ends_the_same(rows, path, engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_every_file_on_the_way_leads_to_the_same_end(rows, path, tmp_path, engine):
+def test_every_file_on_the_way_leads_to_the_same_end(rows_for, path, tmp_path, engine):
     """What a process that is killed leaves behind is the last file that was written."""
     files = []
 
@@ -102,10 +123,10 @@ def test_every_file_on_the_way_leads_to_the_same_end(rows, path, tmp_path, engin
         files.append(shutil.copy(path, tmp_path / f"{len(files)}"))
 
     model = mixture(**ENGINES[engine], checkpoint=path, checkpoint_interval=0, callback=keep)
-    whole = fitted(fit_quietly(model, rows))
+    whole = fitted(fit_quietly(model, rows_for))
     assert len(files) > 6
     for file in [*files, path]:
-        assert fitted(fit_quietly(mixture(**ENGINES[engine], checkpoint=file, resume=True), rows)) == whole
+        assert fitted(fit_quietly(mixture(**ENGINES[engine], checkpoint=file, resume=True), rows_for)) == whole
 
 
 def test_interrupted_again_and_again(rows, path):
@@ -167,6 +188,28 @@ def test_weights_and_memory_maps(rows, path, tmp_path):
     whole = fitted(fit_quietly(mixture(), mapped, weights))
     assert interrupted(mixture(checkpoint=path), mapped, 3, sample_weight=weights)
     assert fitted(fit_quietly(mixture(checkpoint=path, resume=True), mapped, weights)) == whole
+
+
+class Stream:
+    """Rows in blocks, again and again."""
+
+    def __init__(self, rows, block):
+        self.rows, self.block = rows, block
+
+    def __iter__(self):
+        for first in range(0, len(self.rows), self.block):
+            yield self.rows[first : first + self.block]
+
+
+def test_streams_go_on_however_they_are_cut(rows, path):
+    whole = fitted(fit_quietly(mixture(algorithm="batch"), rows))
+    assert interrupted(mixture(algorithm="batch", checkpoint=path), Stream(rows, 1000), 3)
+    other = rows.copy()
+    other[-1, -1] += 1
+    with pytest.raises(ValueError, match="is of another fit: X differs"):
+        mixture(algorithm="batch", checkpoint=path, resume=True).fit(Stream(other, 1000))
+    assert interrupted(mixture(algorithm="batch", checkpoint=path, resume=True), Stream(rows, 700), 3)
+    assert fitted(fit_quietly(mixture(algorithm="batch", checkpoint=path, resume=True), rows)) == whole
 
 
 def test_runs_that_collapsed_are_remembered(path):
