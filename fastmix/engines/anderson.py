@@ -74,7 +74,7 @@ class Anderson:
 
     def proposal(self, family: Family, parameters: Any) -> tuple[Any | None, Anderson]:
         """Where to go instead of ``parameters``, the next of EM's; None: there."""
-        if not len(self.moves):
+        if not self.moves.any():
             return None, self
         directions, lengths = self._ritz()
         reached = bool((lengths >= self.longest).any())
