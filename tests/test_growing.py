@@ -178,7 +178,7 @@ def test_a_collapse_on_a_sample_is_survived(algorithm, monkeypatch):
             raise
 
     monkeypatch.setattr(gaussian, "maximize", spied)
-    model = fit_quietly(growing(start, algorithm, **({} if algorithm == "batch" else {"n_blocks": 1})), rows)
+    model = fit_quietly(growing(start, algorithm), rows)
     assert collapses, "no sample led to a collapse: the test shows nothing"
     n_on_samples = len(collapses)
     expected = fit_quietly(growing(start, grow_sample=False), rows)

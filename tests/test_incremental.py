@@ -13,6 +13,7 @@ import fastmix
 from fastmix import GaussianMixture, StopReason, backend
 from fastmix.engines import batch
 from fastmix.engines.passes import seen
+from fastmix.exceptions import CollapsedError
 from fastmix.families import gaussian_family
 
 TOLERANCE = 1e-12
@@ -370,6 +371,28 @@ def test_a_dead_component_stays_dead(clear):
     assert model.weights_[2] == 0.0
     assert relative_error(model.means_[:2], expected.means_) < 1e-10
     assert model.lower_bound_ == pytest.approx(expected.lower_bound_, rel=1e-11)
+
+
+def test_rows_that_are_alike_in_the_first_blocks_do_no_harm(monkeypatch, rng):
+    rows = rng.normal(size=(3200, 1))
+    rows[::20] = 50.0
+    rows[-20] += 1.0  # not in the first block
+    start = Mixture(np.array([0.9, 0.1]), np.array([[0.0], [50.0]]), np.ones((2, 1)), "diag")
+    expected = fit_quietly(started_at(start, algorithm="batch", max_iter=20), rows)
+    gaussian = next(c for c in type(gaussian_family("diag")).__mro__ if "maximize" in vars(c))
+    maximize, collapses = gaussian.maximize, []
+
+    def spied(*how):
+        try:
+            return maximize(*how)
+        except CollapsedError as collapse:
+            collapses.append(collapse)
+            raise
+
+    monkeypatch.setattr(gaussian, "maximize", spied)
+    model = fit_quietly(incremental(start, 8, max_iter=20), rows)
+    assert collapses, "no block led to a collapse: the test shows nothing"
+    assert_same(model, expected, 1e-10)
 
 
 def test_a_row_out_of_reach_ends_the_fit_with_the_start(clear):

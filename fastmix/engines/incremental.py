@@ -12,6 +12,7 @@ with little else.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -20,6 +21,7 @@ import numpy as np
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import EngineState
 from fastmix.engines.passes import Block, smallest_tile, usual_tile
+from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
 
 # Each block has so many tiles at least; where rows are few tiles are smaller.
@@ -90,8 +92,11 @@ def sweep(engine: BatchEM, state: Any, n_blocks: int, look_at: Callable[[int, An
         if is_last:
             objective, rounding = _free_energy(total)
             state = replace(state, evaluated=parameters, objective=objective, rounding=rounding)
-        if is_last or state.blocks or (anew and _has_enough(total)):
+        if is_last or state.blocks:
             parameters = engine.family.maximize(total, engine.reg_covar)
+        elif anew and _has_enough(total):
+            with suppress(CollapsedError):  # of a component whose rows are alike so far: others are still to come
+                parameters = engine.family.maximize(total, engine.reg_covar)
     return replace(state, parameters=parameters, blocks=tuple(blocks))
 
 
