@@ -1,12 +1,12 @@
-"""The pictures of docs/sparse.md, drawn from benchmarks/results.json: ``python -m benchmarks.pictures``. Needs matplotlib.
+"""The pictures of docs/sparse.md and docs/engines.md, drawn from benchmarks/results.json: ``python -m benchmarks.pictures``.
 
-``python -m benchmarks --only sparse`` measures what they show.
+``python -m benchmarks --only sparse --only engines`` measures what they show. Needs matplotlib.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,35 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from benchmarks import results
+from benchmarks.engine_sets import KINDS
+from benchmarks.engines import NEAR, EngineFits
 from benchmarks.processes import ROOT
 
 _INK, _GREY, _DENSE, _SPARSE = "#2b2b2b", "#6b6b6b", "#d1603d", "#2a6f97"
+_PURPLE, _GREEN, _BROWN = "#7b4b94", "#3f8f5b", "#a9853a"
+# Colour and line of each engine.
+_ENGINES = {
+    "batch": (_DENSE, "-"),
+    "batch, growing sample": (_DENSE, "--"),
+    "incremental": (_SPARSE, "-"),
+    "incremental, growing sample": (_SPARSE, "--"),
+    "SQUAREM": (_PURPLE, "-"),
+    "Anderson": (_GREEN, "-"),
+    "online": (_GREY, "-"),
+    "sparse": (_BROWN, "-"),
+}
+_LEAST_GAP, _MOST_GAP = 1e-5, 10.0
 _FOLDER = ROOT / "docs"
 
 
 def main() -> int:
     """Draw every picture whose measurements are on record; 1 if one's are not."""
     entries = results.read(results.COMMITTED)
-    missing = [name for name in PICTURES if name not in entries]
-    for name, (file, draw) in PICTURES.items():
-        if name not in missing:
-            _save(draw(entries[name]["measured"]), _FOLDER / file)
-    for name in missing:
+    for file, (names, draw) in PICTURES.items():
+        if entries.keys() >= set(names):
+            _save(draw(*(entries[name]["measured"] for name in names)), _FOLDER / file)
+    missing = {name for names, _ in PICTURES.values() for name in names} - entries.keys()
+    for name in sorted(missing):
         print(f"{results.COMMITTED} has no {name}: run python -m benchmarks --only {name}", file=sys.stderr)
     return int(bool(missing))
 
@@ -79,7 +94,47 @@ def growth(measured: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-PICTURES = {"sparse_trace": ("sparse-fit.svg", trace), "sparse_growth": ("sparse-growth.svg", growth)}
+def engines(*measured: Mapping[str, Any]) -> Figure:
+    """How far below the best log-likelihood each engine is, against passes and seconds; a column a set."""
+    fits = [EngineFits.of_record(each) for each in measured]
+    figure = Figure(figsize=(8.0, 6.4), layout="constrained")
+    panels = figure.subplots(2, len(fits), sharey=True)
+    axes_of = {"passes": "passes over the data", "seconds": "seconds"}
+    for column, each in zip(panels.T, fits, strict=True):
+        column[0].set_title(
+            f"{KINDS[each.what].title}\nN = {_thousands(each.shape[0])}, D = {each.shape[1]}, K = {each.shape[2]}",
+            loc="left",
+            fontsize=10,
+            color=_INK,
+        )
+        for axes, (axis, label) in zip(column, axes_of.items(), strict=True):
+            for name, fit in each.seeds[0].items():
+                gaps = [max(each.best[0] - point.log_likelihood, _LEAST_GAP) for point in fit.points]
+                colour, style = _ENGINES[name]
+                axes.plot([getattr(point, axis) for point in fit.points], gaps, style, color=colour, label=name)
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.set_xlabel(label, color=_INK)
+            axes.axhline(NEAR, color=_GREY, linewidth=0.8, linestyle=":")
+    _finish(panels.ravel(), legend=False)
+    for axes in panels.ravel():
+        axes.set_ylim(_LEAST_GAP, _MOST_GAP)
+        axes.yaxis.set_major_locator(LogLocator())
+        axes.xaxis.set_major_locator(LogLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
+    figure.supylabel("nats a row below the best log-likelihood", fontsize=10, color=_INK)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=4, frameon=False, labelcolor=_INK, fontsize=9)
+    return figure
+
+
+# By file: the sections that a picture is of, and how it is drawn.
+PICTURES: dict[str, tuple[tuple[str, ...], Callable[..., Figure]]] = {
+    "sparse-fit.svg": (("sparse_trace",), trace),
+    "sparse-growth.svg": (("sparse_growth",), growth),
+    "engines.svg": (("engines_c05", "engines_c1", "engines_higgs"), engines),
+}
 
 
 def _figure(n_panels: int, height: float) -> tuple[Figure, Sequence[Axes]]:
@@ -88,7 +143,7 @@ def _figure(n_panels: int, height: float) -> tuple[Figure, Sequence[Axes]]:
     return figure, figure.subplots(n_panels, squeeze=False, sharex=True)[:, 0]
 
 
-def _finish(panels: Sequence[Axes]) -> None:
+def _finish(panels: Sequence[Axes], *, legend: bool = True) -> None:
     for axes in panels:
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -98,7 +153,8 @@ def _finish(panels: Sequence[Axes]) -> None:
         axes.tick_params(length=0, which="both", colors=_GREY)
         for spine in axes.spines.values():
             spine.set_visible(False)
-    panels[0].legend(frameon=False, labelcolor=_INK)
+    if legend:
+        panels[0].legend(frameon=False, labelcolor=_INK)
 
 
 def _thousands(number: int) -> str:
