@@ -20,7 +20,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
-from hashlib import blake2b
 from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeAlias
 
@@ -31,8 +30,6 @@ from fastmix.validation import as_real_table, as_some_weights, check_any_weight,
 
 # One is read into while the other is worked on.
 _N_BUFFERS = 2
-# Rows that a digest takes up in one go.
-_DIGESTED_ROWS = 1 << 16
 
 
 class _Block(NamedTuple):
@@ -130,18 +127,6 @@ class Streamed:
                     weights[first:last] = block.weights[chosen]
                 n_seen += len(candidates)
         return X, weights if self.weighted else None
-
-    def digest(self) -> bytes:
-        """A fingerprint of rows and weights, whatever blocks they come in; one reading."""
-        rows, weights = blake2b(digest_size=32), blake2b(digest_size=32)
-        with closing(self._blocks()) as blocks:
-            for block in blocks:
-                for first in range(0, len(block.X), _DIGESTED_ROWS):
-                    part = slice(first, first + _DIGESTED_ROWS)
-                    rows.update(np.ascontiguousarray(block.X[part], self.dtype).tobytes())
-                    weights.update(block.weights[part].tobytes())
-        rows.update(weights.digest())
-        return rows.digest()
 
     def _take_buffers(self, n_rows: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """Buffers with room for so many rows, and their weights, where there are any."""

@@ -22,8 +22,20 @@ ENGINES = {
     "batch": {"algorithm": "batch"},
     "sparse": {"algorithm": "sparse"},
     "incremental": {"algorithm": "incremental", "n_blocks": 5},
-    "growing": {"algorithm": "batch", "grow_sample": True, "max_iter": 40, "tol": 1e-7},
+    "online": {"algorithm": "online", "batch_size": 200},
+    "growing": {"algorithm": "batch", "grow_sample": True, "max_iter": 25},
     "growing incremental": {"algorithm": "incremental", "n_blocks": 3, "grow_sample": True, "max_iter": 25},
+    "squarem": {"algorithm": "batch", "accelerate": "squarem", "reg_covar": 0.0},
+    "anderson": {"algorithm": "batch", "accelerate": "anderson", "covariance_type": "diag", "max_iter": 20},
+    "growing anderson": {"algorithm": "batch", "accelerate": "anderson", "grow_sample": True, "max_iter": 20},
+    "accelerated when slow": {
+        "algorithm": "batch",
+        "accelerate": "auto",
+        "covariance_type": "spherical",
+        "max_iter": 20,
+    },
+    "sparse squarem": {"algorithm": "sparse", "accelerate": "squarem", "covariance_type": "diag", "max_iter": 20},
+    "sparse by blocks": {"algorithm": "sparse", "n_blocks": 3, "covariance_type": "diag", "max_iter": 20},
     "several runs": {"algorithm": "batch", "n_init": 3},
     "several sparse runs": {"algorithm": "sparse", "n_init": 2, "covariance_type": "diag"},
     "converging": {"algorithm": "batch", "init_params": "random_from_data", "tol": 3e-4, "max_iter": 100},
@@ -31,10 +43,20 @@ ENGINES = {
 }
 
 
+def draw(n):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n, 3)) + 1.5 * rng.integers(0, 4, (n, 1))
+
+
 @pytest.fixture(scope="module")
 def rows():
-    rng = np.random.default_rng(0)
-    return rng.normal(size=(9000, 3)) + 1.5 * rng.integers(0, 4, (9000, 1))
+    return draw(1500)
+
+
+@pytest.fixture
+def rows_for(rows, engine):
+    """More than a first sample, where that is to grow."""
+    return draw(9000) if "growing" in engine else rows
 
 
 @pytest.fixture
@@ -82,11 +104,11 @@ def begun(rows, path):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_interrupted_anywhere_it_ends_the_same(rows, path, engine):
-    whole = fitted(fit_quietly(mixture(**ENGINES[engine]), rows))
+def test_interrupted_anywhere_it_ends_the_same(rows_for, path, engine):
+    whole = fitted(fit_quietly(mixture(**ENGINES[engine]), rows_for))
     after = 1
-    while interrupted(mixture(**ENGINES[engine], checkpoint=path), rows, after):
-        resumed = fit_quietly(mixture(**ENGINES[engine], checkpoint=path, resume=True), rows)
+    while interrupted(mixture(**ENGINES[engine], checkpoint=path), rows_for, after):
+        resumed = fit_quietly(mixture(**ENGINES[engine], checkpoint=path, resume=True), rows_for)
         assert fitted(resumed) == whole, f"interrupted after {after}"
         path.unlink()
         after += 1
@@ -94,7 +116,7 @@ def test_interrupted_anywhere_it_ends_the_same(rows, path, engine):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_every_file_on_the_way_leads_to_the_same_end(rows, path, tmp_path, engine):
+def test_every_file_on_the_way_leads_to_the_same_end(rows_for, path, tmp_path, engine):
     """What a process that is killed leaves behind is the last file that was written."""
     files = []
 
@@ -102,10 +124,10 @@ def test_every_file_on_the_way_leads_to_the_same_end(rows, path, tmp_path, engin
         files.append(shutil.copy(path, tmp_path / f"{len(files)}"))
 
     model = mixture(**ENGINES[engine], checkpoint=path, checkpoint_interval=0, callback=keep)
-    whole = fitted(fit_quietly(model, rows))
+    whole = fitted(fit_quietly(model, rows_for))
     assert len(files) > 6
     for file in [*files, path]:
-        assert fitted(fit_quietly(mixture(**ENGINES[engine], checkpoint=file, resume=True), rows)) == whole
+        assert fitted(fit_quietly(mixture(**ENGINES[engine], checkpoint=file, resume=True), rows_for)) == whole
 
 
 def test_interrupted_again_and_again(rows, path):
@@ -118,22 +140,23 @@ def test_interrupted_again_and_again(rows, path):
     assert fitted(model) == whole
 
 
-def test_steps_leave_their_states_as_they_were(rows, path, monkeypatch):
+@pytest.mark.parametrize(
+    "engine", ["batch", "sparse", "incremental", "online", "squarem", "sparse squarem", "sparse by blocks"]
+)
+def test_steps_leave_their_states_as_they_were(rows, path, monkeypatch, engine):
     """An interruption in the middle of a step writes the state before it."""
-    for engine in ("batch", "sparse", "incremental"):
-        before = []
+    before = []
 
-        def note(self, standing, before=before):
-            _, arrays = checkpoint._VOCABULARY.encode(standing)
-            before.append((standing, {name: array.copy() for name, array in arrays.items()}))
+    def note(self, standing):
+        _, arrays = checkpoint._VOCABULARY.encode(standing)
+        before.append((standing, {name: array.copy() for name, array in arrays.items()}))
 
-        monkeypatch.setattr(checkpoint.Checkpoint, "_stands", note)
-        fit_quietly(mixture(algorithm=engine, n_components=8, max_iter=30, tol=1e-8, checkpoint=path), rows)
-        path.unlink()
-        assert len(before) > 6
-        for standing, arrays in before:
-            _, after = checkpoint._VOCABULARY.encode(standing)  # with factors that were computed since
-            assert {array.tobytes() for array in arrays.values()} <= {array.tobytes() for array in after.values()}
+    monkeypatch.setattr(checkpoint.Checkpoint, "_stands", note)
+    fit_quietly(mixture(**ENGINES[engine], checkpoint=path), rows)
+    assert len(before) > 6
+    for standing, arrays in before:
+        _, after = checkpoint._VOCABULARY.encode(standing)  # with factors that were computed since
+        assert {array.tobytes() for array in arrays.values()} <= {array.tobytes() for array in after.values()}
 
 
 @pytest.mark.parametrize("seed", [None, np.random.SeedSequence([1, 2])])
@@ -167,6 +190,33 @@ def test_weights_and_memory_maps(rows, path, tmp_path):
     whole = fitted(fit_quietly(mixture(), mapped, weights))
     assert interrupted(mixture(checkpoint=path), mapped, 3, sample_weight=weights)
     assert fitted(fit_quietly(mixture(checkpoint=path, resume=True), mapped, weights)) == whole
+
+
+class Stream:
+    """Rows in blocks, with weights or without, again and again."""
+
+    def __init__(self, block, rows, weights=None):
+        self.block, self.rows, self.weights = block, rows, weights
+
+    def __iter__(self):
+        for first in range(0, len(self.rows), self.block):
+            part = slice(first, first + self.block)
+            yield self.rows[part] if self.weights is None else (self.rows[part], self.weights[part])
+
+
+def test_streams_go_on_however_they_are_cut(rows, path):
+    weights = 1.0 + np.arange(len(rows)) % 7
+    whole = fitted(fit_quietly(mixture(algorithm="batch"), rows, weights))
+    model = mixture(algorithm="batch", checkpoint=path, resume=True)
+    assert interrupted(model, Stream(1000, rows, weights), 3)
+    for other in (rows[::-1], rows.astype(np.float32)):
+        with pytest.raises(ValueError, match="is of another fit: X differs"):
+            model.fit(Stream(1000, other, weights))
+    for other in (weights[::-1], None):
+        with pytest.raises(ValueError, match="is of another fit: sample_weight differs"):
+            model.fit(Stream(1000, rows, other))
+    assert interrupted(model, Stream(700, rows, weights), 3)
+    assert fitted(fit_quietly(mixture(algorithm="batch", checkpoint=path, resume=True), rows, weights)) == whole
 
 
 def test_runs_that_collapsed_are_remembered(path):

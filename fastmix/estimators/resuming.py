@@ -9,7 +9,7 @@ import numpy as np
 
 from fastmix.checkpoint import Checkpoint, Identity
 from fastmix.seeding import seed_sequence
-from fastmix.streams import Source, Streamed
+from fastmix.streams import Source
 from fastmix.validation import check_dtype
 
 # What decides how a fit is computed or told about, not what comes out; ``max_iter`` may be raised when a fit goes on, and
@@ -27,7 +27,7 @@ _NO_MATTER = frozenset(
         "verbose_interval",
     }
 )
-_CHUNK_BYTES = 16 << 20
+_CHUNK_NUMBERS = 1 << 21  # of the data at once
 
 
 def open_checkpoint(model: Any, rows: Source, n_runs: int) -> Checkpoint:
@@ -47,11 +47,20 @@ def open_checkpoint(model: Any, rows: Source, n_runs: int) -> Checkpoint:
 
 
 def _data(rows: Source) -> dict[str, Any]:
-    if isinstance(rows, Streamed):
-        return {"X": {"shape": [rows.n_rows, rows.n_features], "digest": rows.digest().hex()}, "sample_weight": None}
+    """Shape, type and digests, by one reading; the same whether the rows are in memory, in a file or in a stream."""
+    X, weights = _new_digest(), _new_digest()
+    weighted, dtype = False, ""
+    with rows.pieces(max(1, _CHUNK_NUMBERS // rows.n_features)) as pieces:
+        for part, part_weights in pieces:
+            dtype = part.dtype.str
+            X.update(_bytes(part))
+            if part_weights is not None:
+                weighted = True
+                weights.update(_bytes(part_weights))
+    shape = [rows.n_rows, rows.n_features]
     return {
-        "X": _described_array(rows.X),
-        "sample_weight": _described_array(rows.weights) if rows.weights.size else None,
+        "X": {"shape": shape, "dtype": dtype, "digest": X.hexdigest()},
+        "sample_weight": weights.hexdigest() if weighted else None,
     }
 
 
@@ -83,12 +92,14 @@ def _described_seed(random_state: Any) -> Any:
 
 
 def _described_array(array: np.ndarray) -> dict[str, Any]:
-    """Shape, type and digest; read in chunks, so that of a memory map not much is held."""
-    digest = hashlib.blake2b(digest_size=32)
-    each = array.itemsize * max(1, array.size // max(1, len(array))) if array.ndim else array.itemsize
-    step = max(1, _CHUNK_BYTES // each)
-    for first in range(0, len(array), step) if array.ndim else ():
-        digest.update(np.ascontiguousarray(array[first : first + step]).view(np.uint8).data)
-    if not array.ndim:
-        digest.update(array.tobytes())
+    digest = _new_digest()
+    digest.update(_bytes(array))
     return {"shape": list(array.shape), "dtype": array.dtype.str, "digest": digest.hexdigest()}
+
+
+def _new_digest() -> Any:
+    return hashlib.blake2b(digest_size=32)
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
