@@ -33,6 +33,15 @@ FITS: dict[str, dict[str, Any]] = {
     "sparse": {"algorithm": "sparse", "n_components": 64, "covariance_type": "diag", "max_iter": 40},
     "incremental": {"algorithm": "incremental", "max_iter": 25},
     "growing": {"algorithm": "batch", "grow_sample": True, "max_iter": 40},
+    "online": {"algorithm": "online", "max_iter": 10},
+    "squarem": {"algorithm": "batch", "accelerate": "squarem", "covariance_type": "diag", "max_iter": 40},
+    "sparse, anderson": {
+        "algorithm": "sparse",
+        "accelerate": "anderson",
+        "n_components": 64,
+        "covariance_type": "diag",
+        "max_iter": 40,
+    },
     "three runs": {"algorithm": "batch", "n_init": 3, "init_params": "random_from_data", "max_iter": 15},
 }
 

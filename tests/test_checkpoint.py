@@ -22,6 +22,7 @@ ENGINES = {
     "batch": {"algorithm": "batch"},
     "sparse": {"algorithm": "sparse"},
     "incremental": {"algorithm": "incremental", "n_blocks": 5},
+    "online": {"algorithm": "online", "batch_size": 200},
     "growing": {"algorithm": "batch", "grow_sample": True, "max_iter": 25},
     "growing incremental": {"algorithm": "incremental", "n_blocks": 3, "grow_sample": True, "max_iter": 25},
     "squarem": {"algorithm": "batch", "accelerate": "squarem", "reg_covar": 0.0},
@@ -139,22 +140,23 @@ def test_interrupted_again_and_again(rows, path):
     assert fitted(model) == whole
 
 
-def test_steps_leave_their_states_as_they_were(rows, path, monkeypatch):
+@pytest.mark.parametrize(
+    "engine", ["batch", "sparse", "incremental", "online", "squarem", "sparse squarem", "sparse by blocks"]
+)
+def test_steps_leave_their_states_as_they_were(rows, path, monkeypatch, engine):
     """An interruption in the middle of a step writes the state before it."""
-    for engine in ("batch", "sparse", "incremental"):
-        before = []
+    before = []
 
-        def note(self, standing, before=before):
-            _, arrays = checkpoint._VOCABULARY.encode(standing)
-            before.append((standing, {name: array.copy() for name, array in arrays.items()}))
+    def note(self, standing):
+        _, arrays = checkpoint._VOCABULARY.encode(standing)
+        before.append((standing, {name: array.copy() for name, array in arrays.items()}))
 
-        monkeypatch.setattr(checkpoint.Checkpoint, "_stands", note)
-        fit_quietly(mixture(algorithm=engine, n_components=8, max_iter=30, tol=1e-8, checkpoint=path), rows)
-        path.unlink()
-        assert len(before) > 6
-        for standing, arrays in before:
-            _, after = checkpoint._VOCABULARY.encode(standing)  # with factors that were computed since
-            assert {array.tobytes() for array in arrays.values()} <= {array.tobytes() for array in after.values()}
+    monkeypatch.setattr(checkpoint.Checkpoint, "_stands", note)
+    fit_quietly(mixture(**ENGINES[engine], checkpoint=path), rows)
+    assert len(before) > 6
+    for standing, arrays in before:
+        _, after = checkpoint._VOCABULARY.encode(standing)  # with factors that were computed since
+        assert {array.tobytes() for array in arrays.values()} <= {array.tobytes() for array in after.values()}
 
 
 @pytest.mark.parametrize("seed", [None, np.random.SeedSequence([1, 2])])
@@ -191,25 +193,30 @@ def test_weights_and_memory_maps(rows, path, tmp_path):
 
 
 class Stream:
-    """Rows in blocks, again and again."""
+    """Rows in blocks, with weights or without, again and again."""
 
-    def __init__(self, rows, block):
-        self.rows, self.block = rows, block
+    def __init__(self, block, rows, weights=None):
+        self.block, self.rows, self.weights = block, rows, weights
 
     def __iter__(self):
         for first in range(0, len(self.rows), self.block):
-            yield self.rows[first : first + self.block]
+            part = slice(first, first + self.block)
+            yield self.rows[part] if self.weights is None else (self.rows[part], self.weights[part])
 
 
 def test_streams_go_on_however_they_are_cut(rows, path):
-    whole = fitted(fit_quietly(mixture(algorithm="batch"), rows))
-    assert interrupted(mixture(algorithm="batch", checkpoint=path), Stream(rows, 1000), 3)
-    other = rows.copy()
-    other[-1, -1] += 1
-    with pytest.raises(ValueError, match="is of another fit: X differs"):
-        mixture(algorithm="batch", checkpoint=path, resume=True).fit(Stream(other, 1000))
-    assert interrupted(mixture(algorithm="batch", checkpoint=path, resume=True), Stream(rows, 700), 3)
-    assert fitted(fit_quietly(mixture(algorithm="batch", checkpoint=path, resume=True), rows)) == whole
+    weights = 1.0 + np.arange(len(rows)) % 7
+    whole = fitted(fit_quietly(mixture(algorithm="batch"), rows, weights))
+    model = mixture(algorithm="batch", checkpoint=path, resume=True)
+    assert interrupted(model, Stream(1000, rows, weights), 3)
+    for other in (rows[::-1], rows.astype(np.float32)):
+        with pytest.raises(ValueError, match="is of another fit: X differs"):
+            model.fit(Stream(1000, other, weights))
+    for other in (weights[::-1], None):
+        with pytest.raises(ValueError, match="is of another fit: sample_weight differs"):
+            model.fit(Stream(1000, rows, other))
+    assert interrupted(model, Stream(700, rows, weights), 3)
+    assert fitted(fit_quietly(mixture(algorithm="batch", checkpoint=path, resume=True), rows, weights)) == whole
 
 
 def test_runs_that_collapsed_are_remembered(path):

@@ -12,7 +12,6 @@ from naive import COVARIANCE_TYPES, relative_error
 
 from fastmix import GaussianMixture, KMeans
 from fastmix.engines import passes
-from fastmix.streams import Streamed
 
 N_ROWS, N_FEATURES = 5000, 3
 
@@ -197,22 +196,6 @@ def test_the_whole_stream_is_never_held(rows):
 
     fit_quietly(three(), Stream(rows, [100], convert=fresh))
     assert most <= 3
-
-
-@pytest.mark.parametrize(
-    ("change", "same"),
-    [
-        (lambda rows, weights: Stream(rows, [17], weights), True),
-        (lambda rows, weights: Stream(rows, [N_ROWS], weights), True),
-        (lambda rows, weights: Stream(rows[::-1], [17], weights), False),
-        (lambda rows, weights: Stream(rows, [17], weights[::-1]), False),
-        (lambda rows, weights: Stream(rows, [17]), False),
-        (lambda rows, weights: Stream(rows.astype(np.float32), [17], weights), False),
-    ],
-)
-def test_a_digest_tells_rows_and_weights_not_blocks(change, same, rows, weights):
-    digest = Streamed(Stream(rows, [617], weights)).digest()
-    assert (Streamed(change(rows, weights)).digest() == digest) is same
 
 
 # Faults
