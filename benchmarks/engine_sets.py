@@ -109,7 +109,7 @@ KINDS = {
     "c1": Kind("c = 1", separated(1.0), _SEPARATED, most_iterations=300, others_iterations=300, tol=1e-7),
     "c2": Kind("c = 2", separated(2.0), _SEPARATED, most_iterations=200, others_iterations=200, tol=1e-7),
     # A pass takes 20 times as long as on the sets above, and incremental EM has all that it promises to need.
-    "higgs": Kind("HIGGS-like", like_higgs, (1_000_000, 28, 32), most_iterations=200, others_iterations=120, tol=1e-6),
+    "higgs": Kind("HIGGS-like", like_higgs, (1_000_000, 28, 32), most_iterations=200, others_iterations=120, tol=1e-7),
     "faithful": Kind(
         "Old Faithful", bundled("faithful"), (272, 2, 2), most_iterations=1000, others_iterations=1000, tol=1e-9
     ),

@@ -56,13 +56,15 @@ class Course:
     points : some of its iterations, with the first and the last.
     iterations : that it made.
     arrived : where it first was within ``NEAR`` of the best log-likelihood of its seed; None: never.
-    caught_up : where it first was within ``NEAR`` of what batch EM ended with.
+    level : where it first was within ``NEAR`` of what it ended with itself or of what batch EM ended with, whichever is less.
+    batch_level : where batch EM first was as high as that.
     """
 
     points: list[Point]
     iterations: int
     arrived: Point | None = None
-    caught_up: Point | None = None
+    level: Point | None = None
+    batch_level: Point | None = None
 
     @property
     def last(self) -> Point:
@@ -71,11 +73,10 @@ class Course:
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Course:
         """What a run recorded."""
-        arrived, caught_up = (
-            None if record[name] is None else Point(*record[name]) for name in ("arrived", "caught_up")
-        )
+        told = (record[name] for name in ("arrived", "level", "batch_level"))
+        arrived, level, batch_level = (None if each is None else Point(*each) for each in told)
         points = [Point(*each) for each in record["points"]]
-        return cls(points, record["iterations"], arrived, caught_up)
+        return cls(points, record["iterations"], arrived, level, batch_level)
 
 
 @dataclass
@@ -117,9 +118,9 @@ class EngineFits:
             for fit, batch, _ in self.fits_by(name)
         ]
 
-    def catching_up(self, name: str, axis: str) -> list[float]:
-        """Passes or seconds to where batch EM ended, over batch EM's own, by seed."""
-        return [_along(fit.caught_up, axis) / _along(batch.caught_up, axis) for fit, batch, _ in self.fits_by(name)]
+    def level_ratios(self, name: str, axis: str) -> list[float]:
+        """Passes or seconds over batch EM's, by seed, to the lower of the ends of both: it needs no common maximum."""
+        return [_along(fit.level, axis) / _along(fit.batch_level, axis) for fit, _, _ in self.fits_by(name)]
 
     def n_elsewhere(self, name: str) -> int:
         """How many fits ended farther than ``ELSEWHERE`` below the best."""
@@ -243,17 +244,13 @@ def _conclude(found: EngineFits, followed: Mapping[str, Followed]) -> None:
     ends = {name: fit.log_likelihood(len(fit.iterations) - 1) for name, fit in followed.items()}
     best = max(end for name, end in ends.items() if name != MOVING)
     found.best.append(best)
-    found.seeds.append(
-        {
-            name: Course(
-                [fit.point(number) for number in fit.some()],
-                len(fit.iterations),
-                fit.first_at(best - NEAR),
-                fit.first_at(ends[BATCH] - NEAR),
-            )
-            for name, fit in followed.items()
-        }
-    )
+    courses = {}
+    for name, fit in followed.items():
+        level = min(ends[name], ends[BATCH]) - NEAR
+        points = [fit.point(number) for number in fit.some()]
+        reached = fit.first_at(best - NEAR), fit.first_at(level), followed[BATCH].first_at(level)
+        courses[name] = Course(points, len(fit.iterations), *reached)
+    found.seeds.append(courses)
 
 
 def _told(fit: Course, best: float) -> str:
