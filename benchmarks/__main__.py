@@ -74,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             measured[name] = SECTIONS[name].measure(how)
         except referee.BenchmarkVoid as error:  # the other sections are still worth their minutes
             timing.say(f"{name} is void, and its table stays as it is: {error}")
+        if options.json:  # an interrupted run keeps what it has
+            results.write(options.json, results.record(described, measured))
     # Once more at the end, because machines drift: the limit is the best that the machine did during the run.
     described = machine.better(described, machine.describe(quick=options.quick))
     texts = rendered(described, measured, {} if options.quick else results.read(results.COMMITTED))

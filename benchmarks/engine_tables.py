@@ -64,7 +64,7 @@ def _cells(each: EngineFits, name: str) -> list[str]:
         str(sum(fit.arrived is not None for fit, _, _ in fits)),
         str(each.n_elsewhere(name)),
         f"{min(below):.0e}, {max(below):.0e}",
-        *(_number(median(each.catching_up(name, axis))) for axis in INCREMENTAL_TARGETS),
+        *(_number(median(each.level_ratios(name, axis))) for axis in INCREMENTAL_TARGETS),
     ]
 
 

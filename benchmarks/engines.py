@@ -17,7 +17,11 @@ SEEDS = range(5)
 NEAR = 1e-4  # nats a row below the best, where an engine has arrived
 ELSEWHERE = 1e-3  # nats a row below the best, where an engine is at another maximum, or far from any
 BATCH = "batch"
-# What the contestants ask of ``GaussianMixture``. Online EM is for few sweeps, and crawls after that.
+# For few sweeps: after these it crawls.
+ONLINE, ONLINE_SWEEPS = "online", 20
+# It splits and merges components on its way: where that helps it ends higher than EM can, and says nothing about the others.
+MOVING = "sparse"
+# What the contestants ask of ``GaussianMixture``.
 CONTESTANTS: dict[str, dict[str, Any]] = {
     BATCH: {"algorithm": "batch"},
     "batch, growing sample": {"algorithm": "batch", "grow_sample": True},
@@ -25,13 +29,11 @@ CONTESTANTS: dict[str, dict[str, Any]] = {
     "incremental, growing sample": {"algorithm": "incremental", "grow_sample": True},
     "SQUAREM": {"algorithm": "batch", "accelerate": "squarem"},
     "Anderson": {"algorithm": "batch", "accelerate": "anderson"},
-    "online": {"algorithm": "online", "max_iter": 20},
-    "sparse": {"algorithm": "sparse"},
+    ONLINE: {"algorithm": "online"},
+    MOVING: {"algorithm": "sparse"},
 }
-# It splits and merges components on its way: where that helps it ends higher than EM can, and says nothing about the others.
-MOVING = "sparse"
 # On this set passes are dear: the first seed has all contestants, the other seeds those that a figure is promised for.
-DEAR_SET, OF_EVERY_SEED = "higgs", (BATCH, "incremental", "incremental, growing sample")
+DEAR_SET, OF_EVERY_SEED = "higgs", (BATCH, "incremental")
 # The exact log-likelihood is computed where passes or iterations have grown by this factor, and where an answer is sought.
 _GROWTH = 1.25
 _WARM_ROWS, _WARM_ITERATIONS = 20_000, 3
@@ -53,16 +55,16 @@ class Course:
     ----------
     points : some of its iterations, with the first and the last.
     iterations : that it made.
-    exhausted : it ended because it had no more passes to make.
     arrived : where it first was within ``NEAR`` of the best log-likelihood of its seed; None: never.
-    caught_up : where it first was within ``NEAR`` of what batch EM ended with.
+    level : where it first was within ``NEAR`` of what it ended with itself or of what batch EM ended with, whichever is less.
+    batch_level : where batch EM first was as high as that.
     """
 
     points: list[Point]
     iterations: int
-    exhausted: bool
     arrived: Point | None = None
-    caught_up: Point | None = None
+    level: Point | None = None
+    batch_level: Point | None = None
 
     @property
     def last(self) -> Point:
@@ -71,11 +73,10 @@ class Course:
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Course:
         """What a run recorded."""
-        arrived, caught_up = (
-            None if record[name] is None else Point(*record[name]) for name in ("arrived", "caught_up")
-        )
+        told = (record[name] for name in ("arrived", "level", "batch_level"))
+        arrived, level, batch_level = (None if each is None else Point(*each) for each in told)
         points = [Point(*each) for each in record["points"]]
-        return cls(points, record["iterations"], record["exhausted"], arrived, caught_up)
+        return cls(points, record["iterations"], arrived, level, batch_level)
 
 
 @dataclass
@@ -117,9 +118,9 @@ class EngineFits:
             for fit, batch, _ in self.fits_by(name)
         ]
 
-    def catching_up(self, name: str, axis: str) -> list[float]:
-        """Passes or seconds to where batch EM ended, over batch EM's own, by seed."""
-        return [_along(fit.caught_up, axis) / _along(batch.caught_up, axis) for fit, batch, _ in self.fits_by(name)]
+    def level_ratios(self, name: str, axis: str) -> list[float]:
+        """Passes or seconds over batch EM's, by seed, to the lower of the ends of both: it needs no common maximum."""
+        return [_along(fit.level, axis) / _along(fit.batch_level, axis) for fit, _, _ in self.fits_by(name)]
 
     def n_elsewhere(self, name: str) -> int:
         """How many fits ended farther than ``ELSEWHERE`` below the best."""
@@ -143,8 +144,9 @@ def measure(name: str, *, quick: bool = False) -> EngineFits:
         if seed == SEEDS[0]:
             prepare(data, every)
         turns = every if seed % 2 == 0 else every[::-1]
-        followed = {each: follow(data, kind, CONTESTANTS[each]) for each in turns}
-        _conclude(found, {each: followed[each] for each in every})
+        fits = {each: follow(data, each, _most_iterations(kind, each), kind.tol) for each in turns}
+        followed = {each: fits[each] for each in every}
+        _conclude(found, followed)
         last = followed[BATCH].iterations[-1].parameters
         found.entropy.append(float(backend.em_pass(last, data.X).entropy) / shape[0])
         for each in every:
@@ -165,7 +167,6 @@ class Followed:
     """A fit with all its iterations, and the exact log-likelihood a row after the one of a number (computed when asked for)."""
 
     iterations: list[Iteration]
-    exhausted: bool
     log_likelihood: Callable[[int], float]
 
     def point(self, number: int) -> Point:
@@ -196,8 +197,8 @@ class Followed:
         return self.point(above)
 
 
-def follow(data: Set, kind: Kind, options: Mapping[str, Any]) -> Followed:
-    """A fit from the set's start, and the clock from the call of ``fit``; log-likelihoods are computed afterwards."""
+def follow(data: Set, name: str, max_iter: int, tol: float) -> Followed:
+    """A contestant's fit from the set's start, by the clock; log-likelihoods are computed afterwards."""
     from fastmix import ConvergenceWarning, GaussianMixture
     from fastmix.engines.evaluate import total_log_density
 
@@ -209,8 +210,8 @@ def follow(data: Set, kind: Kind, options: Mapping[str, Any]) -> Followed:
         passes += state.n_looked_at / state.n_rows
         iterations.append(Iteration(passes, time.perf_counter() - begin, state.parameters))
 
-    common = {"tol": kind.tol, "max_iter": kind.most_iterations, "random_state": 0, "callback": note, **data.start}
-    model = GaussianMixture(data.shape[2], **common | dict(options))
+    limits = {"max_iter": max_iter, "tol": tol, "random_state": 0}
+    model = GaussianMixture(data.shape[2], callback=note, **limits, **data.start, **CONTESTANTS[name])
     gc.collect()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it shows in where the fit ended
@@ -222,15 +223,20 @@ def follow(data: Set, kind: Kind, options: Mapping[str, Any]) -> Followed:
         parameters = iterations[number].parameters
         return total_log_density(parameters.family, parameters, data.X) / len(data.X)
 
-    return Followed(iterations, not model.converged_, log_likelihood)
+    return Followed(iterations, log_likelihood)
 
 
 def prepare(data: Set, names: Sequence[str]) -> None:
     """Load or compile the code of fits, which is not part of any timing here."""
     few = Set(data.X[:_WARM_ROWS], data.start)
     for name in names:
-        options = {**CONTESTANTS[name], "max_iter": _WARM_ITERATIONS}
-        follow(few, Kind("", lambda *_: few.X, few.shape, _WARM_ITERATIONS, 0.0), options).point(0)
+        follow(few, name, _WARM_ITERATIONS, tol=0.0).point(0)
+
+
+def _most_iterations(kind: Kind, name: str) -> int:
+    if name == ONLINE:
+        return ONLINE_SWEEPS
+    return kind.most_iterations if name == BATCH else kind.others_iterations
 
 
 def _conclude(found: EngineFits, followed: Mapping[str, Followed]) -> None:
@@ -238,18 +244,13 @@ def _conclude(found: EngineFits, followed: Mapping[str, Followed]) -> None:
     ends = {name: fit.log_likelihood(len(fit.iterations) - 1) for name, fit in followed.items()}
     best = max(end for name, end in ends.items() if name != MOVING)
     found.best.append(best)
-    found.seeds.append(
-        {
-            name: Course(
-                [fit.point(number) for number in fit.some()],
-                len(fit.iterations),
-                fit.exhausted,
-                fit.first_at(best - NEAR),
-                fit.first_at(ends[BATCH] - NEAR),
-            )
-            for name, fit in followed.items()
-        }
-    )
+    courses = {}
+    for name, fit in followed.items():
+        level = min(ends[name], ends[BATCH]) - NEAR
+        points = [fit.point(number) for number in fit.some()]
+        reached = fit.first_at(best - NEAR), fit.first_at(level), followed[BATCH].first_at(level)
+        courses[name] = Course(points, len(fit.iterations), *reached)
+    found.seeds.append(courses)
 
 
 def _told(fit: Course, best: float) -> str:

@@ -13,7 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import contestants, iterations, processes, referee, tables, workloads
+from benchmarks import (
+    contestants,
+    engine_tables,
+    engines,
+    iterations,
+    processes,
+    referee,
+    results,
+    tables,
+    workloads,
+)
 
 SIZE = workloads.QUICK_SIZES[1]
 ITERATIONS = 10
@@ -74,3 +84,13 @@ def test_tables_replace_what_stands_between_their_markers(tmp_path: Path) -> Non
     assert tables.put(document, "full", "new")
     assert document.read_text() == f"before\n{opening}\nnew\n{closing}\nafter\n"
     assert not tables.put(document, "diag", "new")
+
+
+def test_engines_are_told_from_their_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "SEEDS", range(1))
+    found = engines.measure("iris")
+    record = results.record({}, {"engines_iris": found})["engines_iris"]["measured"]
+    assert engines.EngineFits.of_record(record) == found
+    assert found.ratios(engines.BATCH, "passes") == [1.0]
+    assert np.isfinite(found.ratios("incremental", "seconds")).all()
+    assert engine_tables.which_table([found]).count("\n") == 1 + len(engines.CONTESTANTS)

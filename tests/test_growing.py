@@ -69,6 +69,7 @@ def test_it_begins_with_few_rows_and_ends_with_all(problem, algorithm, visits):
     assert states[0].n_rows == N_ROWS, "a callback is told of the data, not of the sample"
     assert model.converged_
     n_visited, visits[:] = sum(visits), []
+    assert sum(state.n_looked_at for state in states) == n_visited
     plain = fit_quietly(growing(start, algorithm, grow_sample=False), rows)
     assert n_visited < sum(visits)
     assert model.lower_bound_ == pytest.approx(plain.lower_bound_, abs=1e-4)
