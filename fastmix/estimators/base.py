@@ -71,7 +71,9 @@ class Estimator:
         if not self.__sklearn_is_fitted__():
             advice = "Call 'fit' with appropriate arguments before using this estimator."
             if self._course is not None:
-                advice = f"partial_fit was given {self._course.first.n_weighty} rows of positive weight so far: give it more."
+                advice = (
+                    f"partial_fit was given {self._course.first.n_rows} rows of positive weight so far: give it more."
+                )
             raise not_fitted(f"This {type(self).__name__} instance is not fitted yet. {advice}")
 
     def _rows_to_fit(self, X: Any) -> np.ndarray:

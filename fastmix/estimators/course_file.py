@@ -127,10 +127,8 @@ def read_first_rows(
     check_finite(rows, "first_rows")
     found = no_rows(rows, n_features).with_more(rows, as_weights(weights, len(rows)) if weights.size else None)
     started_with = count_in(stored, "started_with")
-    if not n_components <= started_with <= found.n_weighty:
-        raise ValueError(
-            f"started_with is {started_with}; there are {n_components} components and {found.n_weighty} rows"
-        )
+    if not n_components <= started_with <= found.n_rows:
+        raise ValueError(f"started_with is {started_with}; there are {n_components} components and {found.n_rows} rows")
     return replace(found, started_with=started_with)
 
 

@@ -27,20 +27,20 @@ class FirstRows:
     X : (room, D) float64 or float32; what is beyond ``n_rows`` is not theirs.
     weights : (room,) float64, or empty: all 1.
     n_rows : how many there are.
-    n_weighty : how many of them have positive weight.
-    started_with : of how many of those the last start was made; 0 before the first.
+    started_with : of how many of them the last start was made; 0 before the first.
     names : names of the features (D,), where the first batch had any.
     """
 
     X: np.ndarray
     weights: np.ndarray
     n_rows: int = 0
-    n_weighty: int = 0
     started_with: int = 0
     names: np.ndarray | None = None
 
     def with_more(self, X: np.ndarray, weights: np.ndarray | None) -> FirstRows:
-        """These rows and copies of others."""
+        """These rows and copies of others, those without weight left out."""
+        if weights is not None and not weights.all():
+            X, weights = X[weights > 0], weights[weights > 0]
         n_rows = self.n_rows + len(X)
         ours, our_weights = self.X, self.weights
         is_single = X.dtype == np.float32 and (not self.n_rows or ours.dtype == np.float32)
@@ -54,8 +54,7 @@ class FirstRows:
                 our_weights = _with_room(our_weights[: self.n_rows], len(ours), our_weights.dtype)
             our_weights[self.n_rows : n_rows] = 1.0 if weights is None else weights
         ours[self.n_rows : n_rows] = X
-        n_weighty = self.n_weighty + count_weighty(X, weights)
-        return replace(self, X=ours, weights=our_weights, n_rows=n_rows, n_weighty=n_weighty)
+        return replace(self, X=ours, weights=our_weights, n_rows=n_rows)
 
     def table(self) -> tuple[np.ndarray, np.ndarray | None]:
         """The rows (n, D) and their weights (n,), None for all 1."""
@@ -63,7 +62,7 @@ class FirstRows:
 
     def are_due(self, least: int) -> bool:
         """Whether a start should be made now, which takes ``least`` rows."""
-        return self.n_weighty >= max(least, 2 * self.started_with)
+        return self.n_rows >= max(least, 2 * self.started_with)
 
 
 def rows_of_batch(model: Any, X: Any) -> np.ndarray:

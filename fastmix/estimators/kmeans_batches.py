@@ -106,7 +106,7 @@ def _after(
         return (course, 0) if course.centres is None else _swept(model, course, data, weights)
     table = first.table()
     is_given = _is_given(model)
-    kept = None if is_given or suffice(table[0], _ROWS_A_BATCH) else replace(first, started_with=first.n_weighty)
+    kept = None if is_given or suffice(table[0], _ROWS_A_BATCH) else replace(first, started_with=first.n_rows)
     course = replace(_started(model, course, *table), first=kept)
     return _swept(model, course, *table) if is_given else (course, 0)
 

@@ -87,34 +87,40 @@ def _at_first(model: Any, X: Any, data: np.ndarray, weights: np.ndarray | None) 
 
 def _after(model: Any, course: Course, data: np.ndarray, weights: np.ndarray | None) -> tuple[Course, int]:
     """The course after a batch, and the number of rows that were left out."""
-    memory, first, to_sweep = course.memory, course.first, [(data, weights)]
+    memory, first, tables = course.memory, course.first, [(data, weights)]
     if first is not None:
-        if count_weighty(data, weights) >= model.n_components and suffice(data, _batch_rows(model)):  # not copied
-            table = data, weights
-            started = _started(model, course.seed, *table, is_last=memory is None)
-            if first.n_rows and started is not None:
-                to_sweep = [first.table(), table]
-            first = None
-        else:
-            first = first.with_more(data, weights)
-            table = first.table()
-            enough = suffice(table[0], _batch_rows(model))
-            started = None
-            if first.are_due(model.n_components):
-                started = _started(model, course.seed, *table, is_last=enough and memory is None)
-            if started is not None:
-                to_sweep = [table]
-                first = None if enough or _start_is_fixed(model) else replace(first, started_with=first.n_weighty)
-            elif enough and memory is not None:
-                first = None
-        memory = memory if started is None else started
+        memory, first, tables = _start_again(model, course, first, data, weights)
     n_left_out = 0
     if memory is not None:
-        for X, its_weights in to_sweep:
+        for X, its_weights in tables:
             engine, unit = _engine(model, X, its_weights)
             memory, _, n = engine.swept(memory, unit)
             n_left_out += n
     return replace(course, memory=memory, first=first), n_left_out
+
+
+def _start_again(
+    model: Any, course: Course, first: FirstRows, data: np.ndarray, weights: np.ndarray | None
+) -> tuple[Memory | None, FirstRows | None, list[tuple[np.ndarray, np.ndarray | None]]]:
+    """A start, if one is due: what is then remembered; the rows that are still kept; and those that are to be swept."""
+    n_components = model.n_components
+    batch_size = max(_batch_rows(model), rows_a_batch(n_components))
+    if count_weighty(data, weights) >= n_components and suffice(data, batch_size):  # so many that they are not copied
+        table, is_due, is_enough = (data, weights), True, True
+        tables = [first.table(), table] if first.n_rows else [table]
+    else:
+        first = first.with_more(data, weights)
+        table = first.table()
+        is_due, is_enough = first.are_due(n_components), suffice(table[0], batch_size)
+        tables = [table]
+    started = None
+    if is_due:
+        started = _started(model, course.seed, *table, is_last=is_enough and course.memory is None)
+    if started is None:
+        return course.memory, None if is_enough and course.memory is not None else first, [(data, weights)]
+    if is_enough or _start_is_fixed(model):
+        return started, None, tables
+    return started, replace(first, started_with=first.n_rows), tables
 
 
 def _started(model: Any, seed: int, X: np.ndarray, weights: np.ndarray | None, is_last: bool) -> Memory | None:
