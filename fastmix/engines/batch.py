@@ -77,6 +77,10 @@ class BatchEM:
             n_threads=self.n_threads,
         )
 
+    def log_likelihood_of(self, parameters: Any) -> float:
+        """A row, in nats, by a pass of its own."""
+        return self.mean_log_likelihood(self._statistics(parameters, self.order))
+
     def mean_log_likelihood(self, statistics: Statistics) -> float:
         """A row, in nats; minus infinity where no component reaches a row."""
         out_of_reach = LOG_ZERO if self.dtype == "float64" else LOG_ZERO_32

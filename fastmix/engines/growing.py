@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastmix.engines.batch import BatchEM
-from fastmix.engines.loop import EngineState, RunResult
+from fastmix.engines.loop import EngineState, RunResult, StopReason
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Family
 from fastmix.kernels.tiles import Rows
@@ -183,4 +183,9 @@ class Growing:
         return state
 
     def concluded(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
+        """The result, with the log-likelihood of all rows as its objective where the run ended on some of them."""
+        state = result.state
+        assert isinstance(state, GrowingState)
+        if state.n_sampled < self.n_rows and result.reason is not StopReason.INTERRUPTED:
+            result = replace(result, objective=self.engine.log_likelihood_of(result.parameters))
         return self.engine.concluded(result)

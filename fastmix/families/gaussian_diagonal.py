@@ -52,6 +52,7 @@ class DiagonalGaussian(GaussianFamily):
 
     def kernel_parameters(self, parameters):
         shape = parameters.means.shape
+        _ = parameters.cholesky  # raises where a start has collapsed
         constants = self.log_constants(parameters)
         if self.spherical:
             precisions = np.broadcast_to(self._by_component_and_feature(1.0 / parameters.covariances)[:, 0], shape[:1])
