@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks import (
+    acceleration,
     convergence,
     engine_sets,
     engine_tables,
@@ -145,6 +146,10 @@ def _engines(name: str, options: Options) -> engines.EngineFits:
     return engines.measure(name, quick=options.quick)
 
 
+def _acceleration(options: Options) -> list[acceleration.Acceleration]:
+    return acceleration.measure_all(quick=options.quick)
+
+
 def _iteration_table(measured: Any, machine: Mapping[str, Any]) -> str:
     return tables.iteration_table(measured, machine["fma_peak_gflops"])
 
@@ -175,6 +180,7 @@ SECTIONS: dict[str, Section] = {
     "sparse_trace": Section(_sparse_trace, None, guarded=False),
     "sparse_auto": Section(_sparse_auto, _alone(tables.sparse_auto_table), guarded=False),
     "sparse_memory": Section(_sparse_memory, _alone(tables.sparse_memory_table), guarded=False),
+    "acceleration": Section(_acceleration, _alone(acceleration.table), guarded=False),
     **{f"engines_{name}": Section(partial(_engines, name), None, guarded=False) for name in engine_sets.KINDS},
 }
 _SPARSE_FITS = tuple(f"sparse_{name}" for name in sparse_sets.KINDS)
