@@ -16,7 +16,7 @@ _NEVER = "-"
 
 
 def which_table(sets: Sequence[EngineFits]) -> str:
-    """A line an engine, a column a set: passes and seconds over batch EM's."""
+    """A line an engine, a column a set: passes and seconds over batch EM's, to the lower of both ends."""
     names = [name for name in CONTESTANTS if any(each.fits_by(name) for each in sets)]
     lines = [[name, *(_pair(each, name) for each in sets)] for name in names]
     return _table(["", *(KINDS[each.what].title for each in sets)], lines)
@@ -25,8 +25,9 @@ def which_table(sets: Sequence[EngineFits]) -> str:
 def _pair(each: EngineFits, name: str) -> str:
     if not each.fits_by(name):
         return ""
-    ratios = (median(each.ratios(name, axis)) for axis in INCREMENTAL_TARGETS)
-    return " / ".join(_number(ratio) for ratio in ratios)
+    ratios = (median(each.level_ratios(name, axis)) for axis in INCREMENTAL_TARGETS)
+    is_lower = each.n_elsewhere(name) > len(each.fits_by(name)) / 2
+    return " / ".join(_number(ratio) for ratio in ratios) + (" (lower)" if is_lower else "")
 
 
 def detail_table(sets: Sequence[EngineFits]) -> str:
@@ -36,7 +37,7 @@ def detail_table(sets: Sequence[EngineFits]) -> str:
         "arrived",
         "elsewhere",
         "end below the best: least, most",
-        "to where batch ends: passes / batch",
+        "to the lower end: passes / batch",
         "s / batch",
     ]
     lines = []
