@@ -80,6 +80,22 @@ def test_kept_rows_are_copies(rows):
     assert numbers(reused) == numbers(plain)
 
 
+def test_kept_rows_of_two_types_and_weights_that_come_later(rows):
+    parts = [
+        (rows[:20].astype(np.float32), None),
+        (rows[20:50].astype(np.float32), None),
+        (rows[50:400], np.full(350, 2.0)),
+    ]
+    mixed, plain = (GaussianMixture(2, random_state=0) for _ in range(2))
+    for X, sample_weight in parts:
+        mixed.partial_fit(X, sample_weight=sample_weight)
+        plain.partial_fit(
+            X.astype(np.float64), sample_weight=np.ones(len(X)) if sample_weight is None else sample_weight
+        )
+    np.testing.assert_allclose(mixed.means_, plain.means_, rtol=1e-12)
+    np.testing.assert_allclose(mixed.covariances_, plain.covariances_, rtol=1e-10)
+
+
 def test_any_number_of_threads_gives_the_same_bits(rows):
     found = [numbers(feed(GaussianMixture(4, random_state=0, n_threads=n), rows, every(9000, rows))) for n in (1, 2)]
     assert found[0] == found[1]

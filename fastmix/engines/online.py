@@ -1,6 +1,6 @@
 """Online EM: statistics that decay and take in small batches of rows, with an M-step after each.
 
-The update is eq. 13 of Cappe and Moulines (2009): S <- (1 - gamma) S + gamma s, with s the statistics of a batch, a unit of
+The update is that of Cappe and Moulines (2009): S <- (1 - gamma) S + gamma s, with s the statistics of a batch, a unit of
 weight. Here the step sizes gamma follow from a clock of rows, so that it hardly matters how rows are cut into batches.
 """
 
@@ -41,7 +41,7 @@ _SEED = 2009
 def rows_a_batch(n_components: int, n_rows: float = inf) -> int:
     """Rows of a batch where the user does not say, for sweeps over ``n_rows``."""
     wanted = min(max(_ROWS_PER_COMPONENT * n_components, _LEAST_BATCH), _MOST_BATCH)
-    return int(min(wanted, max(n_rows // _STEPS_A_SWEEP, _FEWEST_ROWS * n_components)))
+    return int(min(wanted, max(n_rows / _STEPS_A_SWEEP, _FEWEST_ROWS * n_components)))
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ class OnlineState(EngineState):
 class OnlineEM(BatchEM):
     """Online EM; a step of the engine is a sweep over all rows, in batches.
 
-    The step sizes are those of Cappe and Moulines (2009), section 3.2, for the exponent 0.6, with averaging (Polyak and Juditsky
-    1992) by weights that grow with time (Shamir and Zhang 2013, "polynomial-decay averaging"), so that the number of rows need
-    not be known. A row counts as its weight, in units of the mean weight of the rows so far.
+    The step sizes are those that Cappe and Moulines (2009) use with averaging (Polyak and Juditsky 1992); the weights of the
+    average grow with time (Shamir and Zhang 2013, "polynomial-decay averaging"), so that the number of rows need not be known. A
+    row counts as its weight, in units of the mean weight of the rows so far.
 
     Attributes
     ----------
