@@ -257,8 +257,8 @@ def test_help(capsys):
         (["fit", "dataset:iris", "-k", "2", "-o", "missing/model"], "folder does not exist"),
         (["kmeans", "dataset:galaxies", "-k", "83"], "83"),
         (["predict", "missing.model", "dataset:iris"], "missing.model.*No such file"),
-        (["predict", __file__, "dataset:iris"], "cannot be read as a model"),
-        (["info", __file__], "cannot be read as a model"),
+        (["predict", __file__, "dataset:iris"], "cannot be read"),
+        (["info", __file__], "cannot be read"),
         (["demo", "--rows", "10"], "--rows"),
     ],
 )

@@ -100,12 +100,15 @@ class GaussianMixture(Mixture):
         Online, and ``partial_fit``: rows of a step. "auto": 64 a component, 8192 at least and 16 384 at most; in ``fit`` fewer
         where there are few rows.
     checkpoint : path, optional
-        Where to write the state of the fit every ``checkpoint_interval`` seconds, and when it ends or is interrupted.
+        Where to write the state of the fit: when the first start is made, then every ``checkpoint_interval`` seconds, and when
+        the fit ends or is interrupted. Never half written. A file with a fit that is not done, or that is no checkpoint, is
+        refused; one with a fit that is done is written over.
     checkpoint_interval : float, default 60.0
-        Seconds between writing checkpoints.
+        Seconds between writing checkpoints; they are written between iterations.
     resume : bool, default False
-        Go on from ``checkpoint``, where that exists: to the last bit what would have come without an interruption. Data and
-        settings have to be the same.
+        Go on from ``checkpoint``: to the last bit what would have come without an interruption, on the same machine. Where there
+        is no file yet the fit begins; where the fit is done it is returned at once. Data and settings have to be the same,
+        except that ``max_iter`` may be larger, and what does not change results (threads, callback, verbosity) may differ.
     dtype : {"float64", "float32"}, default "float64"
         What a fit computes log-densities and responsibilities in; sums over rows are float64. float32 is up to twice as fast,
         agrees to 1e-5 of the log-likelihood while means lie within 1e4 standard deviations of each other, and is not
@@ -263,7 +266,8 @@ class GaussianMixture(Mixture):
 
         Raises
         ------
-        ValueError : bad input, or a collapse in every run.
+        ValueError : bad input, a collapse in every run, or a checkpoint that this fit must not go on from or write over.
+        OSError : if the checkpoint cannot be written when the fit begins; later that is a RuntimeWarning.
         KeyboardInterrupt : on Ctrl-C; the best parameters so far are on the object.
         """
         self._check_parameters()
