@@ -286,9 +286,22 @@ def test_an_interrupt_ends_the_reading_and_keeps_the_best(rows, monkeypatch):
     assert model.n_iter_ > 0
 
 
+@pytest.mark.usefixtures("small_stretches")
+@pytest.mark.parametrize("accelerate", ["squarem", "anderson", "auto"])
+def test_accelerated_fits(accelerate, rows, weights):
+    model = three(accelerate=accelerate, tol=1e-9, max_iter=30)
+    expected = bits(fit_quietly(model, rows, weights))
+    assert bits(fit_quietly(model, Stream(rows, [617], weights))) == expected
+
+
 def test_what_streams_cannot_be_used_for(rows, weights):
     stream = Stream(rows, [617])
-    for parameters in ({"algorithm": "sparse"}, {"algorithm": "incremental"}, {"grow_sample": True}):
+    for parameters in (
+        {"algorithm": "sparse"},
+        {"algorithm": "incremental"},
+        {"algorithm": "online"},
+        {"grow_sample": True},
+    ):
         fails(stream, "use algorithm='batch'.*partial_fit", **parameters)
     fails(stream, "init_params is a function", init_params=lambda X, n, generator: X[:n])
     model = three()
