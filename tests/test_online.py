@@ -54,7 +54,7 @@ def online_em(start, batches, batch_size, n_started, row_weight, reg_covar):
         before = n_rows * (weight - w.sum()) / weight
         gain = 1 - np.exp(elapsed(before / batch_size) - elapsed(n_rows / batch_size))
         share = np.concatenate([(1 - gain) * share, gain * w / w.sum()])
-        kept = (LONG(before) / n_rows) ** 4
+        kept = (LONG(before) / n_rows) ** 2
         average = kept * np.concatenate([average, np.zeros(len(X))]) + (1 - kept) * share
         current = naive.m_step(rows, responsibility, start.covariance_type, share, reg_covar)
     real = slice(len(share) - sum(len(X) for X, _ in batches), None)

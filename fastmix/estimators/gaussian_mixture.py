@@ -318,11 +318,11 @@ class GaussianMixture(Mixture):
         """Take in one more batch of rows, by online EM (Cappe and Moulines 2009); no row is kept for long.
 
         Statistics of the rows decay as new ones come, faster in the beginning, and ``means_`` and so on follow from an average
-        of them over the last half of the rows, mostly. However rows are cut into batches, they count the same; batches of more
-        than ``batch_size`` rows are cut further, in random order. Until there are four batches of these the rows are kept, and a
-        start (see ``init_params``) is made from them anew whenever they have doubled: components may change places then.
-        Components with fewer than some 20 rows keep their parameters. After ``fit`` it goes on from its parameters, as if the
-        rows of the fit had come in batches before.
+        of them that is one over the last half of the rows, for the most part. However rows are cut into batches, they count the
+        same; batches of more than ``batch_size`` rows are cut further, in random order. Until there are four batches of these
+        the rows are kept, and a start (see ``init_params``) is made from them anew whenever they have doubled: components may
+        change places then. Components with fewer than some 20 rows keep their parameters. After ``fit`` it goes on from its
+        parameters, as if the rows of the fit had come in batches before.
 
         Parameters
         ----------
