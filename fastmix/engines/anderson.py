@@ -29,9 +29,10 @@ _INDEPENDENT = 1e-10
 # How many times its step EM is taken to go at most, at first; the factor by which that grows when it is reached.
 _FIRST_LONGEST = 4.0
 _GROWTH = 4.0
-# How far a proposal may lie from where plain EM would be, in the metric of the coordinates (0.03: 0.0005 nats a row of
-# relative entropy between the two mixtures of rows with their components).
-_FARTHEST = 0.03
+# How far a proposal may lie from where plain EM would be, in the metric of the coordinates (0.01: 0.00005 nats a row of
+# relative entropy between the two mixtures of rows with their components). With 0.03, 2 of 20 fits of two sets came to a lower
+# maximum than plain EM, and with this none, in as many passes.
+_FARTHEST = 0.01
 # With less than this nothing is gained.
 _LEAST_LENGTH = 1.05
 
