@@ -98,7 +98,7 @@ def test_published_sets_take_fewer_passes(request, method, name, n_components, c
         assert model.lower_bound_ >= plain.lower_bound_ - 1e-6
         ratios.append(model.n_iter_ / plain.n_iter_)
     # Plain EM takes but 35 to 90 passes to fit iris, and "auto" hardly begins.
-    assert np.median(ratios) < ({"auto": 1.0}.get(method, 0.65) if name == "iris" else 0.5)
+    assert np.median(ratios) < ({"auto": 1.0}.get(method, 0.75) if name == "iris" else 0.5)
 
 
 def test_auto_leaves_alone_what_is_fast():
@@ -118,14 +118,14 @@ def test_the_number_of_threads_does_not_matter(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_units_of_the_data_hardly_matter(method):
+def test_units_of_the_data_do_not_matter(method):
     rows, first = overlapping(4)
     factor = np.array([1e-5, 1e4])
     other = first._replace(means=first.means * factor, covariances=first.covariances * np.outer(factor, factor))
-    here = begun(first, accelerate=method, tol=1e-9, max_iter=2000).fit(rows)
-    there = begun(other, accelerate=method, tol=1e-9, max_iter=2000).fit(rows * factor)
-    assert abs(here.n_iter_ - there.n_iter_) <= 0.1 * here.n_iter_
-    np.testing.assert_allclose(there.means_ / factor, here.means_, rtol=1e-3, atol=1e-3)
+    here = fit_quietly(begun(first, accelerate=method, max_iter=30), rows)
+    there = fit_quietly(begun(other, accelerate=method, max_iter=30), rows * factor)
+    moved = np.array(there.lower_bounds_) + np.log(factor).sum()
+    np.testing.assert_allclose(moved, here.lower_bounds_, rtol=1e-9)
 
 
 @pytest.mark.parametrize("method", METHODS)
