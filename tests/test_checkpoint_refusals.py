@@ -11,7 +11,7 @@ import zipfile
 import numpy as np
 import pytest
 from fits import fit_quietly
-from interruptions import draw, fitted, interrupted, mixture, read_header
+from interruptions import Means, draw, fitted, interrupted, mixture, read_header
 
 import fastmix
 from fastmix.cli import main, progress
