@@ -2,6 +2,7 @@
 
 import mmap
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -38,6 +39,9 @@ def advised(X, first, last):
     mapped = MappedRows.of(X)
     mapped._memory = Told(mapped._memory)
     mapped.will_need(first, last)
+    for thread in threading.enumerate():
+        if thread.name == "fastmix-read-ahead":
+            thread.join()
     return [(begin, begin + n) for _, begin, n in mapped._memory.advice]
 
 

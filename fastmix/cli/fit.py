@@ -17,7 +17,8 @@ _COVARIANCES = {
     "tied_diag": "variance of each feature, the same for all components",
     "tied_spherical": "variance, the same for all components and features",
 }
-_ALGORITHMS = ("auto", "batch", "sparse")
+_ALGORITHMS = ("auto", "batch", "sparse", "incremental", "online")
+_ACCELERATIONS = ("auto", "squarem", "anderson")
 _STARTS = ("kmeans", "k-means++", "random", "random_from_data")
 
 
@@ -39,6 +40,8 @@ def add_parser(subparsers: shared.Subparsers) -> None:
     parser.add_argument(
         "--algorithm", choices=_ALGORITHMS, default="auto", help="sparse is for many components (default: %(default)s)"
     )
+    parser.add_argument("--accelerate", choices=_ACCELERATIONS, help="extrapolate where convergence is slow")
+    parser.add_argument("--grow-sample", action="store_true", help="begin on a small sample that grows")
     shared.add_fitting(parser, tol=1e-3, max_iter=100)
     parser.add_argument("--checkpoint", metavar="PATH", help="write the state of the fit to this file now and then")
     parser.add_argument(
@@ -73,6 +76,8 @@ def run(arguments: argparse.Namespace) -> None:
         random_state=arguments.seed,
         n_threads=arguments.threads,
         algorithm=arguments.algorithm,
+        accelerate=arguments.accelerate,
+        grow_sample=arguments.grow_sample,
         dtype=arguments.dtype,
         checkpoint=arguments.checkpoint,
         checkpoint_interval=arguments.checkpoint_interval,

@@ -100,15 +100,17 @@ class Growing:
 
     def _at(self, n_sampled: int) -> BatchEM:
         """The engine that looks at ``n_sampled`` rows."""
+        if n_sampled not in self._on_sample:
+            self._on_sample.clear()
         if n_sampled == self.n_rows:
             return self.engine
         if n_sampled not in self._on_sample:
-            self._on_sample.clear()
             generator = np.random.default_rng((_SEED, n_sampled))
             order = spread_places(self.rows.n_weighted, n_sampled, generator)
             if self.rows.weights.size:
                 order = np.flatnonzero(self.rows.weights)[order]
-            self._on_sample[n_sampled] = replace(self.engine, order=order.astype(np.int32))
+            index = np.int32 if self.n_rows < 1 << 31 else np.int64
+            self._on_sample[n_sampled] = replace(self.engine, order=order.astype(index))
         return self._on_sample[n_sampled]
 
     def step(self, state: EngineState) -> GrowingState:

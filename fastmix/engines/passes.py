@@ -127,14 +127,19 @@ class _Stretch(NamedTuple):
     n_tiles: int
 
 
-def _stretches(source: Source, n_tiles: int, at_once: int, tile_size: int) -> Generator[_Stretch, None, None]:
-    """The tiles ``at_once`` at a time. A stretch of a stream is gone when the next one is asked for."""
+def _stretches(
+    source: Source, n_tiles: int, at_once: int, tile_size: int, in_order: bool
+) -> Generator[_Stretch, None, None]:
+    """The tiles ``at_once`` at a time, whose rows lie side by side if they are ``in_order``.
+
+    A stretch of a stream is gone when the next one is asked for.
+    """
     if isinstance(source, Streamed):
         with source.pieces(at_once * tile_size) as pieces:
             for X, weights in pieces:
                 yield _Stretch(make_rows(X, weights), 0, -(-len(X) // tile_size))
         return
-    mapped = MappedRows.of(source.X)
+    mapped = MappedRows.of(source.X) if in_order else None
     for first in range(0, n_tiles, at_once):
         last = min(n_tiles, first + at_once)
         if mapped is not None:
@@ -247,9 +252,10 @@ def run_em_pass(
     responsibilities are computed in that, statistics are float64 still. An earlier ``last_phase`` (see
     ``fastmix.kernels.em_pass``) is for timing, or for what is known by then: the statistics are incomplete.
     """
-    if schedule.order.size < 1 << 31:  # of another type the pass would be compiled once more
+    if rows.n_rows < 1 << 31:  # of another type the pass would be compiled once more
         schedule = schedule._replace(order=schedule.order.astype(np.int32, copy=False))
     n_rows, n_features = len(schedule.order) or rows.n_rows, rows.n_features
+    in_order = not schedule.order.size
     n_components = len(parameters.weights)
     n_statistics = family.n_statistics(n_features)
     n_shared = family.n_shared(n_features, n_components) if last_phase == ACCUMULATE else 0
@@ -296,7 +302,7 @@ def run_em_pass(
             np.zeros((n_lanes, N_TOTALS)),
         )
         n_done = 0
-        with closing(_stretches(rows, n_tiles, at_once, tile_size * block.of)) as stretches:
+        with closing(_stretches(rows, n_tiles, at_once, tile_size * block.of, in_order)) as stretches:
             for stretch in stretches:
                 n_done += stretch.n_tiles
                 starts = lane_starts if stretch.n_tiles == at_once else cut_into_lanes(stretch.n_tiles, n_kept)
