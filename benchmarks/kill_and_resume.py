@@ -111,7 +111,8 @@ def kill_once(
 ) -> Trial | None:
     """Kill a fit when ``chance`` of the time of the uninterrupted one is over, and resume it.
 
-    None where it was faster this time, and done by then.
+    None where nothing was resumed, because the kill came before the first iteration was written or when the fit was done: such
+    a trial counts only if its bits differ.
     """
     path = folder / "checkpoint"
     kept = parameters | {"checkpoint": str(path), "resume": True}
@@ -128,7 +129,8 @@ def kill_once(
     for left in folder.glob(".fastmix-*.tmp"):  # killed while it was writing
         left.unlink()
     first = tuple(found["first"]) if found["first"] else None
-    return Trial(name, moment, chance, first, found["digest"] == whole["digest"])
+    equal = found["digest"] == whole["digest"]
+    return None if equal and first in (None, (0, 1)) else Trial(name, moment, chance, first, equal)
 
 
 def measure(times: int, *, quick: bool = False, seed: int | None = None) -> list[Trial]:

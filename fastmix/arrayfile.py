@@ -31,9 +31,11 @@ _HEADER_MEMBER = "header.json"
 _DTYPES = frozenset({"<f8", "<f4", "<i8", "<i4", "|u1"})
 _MAX_DIMENSIONS = 8
 # Room for some 100 000 feature names; parsing that much JSON takes well under a second.
-_MAX_HEADER_BYTES = 4 << 20
-# What zipfile may read to list the members, at about 60 bytes each: a model has some ten, a checkpoint hundreds.
-_MAX_DIRECTORY_BYTES = 1 << 20
+_HEADER_BYTES = 4 << 20
+# What zipfile may read to list the members, at about 60 bytes each.
+_DIRECTORY_BYTES = 1 << 20
+# Of a large file header and directory may be such a part: arrays of 64 KB take less, and memory stays in proportion.
+_PART = 256
 # An array is read in pieces, so that nothing but itself takes memory in proportion to it.
 _PIECE = 16 << 20
 
@@ -73,10 +75,14 @@ def write_arrays(path: str | os.PathLike[str], header: Mapping[str, Any], arrays
     stored = {name: _little_endian(name, array) for name, array in arrays.items()}
     declared = {name: {"dtype": array.dtype.str, "shape": list(array.shape)} for name, array in stored.items()}
     header_bytes = json.dumps({**header, "arrays": declared}).encode()
-    if len(header_bytes) > _MAX_HEADER_BYTES:
+    size = sum(array.nbytes for array in stored.values())
+    if len(header_bytes) > (most := _header_budget(size)):
         raise ValueError(
-            f"header takes {len(header_bytes)} bytes as JSON, more than {_MAX_HEADER_BYTES}; put large values in arrays"
+            f"header takes {len(header_bytes)} bytes as JSON, more than {most}; put large values in arrays"
         )
+    # 46 bytes and the name, which has the suffix .npy, and up to 28 where members lie beyond 4 GB
+    if sum(80 + len(name.encode()) for name in stored) > _directory_budget(size):
+        raise ValueError(f"{len(stored)} arrays are too many for a file of {size} bytes; put small ones together")
     with atomic_file(path) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         # ZipInfo's default date (1980) keeps the clock out: equal contents are equal files.
         archive.writestr(zipfile.ZipInfo(_HEADER_MEMBER), header_bytes)
@@ -142,6 +148,16 @@ def _little_endian(name: str, array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
+def _header_budget(size: int) -> int:
+    """Most bytes that the header of a file with ``size`` bytes may take."""
+    return max(_HEADER_BYTES, size // _PART)
+
+
+def _directory_budget(size: int) -> int:
+    """Most bytes that the list of the members may take."""
+    return max(_DIRECTORY_BYTES, size // _PART)
+
+
 class _BudgetedStream(io.RawIOBase):
     """A file that refuses to be read beyond a budget: it bounds what zipfile allocates for a forged directory."""
 
@@ -173,7 +189,7 @@ def _read_archive(
     stream: BinaryIO, complaint: Callable[[dict[str, Any]], str | None]
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     file_size = os.fstat(stream.fileno()).st_size
-    budgeted = _BudgetedStream(stream, _MAX_DIRECTORY_BYTES)
+    budgeted = _BudgetedStream(stream, _directory_budget(file_size))
     with zipfile.ZipFile(budgeted) as archive:
         # Every member is read once; each has a local header of 30 bytes and two names beside what the directory counts.
         budgeted.budget = 2 * file_size
@@ -209,8 +225,8 @@ def _checked_members(archive: zipfile.ZipFile, file_size: int) -> dict[str, zipf
         raise ArrayFileError(f"its members claim {total} bytes but the file has {file_size}")
     if _HEADER_MEMBER not in members:
         raise ArrayFileError(f"it is a zip file without {_HEADER_MEMBER!r}, so not a file of fastmix")
-    if members[_HEADER_MEMBER].file_size > _MAX_HEADER_BYTES:
-        raise ArrayFileError(f"its header takes more than {_MAX_HEADER_BYTES} bytes")
+    if members[_HEADER_MEMBER].file_size > (most := _header_budget(file_size)):
+        raise ArrayFileError(f"its header takes more than {most} bytes")
     return members
 
 

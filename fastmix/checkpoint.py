@@ -6,10 +6,11 @@ done, and where the run at hand stands: the engine's state as it was between two
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,10 +31,19 @@ from fastmix.families import GAUSSIAN_FAMILIES, GaussianParameters, Statistics
 from fastmix.kernels.tiles import Schedule
 from fastmix.modelfile import CHECKPOINT
 
-__all__ = ["Checkpoint", "FitRecord", "Identity"]
+__all__ = ["Checkpoint", "FitRecord", "Identity", "Results", "best_result"]
 
 # Of the file, and of what a step makes of a state: a fit goes on only where both are what they were.
 FORMAT_VERSION = 1
+_TREE = "fit"  # the array that tells what the others are
+
+# Of runs, with what their engines told.
+Results = Sequence[tuple[RunResult, dict[str, Any]]]
+
+
+def best_result(results: Results) -> tuple[RunResult, dict[str, Any]] | None:
+    """The one with the largest objective, the first of several."""
+    return max(results, key=lambda each: each[0].objective, default=None)
 
 
 @dataclass(frozen=True)
@@ -44,14 +54,18 @@ class FitRecord:
     ----------
     n_runs : how many runs there are to be.
     index : the run at hand, from 0; ``n_runs`` when all are done.
-    results : of the runs that are done, with what their engines told.
+    continued : whether the fit began with the parameters of an earlier one.
+    results : the last run that is done and the best of those before, with what their engines told.
+    at_limit : whether one of those that are not kept ended at ``max_iter``.
     collapses : (component, description) of those that were given up.
     standing : where the run at hand stands; None: not begun. When all are done, where the last one stood at ``max_iter``.
     """
 
     n_runs: int
+    continued: bool = False
     index: int = 0
-    results: tuple[tuple[RunResult, dict[str, Any]], ...] = ()
+    results: Results = ()
+    at_limit: bool = False
     collapses: tuple[tuple[int, str], ...] = ()
     standing: Standing | None = None
 
@@ -60,11 +74,26 @@ class FitRecord:
         collapses = (*self.collapses, (error.component, error.description))
         return replace(self, index=self.index + 1, collapses=collapses, standing=None)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether all runs are over."""
+        return self.index == self.n_runs
+
     def finished(self, result: RunResult, told: dict[str, Any]) -> FitRecord:
         """The record when the run at hand is done."""
-        results = (*self.results, (replace(result, state=None), told))
+        kept = best_result(self.results)
+        results = (() if kept is None else (kept,)) + ((replace(result, state=None), told),)
         may_go_on = result.reason is StopReason.ITERATION_LIMIT and self.index + 1 == self.n_runs
-        return replace(self, index=self.index + 1, results=results, standing=self.standing if may_go_on else None)
+        return replace(
+            self,
+            index=self.index + 1,
+            results=results,
+            at_limit=self._any_at_limit(self.results),
+            standing=self.standing if may_go_on else None,
+        )
+
+    def _any_at_limit(self, results: Results) -> bool:
+        return self.at_limit or any(result.reason is StopReason.ITERATION_LIMIT for result, _ in results)
 
     def with_more_iterations(self) -> FitRecord:
         """The record as it would be if ``max_iter`` had been larger.
@@ -74,9 +103,9 @@ class FitRecord:
         ValueError : if a run ended at ``max_iter`` whose last state is no longer known.
         """
         results, index = self.results, self.index
-        if index == self.n_runs and self.standing is not None:
+        if self.is_done and self.standing is not None:
             results, index = results[:-1], index - 1
-        if any(result.reason is StopReason.ITERATION_LIMIT for result, _ in results):
+        if self._any_at_limit(results):
             raise ValueError("an earlier one of its runs ended at max_iter")
         return replace(self, results=results, index=index)
 
@@ -147,6 +176,7 @@ class Checkpoint:
     identity : of the fit.
     seeds : where the random numbers of the fit come from.
     n_runs : how many runs there are to be.
+    continued : whether the fit begins with the parameters of an earlier one.
     """
 
     def __init__(
@@ -157,8 +187,9 @@ class Checkpoint:
         *,
         seeds: np.random.SeedSequence,
         n_runs: int,
+        continued: bool,
     ):
-        self.record = FitRecord(n_runs)
+        self.record = FitRecord(n_runs, continued)
         self.seeds = seeds
         self._path = path
         self._interval = interval
@@ -197,7 +228,7 @@ class Checkpoint:
         assert self._identity is not None
         try:
             differences = list(self._identity.differences(header))
-            record = _VOCABULARY.decode(header["fit"], arrays)
+            record = _VOCABULARY.decode(json.loads(arrays.pop(_TREE).tobytes()), arrays)
             if not isinstance(record, FitRecord):
                 raise TypeError("no record of a fit")
             if self._identity.max_iter > header["max_iter"] and not differences:
@@ -208,7 +239,7 @@ class Checkpoint:
                         f"max_iter is {self._identity.max_iter}, there it is {header['max_iter']}, and {error}"
                     )
             seeds = np.random.SeedSequence(header["entropy"], spawn_key=header["spawn_key"])
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
             raise ValueError(
                 f"checkpoint {name!r} cannot be understood ({error!r}): the file is damaged; remove it or name another"
             ) from error
@@ -240,13 +271,13 @@ class Checkpoint:
 
         Raises
         ------
-        OSError : if it cannot be, the first time; later there is a warning, and the fit goes on.
+        OSError, ValueError : if it cannot be, the first time; later there is a warning, and the fit goes on.
         """
         if self._path is None or not self._is_new:
             return
         try:
             self._write(self._path)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             if self._written is None:
                 raise
             warnings.warn(
@@ -274,9 +305,10 @@ class Checkpoint:
             "max_iter": self._identity.max_iter,
             "entropy": entropy if isinstance(entropy, int) else [int(each) for each in entropy],
             "spawn_key": list(self.seeds.spawn_key),
-            "is_done": self.record.index == self.record.n_runs,
-            "fit": tree,
+            "is_done": self.record.is_done,
         }
+        # An array, because there is a limit to headers.
+        arrays[_TREE] = np.frombuffer(json.dumps(tree, separators=(",", ":")).encode(), np.uint8)
         write_arrays(path, header, arrays)
 
 

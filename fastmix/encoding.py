@@ -18,6 +18,10 @@ import numpy as np
 
 __all__ = ["Vocabulary"]
 
+# Bytes from which on an array is kept by itself; smaller ones lie end to end, those of one type in one array, because a state
+# may have tens of thousands of them.
+_LARGE = 1 << 16
+
 
 class Vocabulary:
     """What may appear in a value, beyond what every value may hold.
@@ -41,7 +45,8 @@ class Vocabulary:
         """
         encoder = _Encoder(self)
         root = encoder.encode(value)
-        return {"objects": encoder.objects, "root": root}, encoder.arrays
+        stacks = {name: np.concatenate(stack) for name, stack in encoder.stacks.items()}
+        return {"objects": encoder.objects, "root": root}, encoder.arrays | stacks
 
     def decode(self, tree: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
         """The value that was encoded.
@@ -60,6 +65,8 @@ class _Encoder:
     def __init__(self, vocabulary: Vocabulary):
         self.objects: list[dict[str, Any]] = []
         self.arrays: dict[str, np.ndarray] = {}
+        self.stacks: dict[str, list[np.ndarray]] = {}  # of small arrays, by the name of their type
+        self._heights: dict[str, int] = {}
         self._names = {id(cls): name for name, cls in vocabulary.classes.items()}
         self._constants = {id(constant): name for name, constant in vocabulary.constants.items()}
         self._places: dict[int, int] = {}
@@ -114,10 +121,17 @@ class _Encoder:
             return {"array": self._stored(straight.astype(np.uint8)), "axes": axes, "truth": True}
         return {"array": self._stored(straight), "axes": axes}
 
-    def _stored(self, array: np.ndarray) -> str:
-        name = str(len(self.arrays))
-        self.arrays[name] = array
-        return name
+    def _stored(self, array: np.ndarray) -> str | list[Any]:
+        """Where the numbers are: the name of an array; or [name, first number, shape]."""
+        if array.nbytes >= _LARGE:
+            name = str(len(self.arrays))
+            self.arrays[name] = array
+            return name
+        name = array.dtype.name
+        first = self._heights.get(name, 0)
+        self.stacks.setdefault(name, []).append(array.reshape(-1))
+        self._heights[name] = first + array.size
+        return [name, first, list(array.shape)]
 
 
 class _Decoder:
@@ -143,10 +157,10 @@ class _Decoder:
     def built(self, node: dict[str, Any]) -> Any:
         """The object of a node."""
         if "array" in node:
-            array = self._arrays[node["array"]].transpose(np.argsort(node["axes"]))
+            array = self._stored(node["array"]).transpose(np.argsort(node["axes"]))
             return array.astype(bool) if node.get("truth") else array
         if "numbers" in node:
-            return {"tuple": tuple, "list": list}[node["kind"]](self._arrays[node["numbers"]].tolist())
+            return {"tuple": tuple, "list": list}[node["kind"]](self._stored(node["numbers"]).tolist())
         if "class" in node:
             return self._instance(self._vocabulary.classes[node["class"]], node)
         ((kind, content),) = node.items()
@@ -156,6 +170,13 @@ class _Decoder:
         if kind == "dict":
             return {key: self.decode(each) for key, each in content.items()}
         return {"tuple": tuple, "list": list}[kind](self.decode(each) for each in content)
+
+    def _stored(self, place: str | list[Any]) -> np.ndarray:
+        if isinstance(place, str):
+            return self._arrays[place]
+        name, first, shape = place
+        # A copy, so that it lies in memory as an array of its own does.
+        return self._arrays[name][first : first + math.prod(shape)].reshape(shape).copy()
 
     def _instance(self, cls: type, node: dict[str, Any]) -> Any:
         if "items" in node:

@@ -1,5 +1,6 @@
 """Checkpoints that a fit does not go on from, and checkpoints on the command line."""
 
+import io
 import json
 import os
 import signal
@@ -37,11 +38,17 @@ def begun(rows, path):
 # Refusals
 
 
-def forge(path, **changes):
-    """The checkpoint with another header."""
+def forge(path, fit=None, **changes):
+    """The checkpoint with another header, or another tree of the fit's state."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    members["header.json"] = json.dumps(json.loads(members["header.json"]) | changes).encode()
+    header = json.loads(members["header.json"]) | changes
+    if fit is not None:
+        header["arrays"]["fit"]["shape"] = [len(fit)]
+        stream = io.BytesIO()
+        np.lib.format.write_array(stream, np.frombuffer(fit, np.uint8), version=(1, 0))
+        members["fit.npy"] = stream.getvalue()
+    members["header.json"] = json.dumps(header).encode()
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
@@ -135,7 +142,9 @@ def test_other_versions_are_refused(rows, begun):
 @pytest.mark.parametrize(
     "fit",
     [
-        None,
+        b"{",
+        b"null",
+        b"[" * 100_000,
         {"objects": [], "root": 3},
         {"objects": [{"class": "Popen", "values": {"args": "ls"}}], "root": {"object": 0}},
         {"objects": [{"class": "FitRecord", "values": {"n_runs": 1}}], "root": {"object": 0}},
@@ -144,7 +153,7 @@ def test_other_versions_are_refused(rows, begun):
     ],
 )
 def test_forged_states_are_refused(rows, begun, fit):
-    forge(begun, fit=fit)
+    forge(begun, fit if isinstance(fit, bytes) else json.dumps(fit).encode())
     with pytest.raises(ValueError, match=r"cannot be understood.*damaged"):
         mixture(checkpoint=begun, resume=True).fit(rows)
 

@@ -101,14 +101,15 @@ class GaussianMixture(Mixture):
         where there are few rows.
     checkpoint : path, optional
         Where to write the state of the fit: when the first start is made, then every ``checkpoint_interval`` seconds, and when
-        the fit ends or is interrupted. Never half written. A file with a fit that is not done, or that is no checkpoint, is
-        refused; one with a fit that is done is written over.
+        the fit ends, also by an error or an interruption. Never half written. A file with a fit that is not done, or that is no
+        checkpoint, is refused; one with a fit that is done is written over.
     checkpoint_interval : float, default 60.0
         Seconds between writing checkpoints; they are written between iterations.
     resume : bool, default False
         Go on from ``checkpoint``: to the last bit what would have come without an interruption, on the same machine. Where there
         is no file yet the fit begins; where the fit is done it is returned at once. Data and settings have to be the same,
         except that ``max_iter`` may be larger, and what does not change results (threads, callback, verbosity) may differ.
+        A fitted model with ``warm_start`` refuses a checkpoint whose fit is done.
     dtype : {"float64", "float32"}, default "float64"
         What a fit computes log-densities and responsibilities in; sums over rows are float64. float32 is up to twice as fast,
         agrees to 1e-5 of the log-likelihood while means lie within 1e4 standard deviations of each other, and is not
@@ -285,19 +286,23 @@ class GaussianMixture(Mixture):
         )
         continued = self._continued(rows.n_features)
         checkpoint = open_checkpoint(
-            self, rows, n_runs=1 if continued is not None or self._start_is_given() else self.n_init
+            self,
+            rows,
+            n_runs=1 if continued is not None or self._start_is_given() else self.n_init,
+            continued=continued is not None,
         )
         n_runs = checkpoint.record.n_runs
         streams = generators(checkpoint.seeds, 2 + n_runs)
         start = None
-        if continued is None:
+        # Of the fit as it began: one that was interrupted has left parameters, but its other runs do not begin with them.
+        if not checkpoint.record.continued:
             start = Start(family, rows, self.n_components, self.reg_covar, self.n_threads, streams[1])
             start.give(self.weights_init, self.means_init, self.precisions_init)
         callback = with_progress(self.verbose, self.verbose_interval, "mean log-likelihood", self.callback)
 
         def begin(index: int) -> tuple[GaussianParameters, np.ndarray | None]:
             if start is None:
-                assert continued is not None
+                assert continued is not None  # a fit that is resumed stands somewhere in its only run
                 return continued, None
             first = start(self.init_params, streams[2 + index])
             return first, start.hand_over_labels()

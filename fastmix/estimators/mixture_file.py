@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,9 +31,12 @@ def stored_mixture(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if model._n_fitted is not None:
         fit["n_rows"] = model._n_fitted
     fit.update({name: getattr(model, name) for name in LISTS_ATTRIBUTES[1:] if hasattr(model, name)})
+    parameters = model.get_params()
+    if model.checkpoint is not None:
+        parameters["checkpoint"] = os.fsdecode(model.checkpoint)
     header = {
         "class": "GaussianMixture",
-        "parameters": model.get_params(),
+        "parameters": parameters,
         "fit": fit,
         "feature_names": list(getattr(model, "feature_names_in_", [])),
     }

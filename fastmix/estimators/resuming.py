@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import Any
 
 import numpy as np
@@ -30,19 +31,32 @@ _NO_MATTER = frozenset(
 _CHUNK_NUMBERS = 1 << 21  # of the data at once
 
 
-def open_checkpoint(model: Any, rows: Source, n_runs: int) -> Checkpoint:
+def open_checkpoint(model: Any, rows: Source, *, n_runs: int, continued: bool) -> Checkpoint:
     """The checkpoint of a fit, at its beginning or where it goes on; one without a file where the model names none.
+
+    Parameters
+    ----------
+    n_runs : how many runs there are to be, if the fit begins.
+    continued : whether it begins with the parameters that the model has.
 
     Raises
     ------
-    ValueError, OSError : see ``Checkpoint.open``.
+    ValueError, OSError : see ``Checkpoint.open``; ValueError, too, where a warm start would have nothing to do.
     """
     seeds = seed_sequence(model.random_state)
     if model.checkpoint is None:
-        return Checkpoint(None, seeds=seeds, n_runs=n_runs)
+        return Checkpoint(None, seeds=seeds, n_runs=n_runs, continued=continued)
     identity = Identity(_data(rows), _settings(model), int(model.max_iter))
-    checkpoint = Checkpoint(model.checkpoint, model.checkpoint_interval, identity, seeds=seeds, n_runs=n_runs)
+    checkpoint = Checkpoint(
+        model.checkpoint, model.checkpoint_interval, identity, seeds=seeds, n_runs=n_runs, continued=continued
+    )
     checkpoint.open(model.resume)
+    if continued and checkpoint.record.is_done:
+        raise ValueError(
+            "warm_start=True goes on from the fitted model, but resume=True from the checkpoint "
+            f"{os.fspath(model.checkpoint)!r}, whose fit is done; set resume=False for another fit from these parameters (the "
+            "file is written over), or raise max_iter"
+        )
     return checkpoint
 
 
@@ -79,7 +93,13 @@ def _described(value: Any) -> Any:
         return value
     if callable(value):
         return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
-    return _described_array(np.asarray(value))
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths: the start will refuse them
+        return type(value).__name__
+    if array.dtype.hasobject:  # numbers, or the start will refuse them
+        array = np.asarray(repr(array.tolist()))
+    return _described_array(array)
 
 
 def _described_seed(random_state: Any) -> Any:

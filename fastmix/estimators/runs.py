@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from fastmix.checkpoint import Checkpoint
+from fastmix.checkpoint import Checkpoint, best_result
 from fastmix.engines.loop import Callback, MixtureEngine, RunResult, StopReason, run
 from fastmix.exceptions import CollapsedError
 
@@ -38,44 +39,50 @@ def best_of(
     """
     results = list(checkpoint.record.results)
     interrupted = False
-    for index in range(checkpoint.record.index, checkpoint.record.n_runs):
-        begun, first, resumed = engine, None, checkpoint.record.standing
-        if resumed is None:
-            try:
-                first, labels = begin(index)
-            except CollapsedError as error:
-                checkpoint.collapsed(error)
+    try:
+        for index in range(checkpoint.record.index, checkpoint.record.n_runs):
+            begun, first, resumed = engine, None, checkpoint.record.standing
+            if resumed is None:
+                try:
+                    first, labels = begin(index)
+                except CollapsedError as error:
+                    checkpoint.collapsed(error)
+                    continue
+                begun = engine.begun_with(labels)
+                del labels  # 4 bytes a row
+            result = run(
+                begun,
+                first,
+                max_iter=max_iter,
+                run=index,
+                callback=callback,
+                recorder=checkpoint.recorder,
+                resumed=resumed,
+            )
+            if result.error is not None:
+                checkpoint.collapsed(result.error)
                 continue
+            try:
+                finished = engine.concluded(result)
             except KeyboardInterrupt:
-                interrupted = True
+                result = replace(result, reason=StopReason.INTERRUPTED)
+                finished = engine.concluded(result)
+            results.append(finished)
+            interrupted = result.reason is StopReason.INTERRUPTED
+            if interrupted or result.reason is StopReason.CALLBACK:  # it goes on from here when it is resumed
                 break
-            begun = engine.begun_with(labels)
-            del labels  # 4 bytes a row
-        result = run(
-            begun,
-            first,
-            max_iter=max_iter,
-            run=index,
-            callback=callback,
-            recorder=checkpoint.recorder,
-            resumed=resumed,
-        )
-        if result.error is not None:
-            checkpoint.collapsed(result.error)
-            continue
-        try:
-            finished = engine.concluded(result)
-        except KeyboardInterrupt:
-            result = replace(result, reason=StopReason.INTERRUPTED)
-            finished = engine.concluded(result)
-        results.append(finished)
-        interrupted = result.reason is StopReason.INTERRUPTED
-        if interrupted or result.reason is StopReason.CALLBACK:  # it goes on from here when it is resumed
-            break
-        checkpoint.finished(*finished)
-    checkpoint.write()
+            checkpoint.finished(*finished)
+        checkpoint.write()
+    except KeyboardInterrupt:  # between runs, or while a checkpoint was written
+        interrupted = True
+        checkpoint.write()
+    except BaseException:  # of a callback or a stream, or memory is short
+        with suppress(Exception):  # what went wrong first is what to tell
+            checkpoint.write()
+        raise
     collapses = checkpoint.record.collapses
-    if not results:
+    best = best_result(results)
+    if best is None:
         raise KeyboardInterrupt if interrupted else CollapsedError(*collapses[0])
-    best, told = max(results, key=lambda each: each[0].objective)
-    return best, told, len(collapses), interrupted
+    result, told = best
+    return result, told, len(collapses), interrupted
