@@ -56,7 +56,7 @@ class FitRecord:
     index : the run at hand, from 0; ``n_runs`` when all are done.
     continued : whether the fit began with the parameters of an earlier one.
     results : the last run that is done and the best of those before, with what their engines told.
-    at_limit : whether one of those that are not kept ended at ``max_iter``.
+    at_limit : whether one of the runs before the last ended at ``max_iter``.
     collapses : (component, description) of those that were given up.
     standing : where the run at hand stands; None: not begun. When all are done, where the last one stood at ``max_iter``.
     """

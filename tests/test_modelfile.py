@@ -119,12 +119,19 @@ def test_parameters_that_json_cannot_hold_become_null_and_are_named(path):
         (HEADER, {"a": np.zeros(2, bool)}, "bool"),
         (HEADER, {"a": np.zeros((1,) * 9)}, "9 dimensions"),
         (HEADER | {"note": "x" * (5 << 20)}, {}, "bytes as JSON"),
+        (HEADER, {str(i): np.zeros(1) for i in range(13_000)}, "13000 arrays are too many"),
     ],
 )
 def test_what_could_not_be_read_again_is_not_written(path, header, arrays, match):
     with pytest.raises(ValueError, match=match):
         write_model(path, header, arrays)
     assert os.listdir(path.parent) == []
+
+
+def test_as_many_arrays_as_are_written_are_read(path):
+    arrays = {str(i): np.array([i]) for i in range(12_000)}
+    write_model(path, HEADER, arrays)
+    assert_same(read_model(path)[1], arrays)
 
 
 # Reading
