@@ -54,14 +54,14 @@ class Memory:
     recent : decaying mean of statistics, of unit weight; the parameters at its centre are those that the next rows meet.
     average : mean over time of ``recent``, with the same centre.
     n_rows : rows of positive weight, with those that the start counts as.
-    weight : the sum of the weights of these.
+    row_weight : the mean of the weights of these; not their sum, which may be more than a number can hold.
     n_effective : how many equally weighted rows ``recent`` is worth.
     """
 
     recent: Statistics
     average: Statistics
     n_rows: float
-    weight: float
+    row_weight: float
     n_effective: float
 
 
@@ -110,7 +110,7 @@ class OnlineEM(BatchEM):
     def begun(self, parameters: Any, n_rows: float, row_weight: float) -> Memory:
         """``parameters`` as if they had been learned from ``n_rows`` of the mean weight ``row_weight``."""
         expected = self.family.expected_statistics(parameters, self.rows.n_features, self.reg_covar)
-        return Memory(expected, expected, float(n_rows), n_rows * row_weight, float(n_rows))
+        return Memory(expected, expected, float(n_rows), row_weight, float(n_rows))
 
     def swept(self, memory: Memory, unit: float = 1.0) -> tuple[Memory, float, int]:
         """After all rows, whose weights are in units of ``unit``.
@@ -140,8 +140,13 @@ class OnlineEM(BatchEM):
         return self._maximized(memory.average, memory.n_effective)
 
     def _after_batch(self, memory: Memory, found: Statistics, counted: _Counted, unit: float) -> Memory:
-        n_rows, weight = memory.n_rows + counted.n_rows, memory.weight + unit * counted.weight
-        before = n_rows * (memory.weight / weight)  # the clock goes by weight, in units of the mean weight up to now
+        n_rows = memory.n_rows + counted.n_rows
+        # the clock goes by weight, in units of the mean weight up to now; no sum of weights, which might overflow
+        new_weight = unit * (counted.weight / counted.n_rows)
+        larger = max(memory.row_weight, new_weight)
+        old, new = memory.n_rows * (memory.row_weight / larger), counted.n_rows * (new_weight / larger)
+        row_weight = larger * ((old + new) / n_rows)
+        before = n_rows * (old / (old + new))
         batch = self._batch_rows(memory.recent.centre)
         gain = -expm1(_elapsed(before / batch) - _elapsed(n_rows / batch))
         kept = (before / n_rows) ** (1.0 + _AVERAGE_EXPONENT)
@@ -150,7 +155,7 @@ class OnlineEM(BatchEM):
         variance = ((1.0 - gain) ** 2 / memory.n_effective if gain < 1.0 else 0.0) + gain**2 / counted.n_effective
         parameters = self._maximized(recent, 1.0 / variance)
         recentre = self.family.recentre
-        return Memory(recentre(recent, parameters), recentre(average, parameters), n_rows, weight, 1.0 / variance)
+        return Memory(recentre(recent, parameters), recentre(average, parameters), n_rows, row_weight, 1.0 / variance)
 
     def _maximized(self, statistics: Statistics, n_effective: float) -> Any:
         """The M-step, but for components with too few rows, and those that would collapse: these keep their parameters."""
