@@ -9,8 +9,9 @@ import numpy as np
 
 from fastmix.validation import feature_names, warn_about_names
 
-# Rows are kept until there are half as many as this many batches have, or as take 32 MB.
+# Rows are kept until there are half as many as this many batches have, and as this, or as take 32 MB.
 _MOST_BATCHES = 8
+_MOST_ROWS = 1 << 16
 _MOST_ENTRIES = 1 << 22
 _LEAST_ROOM = 64
 
@@ -107,7 +108,7 @@ def count_weighty(X: np.ndarray, weights: np.ndarray | None) -> int:
 def suffice(X: np.ndarray, batch_size: int) -> bool:
     """Whether a start from these rows is about as good as one from more."""
     n_rows, n_features = X.shape
-    return 2 * n_rows > min(_MOST_BATCHES * batch_size, _MOST_ENTRIES // n_features)
+    return 2 * n_rows > min(max(_MOST_BATCHES * batch_size, _MOST_ROWS), _MOST_ENTRIES // n_features)
 
 
 def no_rows(X: Any, n_features: int) -> FirstRows:
