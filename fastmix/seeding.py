@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,15 @@ def seed_sequence(random_state: Any) -> np.random.SeedSequence:
 def generators(random_state: Any, n: int) -> list[np.random.Generator]:
     """n independent generators; the first m are the same whatever n is. ``random_state``: see ``seed_sequence``."""
     return [np.random.default_rng(child) for child in seed_sequence(random_state).spawn(n)]
+
+
+def stand_in(random_state: Any) -> Any:
+    """What gives the numbers that ``random_state`` is about to give, and leaves it as it is."""
+    if random_state is np.random:
+        copy = np.random.RandomState(0)
+        copy.set_state(random_state.get_state())
+        return copy
+    return deepcopy(random_state)
 
 
 def subsample_as_is(rows: Source, n: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:

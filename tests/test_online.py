@@ -32,8 +32,8 @@ def pseudo_rows(mixture, reg_covar):
 
 
 def elapsed(time):
-    """The integral of 1/t up to 1 batch, of t^-0.6 beyond."""
-    return np.log(LONG(time)) if time <= 1 else (LONG(time) ** LONG(0.4) - 1) / LONG(0.4)
+    """The integral of 1/t up to 1 batch, of t^-0.51 beyond."""
+    return np.log(LONG(time)) if time <= 1 else (LONG(time) ** LONG(0.49) - 1) / LONG(0.49)
 
 
 def online_em(start, batches, batch_size, n_started, row_weight, reg_covar):

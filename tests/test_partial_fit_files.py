@@ -109,7 +109,7 @@ def remove(name):
         put("n_rows", 0.0),
         put("n_rows", float("nan")),
         put("n_rows", "many"),
-        put("weight", -1.0),
+        put("row_weight", -1.0),
         put("n_effective", None),
         put("n_effective", float("inf")),
         put("seed", -1),

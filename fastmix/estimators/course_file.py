@@ -44,7 +44,7 @@ def stored_course(course: Course) -> tuple[dict[str, Any], dict[str, np.ndarray]
         "n_steps": course.n_steps,
         "n_samples_seen": course.n_rows,
         "n_rows": memory.n_rows,
-        "weight": memory.weight,
+        "row_weight": memory.row_weight,
         "n_effective": memory.n_effective,
     }
     arrays = {
@@ -75,7 +75,7 @@ def read_course(header: dict[str, Any], arrays: dict[str, np.ndarray], fitted: G
     if centre.means.shape != fitted.means.shape:
         raise ValueError(f"next_means must have shape {fitted.means.shape}; got {centre.means.shape}")
     recent, average = (_statistics(centre, name, arrays) for name in _MEAN_NAMES)
-    memory = Memory(recent, average, *(positive_in(stored, name) for name in ("n_rows", "weight", "n_effective")))
+    memory = Memory(recent, average, *(positive_in(stored, name) for name in ("n_rows", "row_weight", "n_effective")))
     seed, n_steps, n_samples = (count_in(stored, name) for name in ("seed", "n_steps", "n_samples_seen"))
     return Course(memory, read_first_rows(stored, arrays, *centre.means.shape), seed, n_steps, n_samples)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from fastmix.validation import feature_names, warn_about_names
 
-# Rows are kept until there are half as many as this many batches have, or as take 32 MB.
+# Rows are kept until there are half as many as this many batches have, and as this, or as take 32 MB.
 _MOST_BATCHES = 8
+_MOST_ROWS = 1 << 16
 _MOST_ENTRIES = 1 << 22
 _LEAST_ROOM = 64
 
@@ -29,6 +30,7 @@ class FirstRows:
     n_rows : how many there are.
     started_with : of how many of them the last start was made; 0 before the first.
     names : names of the features (D,), where the first batch had any.
+    n_written : (1,) how many rows of ``X`` are taken. Copies of a model share the arrays; the first to go on may write there.
     """
 
     X: np.ndarray
@@ -36,25 +38,27 @@ class FirstRows:
     n_rows: int = 0
     started_with: int = 0
     names: np.ndarray | None = None
+    n_written: np.ndarray = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
 
     def with_more(self, X: np.ndarray, weights: np.ndarray | None) -> FirstRows:
         """These rows and copies of others, those without weight left out."""
         if weights is not None and not weights.all():
             X, weights = X[weights > 0], weights[weights > 0]
         n_rows = self.n_rows + len(X)
-        ours, our_weights = self.X, self.weights
+        ours, our_weights, n_written = self.X, self.weights, self.n_written
         is_single = X.dtype == np.float32 and (not self.n_rows or ours.dtype == np.float32)
         dtype = np.dtype(np.float32 if is_single else np.float64)
-        if n_rows > len(ours) or ours.dtype != dtype:
-            ours = _with_room(ours[: self.n_rows], max(2 * n_rows, _LEAST_ROOM), dtype)
-        if weights is not None and not our_weights.size:
-            our_weights = np.ones(self.n_rows)
-        if our_weights.size or weights is not None:
-            if n_rows > len(our_weights):
+        if n_rows > len(ours) or ours.dtype != dtype or n_written[0] != self.n_rows:
+            ours, n_written = _with_room(ours[: self.n_rows], max(2 * n_rows, _LEAST_ROOM), dtype), n_written.copy()
+            if our_weights.size:
                 our_weights = _with_room(our_weights[: self.n_rows], len(ours), our_weights.dtype)
+        if weights is not None and not our_weights.size:
+            our_weights = _with_room(np.ones(self.n_rows), len(ours), np.dtype(np.float64))
+        if our_weights.size:
             our_weights[self.n_rows : n_rows] = 1.0 if weights is None else weights
         ours[self.n_rows : n_rows] = X
-        return replace(self, X=ours, weights=our_weights, n_rows=n_rows)
+        n_written[0] = n_rows
+        return replace(self, X=ours, weights=our_weights, n_rows=n_rows, n_written=n_written)
 
     def table(self) -> tuple[np.ndarray, np.ndarray | None]:
         """The rows (n, D) and their weights (n,), None for all 1."""
@@ -85,6 +89,17 @@ def rows_of_batch(model: Any, X: Any) -> np.ndarray:
     return rows
 
 
+def features_of(first: FirstRows | None) -> dict[str, Any]:
+    """What a model remembers of the features, by attribute; nothing new without first rows.
+
+    Names are those of the first batch, also where that was too small for a start: scikit-learn has it so.
+    """
+    if first is None:
+        return {}
+    names = {} if first.names is None else {"feature_names_in_": first.names}
+    return {"n_features_in_": first.X.shape[1]} | names
+
+
 def count_weighty(X: np.ndarray, weights: np.ndarray | None) -> int:
     """How many of the rows have positive weight."""
     return len(X) if weights is None else int(np.count_nonzero(weights))
@@ -93,7 +108,7 @@ def count_weighty(X: np.ndarray, weights: np.ndarray | None) -> int:
 def suffice(X: np.ndarray, batch_size: int) -> bool:
     """Whether a start from these rows is about as good as one from more."""
     n_rows, n_features = X.shape
-    return 2 * n_rows > min(_MOST_BATCHES * batch_size, _MOST_ENTRIES // n_features)
+    return 2 * n_rows > min(max(_MOST_BATCHES * batch_size, _MOST_ROWS), _MOST_ENTRIES // n_features)
 
 
 def no_rows(X: Any, n_features: int) -> FirstRows:

@@ -97,7 +97,7 @@ class GaussianMixture(Mixture):
         "squarem": Varadhan and Roland (2008); "anderson": Henderson and Varadhan (2019); "auto": begins when the gains of
         plain EM fall too slowly. For "batch" and "sparse"; of the others "auto" leaves alone.
     batch_size : "auto" or int, default "auto"
-        Online, and ``partial_fit``: rows of a step. "auto": 64 a component, 8192 at least and 16 384 at most; in ``fit`` fewer
+        Online, and ``partial_fit``: rows of a step. "auto": 64 a component, 4096 at least and 16 384 at most; in ``fit`` fewer
         where there are few rows.
     checkpoint : path, optional
         Where to write the state of the fit: when the first start is made, then every ``checkpoint_interval`` seconds, and when
@@ -324,10 +324,10 @@ class GaussianMixture(Mixture):
 
         Statistics of the rows decay as new ones come, faster in the beginning, and ``means_`` and so on follow from an average
         of them that is one over the last half of the rows, for the most part. However rows are cut into batches, they count the
-        same; batches of more than ``batch_size`` rows are cut further, in random order. Until there are four batches of these
-        the rows are kept, and a start (see ``init_params``) is made from them anew whenever they have doubled: components may
-        change places then. Components with fewer than some 20 rows keep their parameters. After ``fit`` it goes on from its
-        parameters, as if the rows of the fit had come in batches before.
+        same; batches of more than ``batch_size`` rows are cut further, in random order. Until there are four batches of these,
+        and 32 768 rows, the rows are kept, and a start (see ``init_params``) is made from them anew whenever they have doubled:
+        components may change places then. Components with fewer than some 20 rows keep their parameters. After ``fit`` it goes on
+        from its parameters, as if the rows of the fit had come in batches before.
 
         Parameters
         ----------

@@ -12,10 +12,10 @@ from fastmix.engines.assign import Assigner
 from fastmix.engines.lloyd import Lloyd
 from fastmix.engines.loop import StopReason, run
 from fastmix.engines.passes import make_rows
-from fastmix.estimators.first_rows import FirstRows, count_weighty, no_rows, rows_of_batch, suffice
+from fastmix.estimators.first_rows import FirstRows, count_weighty, features_of, no_rows, rows_of_batch, suffice
 from fastmix.exceptions import ConvergenceWarning
 from fastmix.kernels.tiles import Rows
-from fastmix.seeding import generators, subsample
+from fastmix.seeding import generators, seed_sequence, stand_in, subsample
 from fastmix.validation import as_weights
 
 # Larger batches are cut: centres should move before many rows have met them.
@@ -50,27 +50,34 @@ def learn(model: Any, X: Any, sample_weight: Any) -> None:
     model._check_parameters()
     data = rows_of_batch(model, X)
     weights = as_weights(sample_weight, len(data))
-    course: ClusterCourse = model._course or _at_first(model, X, data)
+    is_first = model._course is None
+    course: ClusterCourse = _at_first(model, X, data) if is_first else model._course
+    features = features_of(course.first)
     if course.centres is not None and len(course.centres) != model.n_clusters:
         raise ValueError(
             f"partial_fit goes on with {len(course.centres)} clusters, but n_clusters is now {model.n_clusters}; set it back, or "
             "begin anew with a clone of this estimator"
         )
+    _check_total_weight(course, weights)
     course = replace(course, n_steps=course.n_steps + 1, n_rows=course.n_rows + len(data))
     course, n_left_out = _after(model, course, data, weights)
-    if course.centres is None:
-        model._course = course
-        return
-    rows, unit = weighted_rows(data, weights)
-    assigner = Assigner(rows, model.n_clusters, model.n_threads)
-    inertia = assigner.assign(course.centres).inertia * unit
-    model.cluster_centers_, model.labels_, model.inertia_ = course.centres.copy(), assigner.labels, inertia
-    model.n_iter_, model.stop_reason_ = 0, StopReason.PARTIAL_FIT
-    model.n_steps_, model.n_samples_seen_ = course.n_steps, course.n_rows
-    model._counts = course.counts
-    model._course = course
-    if not model.__sklearn_is_fitted__():
-        model._remember_features(X, data.shape[1])
+    learned: dict[str, Any] = {"_course": course}
+    if course.centres is not None:
+        rows, unit = weighted_rows(data, weights)
+        assigner = Assigner(rows, model.n_clusters, model.n_threads)
+        learned |= features | {
+            "cluster_centers_": course.centres.copy(),
+            "inertia_": assigner.assign(course.centres).inertia * unit,
+            "labels_": assigner.labels,
+            "n_iter_": 0,
+            "stop_reason_": StopReason.PARTIAL_FIT,
+            "n_steps_": course.n_steps,
+            "n_samples_seen_": course.n_rows,
+            "_counts": course.counts,
+        }
+    vars(model).update(learned)  # in one step, for Ctrl-C
+    if is_first:
+        seed_sequence(model.random_state)  # only now does a Generator go on
     if n_left_out:
         warnings.warn(
             f"rows left out: {n_left_out}. A row among them is so far away that squares of distances overflow; look for outliers "
@@ -82,7 +89,7 @@ def learn(model: Any, X: Any, sample_weight: Any) -> None:
 
 def _at_first(model: Any, X: Any, data: np.ndarray) -> ClusterCourse:
     """Before the first batch; a model that was fitted otherwise goes on from its centres, with the weights of their rows."""
-    seed = int(generators(model.random_state, 2)[1].integers(2**63))
+    seed = int(generators(stand_in(model.random_state), 2)[1].integers(2**63))
     if model.__sklearn_is_fitted__():
         return ClusterCourse(model.cluster_centers_, model._counts, None, seed)
     return ClusterCourse(None, np.zeros(model.n_clusters), no_rows(X, data.shape[1]), seed)
@@ -96,37 +103,56 @@ def _after(
     if first is None:
         return _swept(model, course, data, weights)
     if count_weighty(data, weights) >= model.n_clusters and suffice(data, _ROWS_A_BATCH):  # too many to be copied
-        begun = _started(model, course, data, weights)
-        if first.n_rows:
-            begun, _ = _swept(model, begun, *first.table())
-        return _swept(model, replace(begun, first=None), data, weights)
+        begun, n_left_out = _started(model, replace(course, first=None), data, weights)
+        if not first.n_rows:
+            return begun, n_left_out
+        begun, n_more = _swept(model, begun, *first.table())
+        return begun, n_left_out + n_more
     first = first.with_more(data, weights)
     if not first.are_due(model.n_clusters):
         course = replace(course, first=first)
         return (course, 0) if course.centres is None else _swept(model, course, data, weights)
     table = first.table()
-    is_given = _is_given(model)
-    kept = None if is_given or suffice(table[0], _ROWS_A_BATCH) else replace(first, started_with=first.n_rows)
-    course = replace(_started(model, course, *table), first=kept)
-    return _swept(model, course, *table) if is_given else (course, 0)
+    is_last = _is_given(model) or suffice(table[0], _ROWS_A_BATCH)
+    kept = None if is_last else replace(first, started_with=first.n_rows)
+    return _started(model, replace(course, first=kept), *table)
+
+
+def _check_total_weight(course: ClusterCourse, weights: np.ndarray | None) -> None:
+    """ValueError where all rows together would weigh more than a number can hold."""
+    kept = course.first.table()[1] if course.centres is None and course.first is not None else None
+    with np.errstate(over="ignore"):
+        total = sum(float(each.sum()) for each in (course.counts, weights, kept) if each is not None)
+    if not np.isfinite(total):
+        raise ValueError(
+            "sample_weight, together with the weights of the rows before, has a sum that no float64 can hold: divide all "
+            "weights by the same number"
+        )
 
 
 def _is_given(model: Any) -> bool:
     return not isinstance(model.init, str) and not callable(model.init)
 
 
-def _started(model: Any, course: ClusterCourse, X: np.ndarray, weights: np.ndarray | None) -> ClusterCourse:
-    """The course with centres that Lloyd's iteration finds on these rows, or some of them, or those that were given."""
+def _started(model: Any, course: ClusterCourse, X: np.ndarray, weights: np.ndarray | None) -> tuple[ClusterCourse, int]:
+    """The course after these rows alone, and the number of them that were left out.
+
+    The centres are those that Lloyd's iteration finds on the rows. Where it ran on some of them only, or centres were given, the
+    rows are taken in afterwards: each counts once in any case.
+    """
     generator = generators(course.seed, 1)[0]
     rows, unit = weighted_rows(X, weights)
-    if _is_given(model):
-        return replace(course, centres=model._seeds(rows, generator), counts=np.zeros(model.n_clusters))
-    if len(X) > _ROWS_OF_A_START:
+    is_given, is_part = _is_given(model), len(X) > _ROWS_OF_A_START
+    if is_part and not is_given:
         rows = make_rows(*subsample(rows, _ROWS_OF_A_START, generator))
-    seeds = model._seeds(rows, generator)
-    engine = Lloyd(rows, model.n_clusters, model.tol, model.n_threads)
-    centres = run(engine, seeds, max_iter=model.max_iter).parameters
-    return replace(course, centres=centres, counts=unit * engine.assigner.assign(centres, afresh=True).counts)
+    centres, counts = model._seeds(rows, generator), np.zeros(model.n_clusters)
+    if not is_given:
+        engine = Lloyd(rows, model.n_clusters, model.tol, model.n_threads)
+        centres = run(engine, centres, max_iter=model.max_iter).parameters
+        if not is_part:
+            counts = unit * engine.assigner.assign(centres, afresh=True).counts
+            return replace(course, centres=centres, counts=counts), 0
+    return _swept(model, replace(course, centres=centres, counts=counts), X, weights)
 
 
 def _swept(model: Any, course: ClusterCourse, X: np.ndarray, weights: np.ndarray | None) -> tuple[ClusterCourse, int]:

@@ -28,7 +28,10 @@ class Mixture(Estimator):
     means_: np.ndarray
     covariances_: np.ndarray
     lower_bounds_: list[float]
+    algorithm_: str
     stop_reason_: StopReason
+    converged_: bool
+    n_iter_: int
     reg_covar: float
     n_threads: int | None
 
@@ -88,25 +91,29 @@ class Mixture(Estimator):
         """Take over a result, and what the engine tells besides (by attribute)."""
         parameters = result.parameters
         family = parameters.family
-        # Both may raise where a start is singular; nothing is half taken over then.
-        precisions_cholesky, precisions = family.precisions_cholesky(parameters), family.precisions(parameters)
-        self._family_name = family.name  # of the fit: covariance_type may be set to another before the next one
-        self.weights_, self.means_, self.covariances_ = parameters.weights, parameters.means, parameters.covariances
-        self.precisions_cholesky_, self.precisions_ = precisions_cholesky, precisions
-        self._course = self._n_fitted = None
-        for name in (*LISTS_ATTRIBUTES, *BATCHES_ATTRIBUTES):
-            if hasattr(self, name):
-                delattr(self, name)
-        vars(self).update(told)
-        self.algorithm_ = algorithm
-        self.stop_reason_ = result.reason
-        self.converged_ = result.reason is StopReason.CONVERGED
-        self.n_iter_ = result.n_iter
-        self.lower_bound_ = result.objective
-        self.lower_bounds_ = list(result.objectives)
-        self.n_collapsed_runs_ = 0
         floored = family.marginal_variances(parameters.covariances) < 2 * self.reg_covar
-        self.n_collapsed_components_ = int(((parameters.weights == 0) | floored.any(axis=1)).sum())
+        taken = {
+            "_family_name": family.name,  # of the fit: covariance_type may be set to another before the next one
+            "weights_": parameters.weights,
+            "means_": parameters.means,
+            "covariances_": parameters.covariances,
+            # Both may raise where a start is singular.
+            "precisions_cholesky_": family.precisions_cholesky(parameters),
+            "precisions_": family.precisions(parameters),
+            "_course": None,
+            "_n_fitted": None,
+            "algorithm_": algorithm,
+            "stop_reason_": result.reason,
+            "converged_": result.reason is StopReason.CONVERGED,
+            "n_iter_": result.n_iter,
+            "lower_bound_": result.objective,
+            "lower_bounds_": list(result.objectives),
+            "n_collapsed_runs_": 0,
+            "n_collapsed_components_": int(((parameters.weights == 0) | floored.any(axis=1)).sum()),
+        }
+        stale = (*LISTS_ATTRIBUTES, *BATCHES_ATTRIBUTES)
+        kept = {name: value for name, value in vars(self).items() if name not in stale}
+        self.__dict__ = kept | taken | told  # in one step: neither an error nor Ctrl-C leaves it half done
 
     def _evaluate(self, X: Any, **wanted: bool) -> Evaluation:
         rows = self._table_to_evaluate(X)

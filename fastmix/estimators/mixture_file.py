@@ -65,7 +65,6 @@ def read_mixture(cls: type[Mixture], header: dict[str, Any], arrays: dict[str, n
     algorithm, told = fields.algorithm(bounds)
     course = read_course(header, arrays, parameters)
     model._take(result, algorithm, told | ({} if course is None else told_of(course)))
-    model._course = course
     if "n_rows" in fields.fit:
         model._n_fitted = max(1, fields.count("n_rows"))
     model.n_collapsed_runs_ = fields.count("n_collapsed_runs")

@@ -12,11 +12,11 @@ from fastmix.engines.choice import AUTO, BATCHES_ATTRIBUTES, ONLINE
 from fastmix.engines.loop import RunResult, StopReason
 from fastmix.engines.online import START_BATCHES, Memory, OnlineEM, rows_a_batch
 from fastmix.engines.passes import make_rows
-from fastmix.estimators.first_rows import FirstRows, count_weighty, no_rows, rows_of_batch, suffice
+from fastmix.estimators.first_rows import FirstRows, count_weighty, features_of, no_rows, rows_of_batch, suffice
 from fastmix.exceptions import CollapsedError, ConvergenceWarning
 from fastmix.families import GaussianParameters, gaussian_family
 from fastmix.initialize import Start
-from fastmix.seeding import generators
+from fastmix.seeding import generators, seed_sequence, stand_in
 from fastmix.validation import as_weights, check_dtype
 
 
@@ -45,21 +45,22 @@ def learn(model: Any, X: Any, sample_weight: Any) -> None:
     model._check_parameters()
     data = rows_of_batch(model, X)
     weights = as_weights(sample_weight, len(data))
-    course: Course = model._course or _at_first(model, X, data, weights)
+    is_first, is_new = model._course is None, not model.__sklearn_is_fitted__()
+    course: Course = _at_first(model, X, data, weights) if is_first else model._course
+    learned = features_of(course.first)
     if course.memory is not None:
         _check_is_same(model, course.memory.recent.centre)
     course = replace(course, n_steps=course.n_steps + 1, n_rows=course.n_rows + len(data))
     course, n_left_out = _after(model, course, data, weights)
     if course.memory is None:
         model._course = course
-        return
-    result = _result(_engine(model, data, None)[0], course.memory)
-    is_new = not model.__sklearn_is_fitted__()
-    model._take(result, ONLINE, told_of(course))
-    model._course = course
-    if is_new:
-        model._remember_features(X, data.shape[1])
-        model._sampling = generators(model.random_state, 1)[0]
+    else:
+        if is_new:
+            learned["_sampling"] = generators(stand_in(model.random_state), 1)[0]
+        result = _result(_engine(model, data, None)[0], course.memory)
+        model._take(result, ONLINE, told_of(course) | learned)
+    if is_first or (is_new and course.memory is not None):
+        seed_sequence(model.random_state)  # only now does a Generator go on
     if n_left_out:
         warnings.warn(
             f"rows left out: {n_left_out}. A row among them is so far away that no component reaches it, or that its square "
@@ -71,12 +72,12 @@ def learn(model: Any, X: Any, sample_weight: Any) -> None:
 
 def told_of(course: Course) -> dict[str, Any]:
     """What partial_fit tells besides parameters, by attribute of the estimator."""
-    return dict(zip(BATCHES_ATTRIBUTES, (course.n_steps, course.n_rows), strict=True))
+    return {"_course": course} | dict(zip(BATCHES_ATTRIBUTES, (course.n_steps, course.n_rows), strict=True))
 
 
 def _at_first(model: Any, X: Any, data: np.ndarray, weights: np.ndarray | None) -> Course:
     """Before the first batch; a model that was fitted otherwise goes on from its parameters."""
-    seed = int(generators(model.random_state, 2)[1].integers(2**63))
+    seed = int(generators(stand_in(model.random_state), 2)[1].integers(2**63))
     if not model.__sklearn_is_fitted__():
         return Course(None, no_rows(X, data.shape[1]), seed)
     parameters = model._parameters()
@@ -189,7 +190,10 @@ def _batch_rows(model: Any) -> int:
 
 def _mean_weight(weights: np.ndarray | None) -> float:
     """Of the rows with a positive one."""
-    return 1.0 if weights is None else float(weights[weights > 0].mean())
+    if weights is None:
+        return 1.0
+    largest = float(weights.max())
+    return largest * float((weights[weights > 0] / largest).mean())  # the sum of the weights may overflow
 
 
 def _check_is_same(model: Any, parameters: GaussianParameters) -> None:
