@@ -106,7 +106,11 @@ def rendered(described: dict[str, Any], measured: dict[str, Any], earlier: dict[
     for name, combined in COMBINED.items():
         present = [entries[section] for section in combined.sections if section in entries]
         if not set(combined.sections).isdisjoint(measured):
-            notes = dict.fromkeys(tables.provenance(entry["machine"]) for entry in present)
+            runs: dict[Any, dict[str, Any]] = {}  # of one day and the same versions one line is enough
+            for described_then in (entry["machine"] for entry in present):
+                run = described_then["measured_on"], str(described_then["versions"])
+                runs[run] = machine.better(runs[run], described_then) if run in runs else described_then
+            notes = map(tables.provenance, runs.values())
             table_of_all = combined.table([combined.read(entry["measured"]) for entry in present])
             texts[name] = "\n\n".join([table_of_all, *notes])
     return texts
