@@ -251,7 +251,9 @@ class KMeans(Estimator):
         self.cluster_centers_ = result.parameters
         self.labels_ = engine.assigner.labels
         self.inertia_ = assignment.inertia * unit
-        self._counts = assignment.counts * unit
+        # Counts whose sum no number could hold are as large as can be: ``partial_fit`` then refuses to add to them.
+        largest = np.finfo(np.float64).max / (2 * self.n_clusters)
+        self._counts = np.minimum(assignment.counts, largest / max(unit, 1.0)) * unit
         self.n_iter_ = result.n_iter
         self.stop_reason_ = result.reason
 
