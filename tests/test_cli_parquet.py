@@ -5,14 +5,13 @@ import re
 import sys
 
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow.parquet import write_table
 
 from fastmix.cli import main, parquet
 from fastmix.cli.data import open_data, read_data
 from fastmix.datasets import load_dataset
-
-pyarrow = pytest.importorskip("pyarrow")
-from pyarrow.parquet import write_table  # noqa: E402  (after the line that may skip this file)
 
 
 @pytest.fixture

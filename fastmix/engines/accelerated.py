@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastmix.engines.anderson import Anderson
+from fastmix.engines.around import Around
 from fastmix.engines.loop import EngineState, MixtureEngine, RunResult
 from fastmix.engines.squarem import Squarem
 from fastmix.exceptions import CollapsedError
@@ -138,7 +139,7 @@ class Extrapolable(MixtureEngine, Protocol):
 
 
 @dataclass(frozen=True)
-class Accelerated:
+class Accelerated(Around):
     """Batch or sparse EM with extrapolation.
 
     Attributes
@@ -149,22 +150,6 @@ class Accelerated:
 
     engine: Extrapolable
     method: str
-
-    @property
-    def name(self) -> str:
-        return self.engine.name
-
-    @property
-    def n_rows(self) -> int:
-        return self.engine.n_rows
-
-    @property
-    def sign(self) -> int:
-        return self.engine.sign
-
-    @property
-    def is_monotone(self) -> bool:
-        return self.engine.is_monotone
 
     def begun_with(self, labels: np.ndarray | None) -> Accelerated:
         return replace(self, engine=self.engine.begun_with(labels))

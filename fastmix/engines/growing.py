@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fastmix.engines.around import Around
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import EngineState, RunResult, StopReason
 from fastmix.exceptions import CollapsedError
@@ -41,7 +42,7 @@ class GrowingState(EngineState):
 
 
 @dataclass(frozen=True)
-class Growing:
+class Growing(Around):
     """Runs another engine on samples of its rows, and then on all.
 
     Attributes
@@ -53,22 +54,6 @@ class Growing:
     engine: BatchEM
     rows: Rows
     _on_sample: dict[int, BatchEM] = field(default_factory=dict, compare=False)
-
-    @property
-    def n_rows(self) -> int:
-        return self.engine.n_rows
-
-    @property
-    def sign(self) -> int:
-        return self.engine.sign
-
-    @property
-    def is_monotone(self) -> bool:
-        return self.engine.is_monotone
-
-    @property
-    def name(self) -> str:
-        return self.engine.name
 
     @property
     def family(self) -> Family:
