@@ -105,7 +105,7 @@ class Start:
         warnings.warn(
             f"{found}: its variance is held up by reg_covar={self.reg_covar:g} alone; leave such features out",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
     def constant_features(self) -> np.ndarray:

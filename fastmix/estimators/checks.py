@@ -10,6 +10,8 @@ from fastmix.families import gaussian_family
 from fastmix.initialize import INIT_METHODS
 from fastmix.validation import check_choice, check_dtype, check_flag, check_integer, check_real
 
+MISSING = ("error", "em")
+
 
 def check_mixture(model: Any) -> None:
     """ValueError, or whatever the check says, for the first parameter of a mixture that cannot be."""
@@ -30,6 +32,7 @@ def check_mixture(model: Any) -> None:
     if model.accelerate not in ACCELERATIONS:
         raise ValueError(f"accelerate must be one of {', '.join(map(repr, ACCELERATIONS))}; got {model.accelerate!r}")
     check_options(options_of(model))
+    check_choice(model.missing, "missing", MISSING)
     check_real(model.checkpoint_interval, "checkpoint_interval")
     if model.checkpoint is not None and not isinstance(model.checkpoint, (str, os.PathLike)):
         raise ValueError(f"checkpoint must be a path or None; got {model.checkpoint!r}")

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 
-from fastmix.engines.choice import BATCH, engine_for, options_of
+from fastmix.engines.choice import BATCH
 from fastmix.engines.loop import Callback, RunResult, StopReason
 from fastmix.estimators.checks import check_mixture
-from fastmix.estimators.concerns import concerns
-from fastmix.estimators.data import source_to_fit
+from fastmix.estimators.fitting import fit_mixture
 from fastmix.estimators.mixture import Mixture
 from fastmix.estimators.mixture_file import read_mixture, stored_mixture
 from fastmix.estimators.partial_fits import learn
-from fastmix.estimators.resuming import open_checkpoint
-from fastmix.estimators.runs import best_of
-from fastmix.exceptions import ConvergenceWarning
-from fastmix.families import GaussianParameters, gaussian_family
-from fastmix.initialize import Start
 from fastmix.parameters import gaussian
-from fastmix.progress import with_progress
 from fastmix.seeding import generators
-from fastmix.validation import check_dtype, is_stream
+from fastmix.validation import is_stream
 
 
 class GaussianMixture(Mixture):
@@ -99,6 +91,22 @@ class GaussianMixture(Mixture):
     batch_size : "auto" or int, default "auto"
         Online, and ``partial_fit``: rows of a step. "auto": 64 a component, 4096 at least and 16 384 at most; in ``fit`` fewer
         where there are few rows.
+    missing : {"error", "em"}, default "error"
+        What NaN in X means: "error" refuses it; "em" takes it for an entry that is missing at random, and fits by exact EM, the
+        likelihood that of the observed entries (Little and Rubin 2019, ch. 11). Also for ``predict`` and the like. Not for
+        streams, algorithm "online" and ``partial_fit``.
+    component_labels : (K,) array of int, optional
+        The class of each component, 0 or more, for ``labels`` in ``fit``: several components may make up one class; -1: the
+        component is of no class, and takes unlabelled rows only. None: component k is class k.
+    label_noise : None, float, (C, C) array or "estimate", default None
+        Labels may be wrong: the share of wrong ones, spread evenly over the other classes; or the confusion matrix, row the
+        true class, column the label given; or it is estimated with everything else (``label_noise_``). None: labels are right.
+    fixed : collection of {"weights", "means", "covariances"}, or dict of these to True or (K,) bool array, optional
+        Parameters that are known: they stay as ``weights_init``, ``means_init`` and ``precisions_init`` (or a warm start) have
+        them. A mask names the components whose parameter is known.
+    prior : None, "mclust" or ``fastmix.Prior``, default None
+        Maximise the posterior density, not the likelihood: Dirichlet on the weights, normal-inverse-Wishart on means and
+        covariances. "mclust": the defaults of Fraley and Raftery (2007).
     checkpoint : path, optional
         Where to write the state of the fit: when the first start is made, then every ``checkpoint_interval`` seconds, and when
         the fit ends, also by an error or an interruption. Never half written. A file with a fit that is not done, or that is no
@@ -182,6 +190,11 @@ class GaussianMixture(Mixture):
         grow_sample: bool = False,
         accelerate: str | None = None,
         batch_size: Any = "auto",
+        missing: str = "error",
+        component_labels: Any = None,
+        label_noise: Any = None,
+        fixed: Any = None,
+        prior: Any = None,
         checkpoint: Any = None,
         checkpoint_interval: float = 60.0,
         resume: bool = False,
@@ -211,6 +224,11 @@ class GaussianMixture(Mixture):
         self.grow_sample = grow_sample
         self.accelerate = accelerate
         self.batch_size = batch_size
+        self.missing = missing
+        self.component_labels = component_labels
+        self.label_noise = label_noise
+        self.fixed = fixed
+        self.prior = prior
         self.checkpoint = checkpoint
         self.checkpoint_interval = checkpoint_interval
         self.resume = resume
@@ -246,20 +264,24 @@ class GaussianMixture(Mixture):
         model._sampling = generators(model.random_state, 1)[0]
         return model
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixture:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> GaussianMixture:
         """Estimate the parameters.
 
         Parameters
         ----------
-        X : (N, D) array-like of finite real numbers, or stream of blocks
+        X : (N, D) array-like of finite real numbers (or NaN, see ``missing``), or stream of blocks
             float32 and memory maps are read as they are. A stream is any object that yields blocks (n, D), or pairs of a block
             and its weights (n,), each time it is iterated, always the same rows: for data that do not fit in memory
             (``fastmix.streams`` has the details). It is read once to be checked, up to three times for a start, and once an
             iteration, ahead of the computation, with some 100 MB of memory besides its own; algorithm "batch" only, and no
             ``init_params`` that is a function. Up to 63 components the fit is that of the same rows in memory, to the bit.
-        y : ignored.
+        y : ignored, as pipelines expect.
         sample_weight : (N,) array-like, optional
             Weight of each row, at least 0; weight k counts as k copies. Only ratios matter. None for a stream.
+        labels : (N,) array-like of int or (N, K) array-like, optional
+            What is known about the component of each row: its class (see ``component_labels``), -1 where it is unknown; or soft
+            labels s >= 0, so that row n has the likelihood sum_k s_nk w_k N(x_n | k): a row of ones says nothing. None for a
+            stream.
 
         Returns
         -------
@@ -271,52 +293,7 @@ class GaussianMixture(Mixture):
         OSError : if the checkpoint cannot be written when the fit begins; later that is a RuntimeWarning.
         KeyboardInterrupt : on Ctrl-C; the best parameters so far are on the object.
         """
-        self._check_parameters()
-        rows = source_to_fit(self, X, sample_weight)
-        family = gaussian_family(self.covariance_type)
-        engine = engine_for(
-            options_of(self),
-            family,
-            rows,
-            self.n_components,
-            tol=self.tol,
-            reg_covar=self.reg_covar,
-            n_threads=self.n_threads,
-            dtype=check_dtype(self.dtype, "dtype"),
-        )
-        continued = self._continued(rows.n_features)
-        checkpoint = open_checkpoint(
-            self,
-            rows,
-            n_runs=1 if continued is not None or self._start_is_given() else self.n_init,
-            continued=continued is not None,
-        )
-        n_runs = checkpoint.record.n_runs
-        streams = generators(checkpoint.seeds, 2 + n_runs)
-        start = None
-        # Of the fit as it began: one that was interrupted has left parameters, but its other runs do not begin with them.
-        if not checkpoint.record.continued:
-            start = Start(family, rows, self.n_components, self.reg_covar, self.n_threads, streams[1])
-            start.give(self.weights_init, self.means_init, self.precisions_init)
-        callback = with_progress(self.verbose, self.verbose_interval, "mean log-likelihood", self.callback)
-
-        def begin(index: int) -> tuple[GaussianParameters, np.ndarray | None]:
-            if start is None:
-                assert continued is not None  # a fit that is resumed stands somewhere in its only run
-                return continued, None
-            first = start(self.init_params, streams[2 + index])
-            return first, start.hand_over_labels()
-
-        best, told, n_collapsed, interrupted = best_of(engine, begin, checkpoint, self.max_iter, callback)
-        self._take(best, engine.name, told)
-        self.n_collapsed_runs_ = n_collapsed
-        self._n_fitted = rows.n_weighted
-        self._sampling = streams[0]
-        self._remember_features(X, rows.n_features)
-        if interrupted:
-            raise KeyboardInterrupt
-        for message in concerns(self, best, n_runs):
-            warnings.warn(message, ConvergenceWarning, stacklevel=2)
+        fit_mixture(self, X, sample_weight, labels)
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixture:
@@ -359,23 +336,6 @@ class GaussianMixture(Mixture):
 
     def _check_parameters(self) -> None:
         check_mixture(self)
-
-    def _start_is_given(self) -> bool:
-        """Whether nothing about a start is random, so that each would be the same."""
-        return self.means_init is not None or not (isinstance(self.init_params, str) or callable(self.init_params))
-
-    def _continued(self, n_features: int) -> GaussianParameters | None:
-        """The parameters that a warm start goes on from."""
-        if not self.warm_start or not self.__sklearn_is_fitted__():
-            return None
-        found = self._parameters()
-        wanted = gaussian_family(self.covariance_type), (self.n_components, n_features)
-        if (found.family, found.means.shape) != wanted:
-            raise ValueError(
-                f"warm_start goes on from a fit with {found.means.shape[0]} components of {found.means.shape[1]} features and "
-                f"covariance_type {found.family.name!r}, which does not match this one; set warm_start=False"
-            )
-        return found
 
     def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return stored_mixture(self)
