@@ -33,7 +33,8 @@ class Hidden(NamedTuple):
     workspace: np.ndarray  # (4, D * D)
     statistics: np.ndarray  # (slots, S) of the observed features
     shared: np.ndarray  # (S',)
-    ready: np.ndarray  # (K,) int64, the pattern that the component's constants are for
+    features: np.ndarray  # (D,) int64, the observed features, ascending, then the others
+    ready: np.ndarray  # (K,) int64, whether the component's constants are those of the pattern
     component_of: np.ndarray  # (slots,) int64
     nothing: np.ndarray  # (1,) int64, -1: what a tile holds where nothing is observed, see ``gather_some``
 
@@ -142,7 +143,9 @@ def hidden_bytes(joint, n_slots: int, n_statistics: int, n_shared: int, itemsize
     """How much memory ``carve_hidden`` cuts up, at most."""
     n_components, n_features = joint.means.shape
     n_numbers, n_matrices = incomplete_functions(type(joint)).sizes(joint)
-    doubles = 2 * n_components + (n_matrices + 4) * n_features**2 + n_slots * (n_statistics + 1) + n_shared + 1
+    doubles = (
+        2 * n_components + n_features + (n_matrices + 4) * n_features**2 + n_slots * (n_statistics + 1) + n_shared + 1
+    )
     return int(8 * doubles + itemsize * n_numbers) + 9 * 64
 
 
@@ -154,7 +157,7 @@ def carve_hidden(buffer, joint, rows, n_slots, n_statistics, n_shared):
     n_numbers, n_matrices = sizes(joint)
     square = n_features * n_features
     first = next_line(buffer, 0)
-    numbers = matrix_at(buffer, first, 1, n_numbers, rows.like)
+    numbers: np.ndarray = matrix_at(buffer, first, 1, n_numbers, rows.like)
     first = next_line(buffer, first + n_numbers * rows.like.itemsize)
     log_constants = matrix_at(buffer, first, 1, n_components, doubles)
     first = next_line(buffer, first + 8 * n_components)
@@ -166,16 +169,29 @@ def carve_hidden(buffer, joint, rows, n_slots, n_statistics, n_shared):
     first = next_line(buffer, first + 8 * n_slots * n_statistics)
     shared = matrix_at(buffer, first, 1, n_shared, doubles)
     first = next_line(buffer, first + 8 * n_shared)
+    features = matrix_at(buffer, first, 1, n_features, integers)
+    first += 8 * n_features
     ready = matrix_at(buffer, first, 1, n_components, integers)
     first = next_line(buffer, first + 8 * n_components)
     component_of = matrix_at(buffer, first, 1, n_slots, integers)
     first += 8 * n_slots
     nothing = matrix_at(buffer, first, 1, 1, integers)
     nothing[:] = -1
-    ready[:] = -1
+    ready[:] = 0
+    for d in range(n_features):
+        features[0, d] = d
     statistics[:] = 0.0
     shared[:] = 0.0
     hidden = Hidden(
-        numbers[0], log_constants[0], matrices, workspace, statistics, shared[0], ready[0], component_of[0], nothing[0]
+        numbers[0],
+        log_constants[0],
+        matrices,
+        workspace,
+        statistics,
+        shared[0],
+        features[0],
+        ready[0],
+        component_of[0],
+        nothing[0],
     )
     return hidden, first + 8
