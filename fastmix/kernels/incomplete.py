@@ -43,8 +43,8 @@ def sizes(joint):
     """(how many numbers kernel parameters of any marginal take, how many D x D matrices predict the missing features)."""
 
 
-def begin(joint, features, n_observed, hidden):
-    """The marginal's kernel parameters, with all that components share.
+def begin(joint, features, n_observed, is_new, hidden):
+    """The marginal's kernel parameters, with all that components share; filled in where the pattern ``is_new``.
 
     features : (D,) the observed ones, ascending, then the others. Where none is observed, the marginal has one feature, which is
         always 0 and does not matter.
