@@ -72,6 +72,15 @@ def block_position(i, j):
 
 
 @part
+def add_in_blocks(features, second, out):
+    """Add a lower triangle (D, D), in the order of ``features``, to one in blocks, in the order of the data."""
+    for i in range(features.size):
+        for j in range(i + 1):
+            a, b = features[i], features[j]
+            out[block_position(max(a, b), min(a, b))] += second[i, j]
+
+
+@part
 def complete_scatter(features, n_observed, prediction, mass, blocks, second, scratch, out):
     """Add to out, a lower triangle in blocks, the second moments of all features, given those of the observed ones in blocks.
 
@@ -81,10 +90,7 @@ def complete_scatter(features, n_observed, prediction, mass, blocks, second, scr
         for j in range(i + 1):
             second[i, j] = second[j, i] = blocks[block_position(i, j)]
     predicted_second_moments(features, n_observed, prediction, mass, second, scratch)
-    for i in range(features.size):
-        for j in range(i + 1):
-            a, b = features[i], features[j]
-            out[block_position(max(a, b), min(a, b))] += second[i, j]
+    add_in_blocks(features, second, out)
 
 
 def complete(joint, features, n_observed, k, statistics, hidden, out):
