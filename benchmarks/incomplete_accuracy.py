@@ -56,7 +56,7 @@ def iris(seed: int) -> Case:
 
     flowers = load_dataset("iris")
     return Case(
-        flowers.data, 3, "tied", lambda model: float(adjusted_rand_score(flowers.target, model.predict(flowers.data)))
+        flowers.data, 3, "full", lambda model: float(adjusted_rand_score(flowers.target, model.predict(flowers.data)))
     )
 
 
@@ -111,6 +111,8 @@ def _quality(case: Case, method: str, X: np.ndarray, seed: int) -> float:
         X = np.where(np.isnan(X), np.nanmean(X, axis=0), X)
     else:
         X = X[~np.isnan(X).any(axis=1)]
+        if len(X) < case.n_components * (1 + X.shape[1]):
+            return float("nan")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
