@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import mean, median
 
+from benchmarks.imputation import ITERATIVE, OURS, Imputation
 from benchmarks.incomplete import NUMPY, Costs
 from benchmarks.incomplete_memory import TARGET, Memory
 from benchmarks.incomplete_sets import COMPLETE
@@ -39,6 +41,21 @@ def memory_table(measured: Sequence[Memory]) -> str:
         lines.append([*line, f"{each.each_row:.1f}", "" if each is complete else _number(more, TARGET, at_most=True)])
     header = ["rows", "N, D, K", "data, MB", "above the data, MB", "bytes a row", "more than complete"]
     return _table(header, lines, n_left=2)
+
+
+def imputation_table(measured: Sequence[Imputation]) -> str:
+    """A line a data set and method: errors and seconds, and both over IterativeImputer's."""
+    lines = []
+    for each in measured:
+        for name, errors in each.errors.items():
+            line = [each.what, ", ".join(map(_thousands, each.shape)), name, f"{mean(errors):.3f}"]
+            others = each.errors[ITERATIVE]
+            n_lower = sum(error < other for error, other in zip(errors, others, strict=True))
+            lower = f"{n_lower} of {len(errors)}" if name in OURS else ""
+            seconds, peers = median(each.seconds[name]), median(each.seconds[ITERATIVE])
+            lines.append([*line, lower, f"{seconds:.3g}", "" if name == ITERATIVE else f"{seconds / peers:.2g}"])
+    header = ["data", "N, D", "method", "error", f"lower than {ITERATIVE}", "s", f"/ {ITERATIVE}"]
+    return _table(header, lines, n_left=3)
 
 
 def _shape(shape: tuple[int, int, int]) -> str:
