@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.timing import say
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
-SEEDS = range(20)
+SEEDS = range(12)
 QUICK_SEEDS = range(3)
 EM, MEANS, DELETION = "EM", "mean imputation", "rows with NaN deleted"
 _SYNTHETIC = (2000, 6, 4)
