@@ -141,7 +141,7 @@ def as_kernels_read(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array, dtype=np.float32 if array.dtype == np.float32 else np.float64)
 
 
-def check_finite(array: np.ndarray, name: str, first_row: int = 0) -> None:
+def check_finite(array: np.ndarray, name: str, first_row: int = 0, *, allow_nan: bool = False) -> None:
     """ValueError with the first row (and column) that is NaN or infinite; the array's own first is called ``first_row``."""
     if array.dtype.kind != "f":
         return
@@ -152,7 +152,8 @@ def check_finite(array: np.ndarray, name: str, first_row: int = 0) -> None:
         with np.errstate(over="ignore", invalid="ignore"):
             if np.isfinite(chunk.sum(dtype=np.float64)):
                 continue
-            bad = ~np.isfinite(chunk.astype(np.float64))  # as it will be used: a long double may be too large
+            values = chunk.astype(np.float64, copy=False)  # as they will be used: a long double may be too large
+            bad = np.isinf(values) if allow_nan else ~np.isfinite(values)
         if bad.any():
             where = np.argwhere(bad)[0]
             value = chunk[tuple(where)]
