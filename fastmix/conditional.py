@@ -190,7 +190,7 @@ def regress(
     known = as_features(features, n_features)
     if len(known) == n_features:
         raise ValueError(f"features are all {n_features} of the model, so that none is left to predict; leave some out")
-    rows = _rows(X, len(known), "features has")
+    rows = _rows(X, len(known))
     targets = np.setdiff1d(np.arange(n_features), known)
     expectations = np.empty((len(rows), len(targets)))
     covariances = np.empty((len(rows), len(targets), len(targets)) if return_cov else 0)
@@ -207,11 +207,11 @@ def regress(
     return (expectations, covariances) if return_cov else expectations
 
 
-def as_features(features: Any, n_features: int, *, may_be_empty: bool = False) -> np.ndarray:
+def as_features(features: Any, n_features: int, name: str = "features", *, may_be_empty: bool = False) -> np.ndarray:
     """Distinct column numbers (F,), int64; ValueError for anything else."""
     numbers = list(np.ravel(np.asarray(features, dtype=object)))
     for position, number in enumerate(numbers):
-        found = f"features[{position}] is {number!r}"
+        found = f"{name}[{position}] is {number!r}"
         if isinstance(number, (bool, np.bool_)):
             raise ValueError(f"{found}; name columns by number, for a mask numpy.flatnonzero(mask)")
         if not isinstance(number, (int, np.integer)):
@@ -219,9 +219,9 @@ def as_features(features: Any, n_features: int, *, may_be_empty: bool = False) -
         if not 0 <= number < n_features:
             raise ValueError(f"{found}, but the model has features 0 to {n_features - 1}; pass one of these")
         if number in numbers[:position]:
-            raise ValueError(f"{found}, and so is features[{numbers.index(number)}]; name each feature once")
+            raise ValueError(f"{found}, and so is {name}[{numbers.index(number)}]; name each feature once")
     if not numbers and not may_be_empty:
-        raise ValueError("features is empty; name at least one")
+        raise ValueError(f"{name} is empty; name at least one")
     return np.array(numbers, dtype=np.int64)
 
 
@@ -232,10 +232,10 @@ def _part_of(family: GaussianFamily, covariances: np.ndarray, features: np.ndarr
     return covariances.copy() if family.pools_features else covariances[..., features]
 
 
-def _rows(X: Any, n_features: int, owner: str = "the parameters have") -> np.ndarray:
-    """X as an array (N, D) of real numbers or NaN, of any type and layout."""
-    rows = as_real_table(X, "X", "imputation")
-    if rows.shape[1] != n_features:
-        raise ValueError(f"X has {rows.shape[1]} columns, but {owner} {n_features}")
+def _rows(X: Any, n_columns: int) -> np.ndarray:
+    """X as an array (N, n_columns) of real numbers or NaN, of any type and layout."""
+    rows = as_real_table(X, "X", "a mixture")
+    if rows.shape[1] != n_columns:
+        raise ValueError(f"X has {rows.shape[1]} features, but {n_columns} are expected: pass a column for each")
     check_finite(rows, "X", allow_nan=True)
     return rows

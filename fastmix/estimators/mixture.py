@@ -9,19 +9,18 @@ import numpy as np
 from fastmix.engines.choice import BATCHES_ATTRIBUTES, LISTS_ATTRIBUTES
 from fastmix.engines.evaluate import Evaluation, run_evaluation, total_log_density, total_of_stream
 from fastmix.engines.loop import RunResult, StopReason
-from fastmix.estimators.base import Estimator
+from fastmix.estimators.conditioning import Conditioning
 from fastmix.estimators.data import as_streamed
 from fastmix.families import GaussianParameters, gaussian_family
 from fastmix.sampling import draw
 from fastmix.validation import as_weights, check_integer, is_stream
 
 
-class Mixture(Estimator):
+class Mixture(Conditioning):
     """A mixture with parameters, however they were come by; a subclass fits it and stores what it was given."""
 
     _estimator_type = "density_estimator"
     _family_name: str
-    _sampling: np.random.Generator
     _n_fitted: int | None = None  # rows of the fit, for partial_fit to go on from
 
     weights_: np.ndarray
