@@ -1,6 +1,6 @@
 """fastmix: mixture models fitted by expectation-maximisation, on all cores, in one pass over the rows an iteration."""
 
-from fastmix import backend, datasets
+from fastmix import backend, conditional, datasets
 from fastmix._version import __version__
 from fastmix.engines.loop import FitState, StopReason
 from fastmix.estimators.gaussian_mixture import GaussianMixture
@@ -21,6 +21,7 @@ __all__ = [
     "StopReason",
     "__version__",
     "backend",
+    "conditional",
     "datasets",
     "load",
     "profile",

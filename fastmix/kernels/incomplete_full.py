@@ -111,6 +111,4 @@ def complete(joint, features, n_observed, k, statistics, hidden, out):
     return entropy_of_missing(n_observed, prediction)
 
 
-register_incomplete_functions(
-    FullJoint, FullKernel, sizes=sizes, begin=begin, restrict=restrict, complete=complete
-)
+register_incomplete_functions(FullJoint, FullKernel, sizes=sizes, begin=begin, restrict=restrict, complete=complete)
