@@ -237,5 +237,5 @@ def _rows(X: Any, n_columns: int) -> np.ndarray:
     rows = as_real_table(X, "X", "a mixture")
     if rows.shape[1] != n_columns:
         raise ValueError(f"X has {rows.shape[1]} features, but {n_columns} are expected: pass a column for each")
-    check_finite(rows, "X", allow_nan=True)
+    check_finite(rows, "X", may_miss=True)
     return rows
