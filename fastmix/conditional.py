@@ -19,7 +19,7 @@ import numpy as np
 
 from fastmix.families.gaussian import GaussianFamily, GaussianParameters
 from fastmix.observed import batches, believe, factorise
-from fastmix.validation import as_real_table, check_finite
+from fastmix.validation import as_table, check_finite
 
 __all__ = ["condition", "draw_missing", "impute", "marginal", "regress"]
 
@@ -234,8 +234,7 @@ def _part_of(family: GaussianFamily, covariances: np.ndarray, features: np.ndarr
 
 def _rows(X: Any, n_columns: int) -> np.ndarray:
     """X as an array (N, n_columns) of real numbers or NaN, of any type and layout."""
-    rows = as_real_table(X, "X", "a mixture")
+    rows = as_table(X, "X", "a mixture", may_miss=True)
     if rows.shape[1] != n_columns:
         raise ValueError(f"X has {rows.shape[1]} features, but {n_columns} are expected: pass a column for each")
-    check_finite(rows, "X", may_miss=True)
     return rows

@@ -186,8 +186,10 @@ def test_many_rows_of_one_pattern(rng):
         lambda rows: rows.astype(">f8"),
         lambda rows: rows.tolist(),
         pandas.DataFrame,
+        lambda rows: pandas.DataFrame(rows).astype("Float64"),  # pandas.NA for what is missing
+        lambda rows: np.ma.masked_invalid(rows),
     ],
-    ids=["fortran", "float32", "big-endian", "list", "frame"],
+    ids=["fortran", "float32", "big-endian", "list", "frame", "nullable frame", "masked"],
 )
 def test_impute_reads_any_table(rng, four, change):
     rows = with_gaps(rng, rng.normal(size=(30, 4))).astype(np.float32).astype(np.float64)
