@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fastmix.cli.parquet import ParquetBlocks
 from fastmix.datasets import load_dataset
 
-__all__ = ["open_data", "read_data"]
+__all__ = ["may_miss", "open_data", "read_data"]
 
 _DATASET_PREFIX = "dataset:"
 # Characters of csv text parsed at once: enough for numpy's parser to run at full speed, little to search for a fault.
@@ -59,6 +59,12 @@ def read_data(source: str, may_miss: bool | None = None) -> NDArray[Any]:
     if _kind(source) in (".npy", ".parquet"):
         _check_finite(data, source, may_miss)
     return data
+
+
+def may_miss(model: Any) -> bool | None:
+    """Whether values of data for a fitted model may be missing, as for ``read_data``."""
+    missing = getattr(model, "missing", None)
+    return None if missing is None else missing == "em"
 
 
 def open_data(source: str, may_miss: bool | None = None) -> NDArray[Any] | ParquetBlocks:
@@ -224,8 +230,8 @@ def _load(lines: list[str]) -> NDArray[np.float64]:
 
 def _with_nan(lines: list[str]) -> list[str]:
     """The lines with NaN in cells that say nothing. Blank lines are left out: they are no rows, of one column either."""
-    text = "\n" + "".join(line for line in lines if line.strip()) + "\n"
-    return _MISSING_CELL.sub(lambda found: found.group()[0] + "nan", text).split("\n")
+    text = "".join(line for line in lines if line.strip()).rstrip("\n")
+    return _MISSING_CELL.sub(lambda found: found.group()[0] + "nan", f"\n{text}\n")[1:-1].split("\n")
 
 
 def _is_missing(cell: str) -> bool:
