@@ -7,6 +7,7 @@ from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.kmeans import KMeans
 from fastmix.exceptions import CollapsedError, ConvergenceWarning, NotFittedError
 from fastmix.modelfile import ModelFileError, load
+from fastmix.prior import Prior
 from fastmix.profiling import profile
 from fastmix.warm import warmup
 
@@ -18,6 +19,7 @@ __all__ = [
     "KMeans",
     "ModelFileError",
     "NotFittedError",
+    "Prior",
     "StopReason",
     "__version__",
     "backend",

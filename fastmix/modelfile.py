@@ -110,7 +110,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     -------
     GaussianMixture or KMeans
         Fitted, equal in every number to the model saved. Constructor arguments that a file cannot hold (arrays,
-        functions, random generators) have their defaults.
+        functions, random generators, known parameters, priors) have their defaults.
 
     Raises
     ------

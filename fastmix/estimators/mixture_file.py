@@ -30,6 +30,8 @@ def stored_mixture(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     }
     if model._n_fitted is not None:
         fit["n_rows"] = model._n_fitted
+    if model._n_known:
+        fit["n_known_parameters"] = model._n_known
     fit.update({name: getattr(model, name) for name in LISTS_ATTRIBUTES[1:] if hasattr(model, name)})
     parameters = model.get_params()
     if model.checkpoint is not None:
@@ -67,6 +69,8 @@ def read_mixture(cls: type[Mixture], header: dict[str, Any], arrays: dict[str, n
     model._take(result, algorithm, told | ({} if course is None else told_of(course)))
     if "n_rows" in fields.fit:
         model._n_fitted = max(1, fields.count("n_rows"))
+    if "n_known_parameters" in fields.fit:  # what they were is not stored, nor what was to be
+        model._n_known = fields.count("n_known_parameters")
     model.n_collapsed_runs_ = fields.count("n_collapsed_runs")
     model._remember_features(None, parameters.means.shape[1])
     fields.restore_feature_names(model)
