@@ -26,8 +26,8 @@ class Prior:
     Weights are Dirichlet; means given their covariance are normal, N(mean, Sigma_k / mean_precision); covariances are inverse
     Wishart, with a density in proportion to |Sigma|^-(nu + D + 1) / 2 exp(-tr(scale Sigma^-1) / 2), nu = degrees_of_freedom;
     variances (types without matrices) inverse gamma, with one in proportion to v^-(nu + 2) / 2 exp(-scale / 2 v). Covariances
-    that components share have it once. These are the priors and the modes of Fraley and Raftery (2007, tables 1 and 2). Each of the
-    three may be left out. Strengths are numbers of rows: beside more rows a prior says less, and a row of weight k counts as k.
+    that components share have it once. These are the priors and the modes of Fraley and Raftery (2007, tables 1 and 2). Each of
+    the three may be left out. Strengths are numbers of rows: beside more rows a prior says less; a row of weight k counts as k.
 
     Parameters
     ----------
