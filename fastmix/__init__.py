@@ -5,6 +5,7 @@ from fastmix._version import __version__
 from fastmix.engines.loop import FitState, StopReason
 from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.kmeans import KMeans
+from fastmix.estimators.soft_kmeans import SoftKMeans
 from fastmix.exceptions import CollapsedError, ConvergenceWarning, NotFittedError
 from fastmix.modelfile import ModelFileError, load
 from fastmix.prior import Prior
@@ -20,6 +21,7 @@ __all__ = [
     "ModelFileError",
     "NotFittedError",
     "Prior",
+    "SoftKMeans",
     "StopReason",
     "__version__",
     "backend",

@@ -285,7 +285,7 @@ def test_what_cannot_be_fixed(rng, fixed, covariance_type, message):
 
 def test_known_weights_that_cannot_be(rng):
     rows = rng.normal(size=(30, 2))
-    with pytest.raises(ValueError, match="weights_init must sum to 1; the sum is 0.8"):
+    with pytest.raises(ValueError, match=r"weights_init must sum to 1; the sum is 0\.8"):
         GaussianMixture(2, fixed={"weights"}, weights_init=[0.3, 0.5]).fit(rows)
     with pytest.raises(ValueError, match="known weight of component 1 is 0"):
         GaussianMixture(2, fixed={"weights"}, weights_init=[1.0, 0.0], prior=Prior(2.0)).fit(rows)

@@ -234,7 +234,7 @@ def test_where_there_is_nothing_to_take_a_prior_from_or_no_engine_for_it(rng):
         GaussianMixture(2, prior="mclust").fit(np.column_stack([rows, rows[:, 0]]))
     with pytest.raises(ValueError, match="algorithm='online'"):
         GaussianMixture(2, prior="mclust", algorithm="online").fit(rows)
-    with pytest.raises(ValueError, match="partial_fit.*prior is 'mclust'"):
+    with pytest.raises(ValueError, match=r"partial_fit.*prior is 'mclust'"):
         GaussianMixture(2, prior="mclust").partial_fit(rows)
 
 
