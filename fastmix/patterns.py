@@ -16,7 +16,7 @@ class Patterns(NamedTuple):
 
     order: np.ndarray  # (N,) row numbers, ascending within a pattern; int32, or int64 from 2^31 rows on
     starts: np.ndarray  # (P + 1,) int64
-    observed: np.ndarray  # (P, D) bool
+    observed: np.ndarray  # (P, D) bool, or (P, 0) where that is not wanted
 
     @property
     def n_patterns(self) -> int:
@@ -24,7 +24,7 @@ class Patterns(NamedTuple):
         return len(self.observed)
 
 
-def patterns_of(X: np.ndarray) -> Patterns:
+def patterns_of(X: np.ndarray, with_observed: bool = True) -> Patterns:
     """The rows of X (N, D), of any real type and layout, sorted by their pattern of NaN.
 
     The pattern without NaN comes first, if it occurs; the order of the others depends on nothing but themselves (the earlier
@@ -60,9 +60,10 @@ def patterns_of(X: np.ndarray) -> Patterns:
     del ranks
     order = keys.astype(index_type)
     del keys
-    observed = np.empty((len(starts) - 1, n_features), dtype=bool)
+    observed = np.empty((len(starts) - 1, n_features if with_observed else 0), dtype=bool)
     for part in _parts(len(observed), n_features):
-        np.logical_not(np.isnan(X[order[starts[part]]]), out=observed[part])
+        if with_observed:
+            np.logical_not(np.isnan(X[order[starts[part]]]), out=observed[part])
     return Patterns(order, starts, observed)
 
 

@@ -170,7 +170,10 @@ def _gather_by_vectors(X, row_of, origin, x):
 
 
 def gather_some(X, row_of, origin, features, x):
-    """``gather`` of some features: x[j, b] = X[row_of[b], features[j]], 0 where that is negative; features (n,) int64, x (n, B)."""
+    """``gather`` of some features: x[j, b] = X[row_of[b], features[j]], or 0 where the feature is negative.
+
+    features (n,) int64, x (n, B).
+    """
 
 
 @numba.extending.overload(gather_some, jit_options=options("elementwise"))
