@@ -87,6 +87,21 @@ def test_it_is_a_mixture_with_known_weights_and_variance(rng):
     assert soft.sample(5)[0].shape == (5, 2)
 
 
+def test_distances_of_rows_with_missing_entries_are_those_of_what_is_observed(rng):
+    rows = three(rng, 150)
+    rows[rng.random(rows.shape) < 0.2] = np.nan
+    rows[:3] = np.nan_to_num(rows[:3])
+    model = SoftKMeans(3, beta=2.0, init=rows[:3], missing="em", tol=1e-13, max_iter=2000).fit(rows)
+    squares = np.nansum((rows[:, None] - model.cluster_centers_) ** 2, axis=2)
+    powers = np.exp(-squares)
+    assert model.inertia_ == pytest.approx(-np.log(powers.mean(axis=1)).sum(), rel=1e-9)
+    np.testing.assert_array_equal(model.labels_, squares.argmin(axis=1))
+    shares = powers / powers.sum(axis=1, keepdims=True)
+    observed = ~np.isnan(rows)
+    averages = shares.T @ np.nan_to_num(rows) / (shares.T @ observed)
+    np.testing.assert_allclose(model.cluster_centers_, averages, rtol=1e-5)
+
+
 def test_streams_files_clones_and_repeated_fits(rng, tmp_path):
     rows = three(rng)
 

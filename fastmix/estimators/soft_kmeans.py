@@ -58,7 +58,7 @@ class SoftKMeans(Mixture):
     inertia_ : float
         -2 / beta times the weighted sum over rows of the log of the mean over k of exp(-beta |x - m_k|^2 / 2), in squared units
         of the data: what the fit minimises. It is at least the inertia of K-means with these centres, and at most
-        2 log(K) / beta a row above.
+        2 log(K) / beta a row above. Of a row with missing entries the observed ones make up the distance.
     weights_, covariances_ : (K,) and () arrays, 1 / K and 1 / beta
     n_iter_, converged_, stop_reason_, lower_bound_, lower_bounds_, n_features_in_, feature_names_in_
         As of ``GaussianMixture``.
@@ -176,14 +176,17 @@ class SoftKMeans(Mixture):
         """``labels_`` and ``inertia_``, of the final centres."""
         if is_stream(X):
             total, weight = self._total_and_weight(X, sample_weight)
+            n_observed = weight * self.n_features_in_
         else:
             found = self._evaluate(X, log_density=True, labels=True)
             weights = as_weights(sample_weight, len(found.labels))
-            total = float(found.log_density.sum() if weights is None else (found.log_density * weights).sum())
-            weight = float(len(found.labels) if weights is None else weights.sum())
+            weights = np.ones(len(found.labels)) if weights is None else weights
+            total = float((found.log_density * weights).sum())
+            n_observed = float(weights.sum()) * self.n_features_in_
+            if self.missing == "em":
+                n_observed = float((~np.isnan(self._table_to_evaluate(X)) * weights[:, None]).sum())
             self.labels_ = found.labels
-        constant = 0.5 * self.n_features_in_ * np.log(self.beta / (2.0 * np.pi))
-        self.inertia_ = -2.0 / self.beta * (total - weight * constant)
+        self.inertia_ = -2.0 / self.beta * (total - 0.5 * n_observed * np.log(self.beta / (2.0 * np.pi)))
 
     def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         header, arrays = stored_mixture(self, "SoftKMeans")
