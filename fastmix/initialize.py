@@ -16,6 +16,8 @@ from fastmix.engines.passes import make_rows, run_em_pass
 from fastmix.exceptions import CollapsedError, ConvergenceWarning
 from fastmix.families.base import Statistics
 from fastmix.families.gaussian import GaussianFamily, GaussianParameters, mean_shifts
+from fastmix.kernels.tiles import Rows
+from fastmix.labelled_start import LabelledStart
 from fastmix.many import many_means, seeds
 from fastmix.parameters import covariances_from_precisions
 from fastmix.search import Search, draw_blocks
@@ -161,6 +163,10 @@ class Start:
                     lambda part: _random_responsibilities(part, self.n_components, generator)
                 )
                 return self.clusters.shrunk(drawn, self.rows)
+            if isinstance(self.rows, Rows) and self.rows.is_labelled:
+                labelled = LabelledStart(self.clusters, self.rows)
+                if labelled.says_something:
+                    return self._from_means(labelled.means(init, generator))
             if init == "random_from_data":
                 return self._from_means(self._random_rows(generator))
             if self.n_components >= _MANY:
@@ -176,7 +182,8 @@ class Start:
         return self.family.maximize(self.from_responsibilities(lambda part: given[part], means), self.reg_covar)
 
     def _from_means(self, means: np.ndarray) -> GaussianParameters:
-        if self.n_components < _MANY or isinstance(self.rows, Streamed):  # labels would be kept for each row
+        # The pass respects what is known of rows, and streams have no place for a label of each row.
+        if self.n_components < _MANY or isinstance(self.rows, Streamed) or self.rows.is_labelled:
             return self.clusters.parameters(self.rows, means, self.clusters.scaled)
         self.labels = self.clusters.labels(self.rows, means)
         return self.clusters.by_labels(self.rows, means, self.labels)

@@ -30,6 +30,7 @@ class BatchEM:
     dtype : "float64" or "float32", what log-densities and responsibilities are computed in.
     order : the rows that are looked at, and in which order; empty: all.
     heights : OUT, the log-density of the row at each position; empty: not wanted.
+    all_known : the component of every row is known, so that the first M-step is the last.
     """
 
     family: Family
@@ -41,6 +42,7 @@ class BatchEM:
     sign: int = 1
     order: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
     heights: np.ndarray = field(default_factory=lambda: np.empty(0))
+    all_known: bool = False
     name: ClassVar[str] = "batch"
 
     @property
@@ -59,7 +61,11 @@ class BatchEM:
         return EngineState(parameters, evaluated=parameters, objective=-np.inf)
 
     def step(self, state: EngineState) -> EngineState:
-        return self._after(state, self._statistics(state.parameters, self.order))
+        after = self._after(state, self._statistics(state.parameters, self.order))
+        if not self.all_known or not np.isfinite(after.objective):
+            return after
+        objective = self.log_likelihood_of(after.parameters)
+        return replace(after, evaluated=after.parameters, objective=objective, settled=True)
 
     def _statistics(
         self, parameters: Any, order: np.ndarray, block: Block = WHOLE, tile_size: int | None = None
@@ -96,7 +102,7 @@ class BatchEM:
         return replace(state, parameters=parameters, evaluated=state.parameters, objective=objective)
 
     def converged(self, previous: EngineState, state: EngineState) -> bool:
-        return abs(state.objective - previous.objective) < self.tol
+        return state.settled or abs(state.objective - previous.objective) < self.tol
 
     def extrapolates(self, state: EngineState) -> bool:
         return True

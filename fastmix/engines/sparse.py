@@ -121,7 +121,7 @@ class SparseEM(BatchEM):
         """An iteration that remakes the lists, after moves where these are due."""
         view = self._view(state)
         state = replace(state, n_evaluations=state.n_evaluations + view.near.n_evaluations)
-        may_move = self.active_threshold > 0 and can_move(state.parameters) and state.n_refused < _MOST_REFUSED
+        may_move = self._may_move and can_move(state.parameters) and state.n_refused < _MOST_REFUSED
         if may_move and state.interval >= _FIRST_MOVES:
             moves = self._promising(state, view)
             if moves is not None:
@@ -145,6 +145,11 @@ class SparseEM(BatchEM):
             after = self._iterated(known, state.fallback or state.lists, n_evaluations=after.n_evaluations)
             return replace(after, fallback=None, wait=self._interval(state))
         return self._narrowed(after, masses)
+
+    @property
+    def _may_move(self) -> bool:
+        """Components that labels pin to classes cannot take each other's place."""
+        return self.active_threshold > 0 and not self.rows.is_labelled
 
     def _promising(self, state: SparseState, view: _View) -> Moves | None:
         """Split and merge moves that are worth trying, if there are any."""
@@ -368,7 +373,8 @@ class SparseEM(BatchEM):
     def _exact_lists(self, state: SparseState) -> ActiveLists:
         """Lists of all that a bound does not rule out, where there is one that rules enough out."""
         lists = state.lists
-        if lists is DENSE or self.dtype != "float64":
+        # The bounds know nothing of labels: a component far from a row may be the only one that its label allows.
+        if lists is DENSE or self.dtype != "float64" or self.rows.is_labelled:
             return DENSE
         order = lists.schedule.order
         found = exact_lists(self.family, state.parameters, self.rows, order, lists.tile_size, n_threads=self.n_threads)

@@ -12,6 +12,7 @@ import numpy as np
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Family, Reach, Statistics, log_weights
 from fastmix.families.gaussian_coordinates import from_gaussian_coordinates, gaussian_coordinates
+from fastmix.families.label_noise import LabelNoise
 
 LOG_2PI = float(np.log(2 * np.pi))
 # More than what rounding takes off a norm.
@@ -28,12 +29,14 @@ class GaussianParameters:
     weights : (K,), non-negative, sum 1.
     means : (K, D), in the units of the data.
     covariances : (K, D, D) full, (D, D) tied, (K, D) diag, (K,) spherical, (D,) tied_diag, () tied_spherical; squared units.
+    label_noise : what labels say about components, where that is estimated with them; else None.
     """
 
     family: GaussianFamily
     weights: np.ndarray
     means: np.ndarray
     covariances: np.ndarray
+    label_noise: LabelNoise | None = None
 
     @cached_property
     def cholesky(self) -> np.ndarray:
@@ -134,6 +137,7 @@ class GaussianFamily(Family):
             weights=counts / counts.sum(),
             means=statistics.centre.means + shifts,
             covariances=self.maximize_covariances(statistics, shifts, reg_covar),
+            label_noise=statistics.maximized_label_noise(),
         )
         if reg_covar == 0:
             _check_not_a_point(parameters)
