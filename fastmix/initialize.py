@@ -163,7 +163,7 @@ class Start:
                     lambda part: _random_responsibilities(part, self.n_components, generator)
                 )
                 return self.clusters.shrunk(drawn, self.rows)
-            if isinstance(self.rows, Rows) and self.rows.is_labelled:
+            if self.rows.is_labelled:
                 labelled = LabelledStart(self.clusters, self.rows)
                 if labelled.says_something:
                     return self._from_means(labelled.means(init, generator))
@@ -182,8 +182,8 @@ class Start:
         return self.family.maximize(self.from_responsibilities(lambda part: given[part], means), self.reg_covar)
 
     def _from_means(self, means: np.ndarray) -> GaussianParameters:
-        # The pass respects what is known of rows, and streams have no place for a label of each row.
-        if self.n_components < _MANY or isinstance(self.rows, Streamed) or self.rows.is_labelled:
+        # The pass respects what is known of rows, and of rows in memory alone one label each is kept.
+        if self.n_components < _MANY or not isinstance(self.rows, Rows) or self.rows.is_labelled:
             return self.clusters.parameters(self.rows, means, self.clusters.scaled)
         self.labels = self.clusters.labels(self.rows, means)
         return self.clusters.by_labels(self.rows, means, self.labels)

@@ -8,9 +8,10 @@ import numpy as np
 
 from fastmix.clusters import Clusters
 from fastmix.engines.lists import order_by
-from fastmix.engines.passes import make_rows, run_em_pass
+from fastmix.engines.passes import labels_of, make_rows, run_em_pass
 from fastmix.families.gaussian import mean_shifts
-from fastmix.kernels.tiles import Labels, Rows
+from fastmix.incomplete import IncompleteRows
+from fastmix.kernels.tiles import Rows
 from fastmix.seeding import spread_places
 
 # Rows that a component's mean is taken from, at least and at most, and numbers in all: 32 MB.
@@ -32,13 +33,14 @@ class LabelledStart:
     rows : with labels.
     """
 
-    def __init__(self, clusters: Clusters, rows: Rows):
+    def __init__(self, clusters: Clusters, rows: Rows | IncompleteRows):
         self.clusters = clusters
         self.rows = rows
-        if rows.labels.size:
-            self.classes, of_row = rows.label_classes, rows.labels
+        self.labels = labels_of(rows)
+        if self.labels.labels.size:
+            self.classes, of_row = self.labels.label_classes, self.labels.labels
         else:
-            self.classes, of_row = np.arange(clusters.n_components), _most_likely(rows.soft_labels)
+            self.classes, of_row = np.arange(clusters.n_components), _most_likely(self.labels.soft_labels)
         if rows.weights.size:
             of_row = of_row[rows.weights > 0]
         # Of the rows of positive weight: 0 where there is no label, else 1 + the class.
@@ -75,24 +77,19 @@ class LabelledStart:
             means = self._seeded(X, weights, of_row, how, generator)
             for _ in range(_ITERATIONS):
                 around = self.clusters.around(means, self.clusters.scaled)
-                assigned = run_em_pass(
-                    self.clusters.family, around, rows, hard=True, n_threads=self.clusters.n_threads
-                )
+                assigned = run_em_pass(self.clusters.family, around, rows, hard=True, n_threads=self.clusters.n_threads)
                 means = means + mean_shifts(assigned)
             found.append((assigned.log_likelihood, means))
         return max(found, key=lambda each: each[0])[1]
 
     def _sampled(self, X: np.ndarray, weights: np.ndarray | None, of_row: np.ndarray, places: np.ndarray) -> Rows:
         """The sample with what is known of it."""
-        labels = Labels(*(getattr(self.rows, name) for name in Labels._fields))
-        if self.rows.labels.size:
-            return make_rows(X, weights, labels._replace(labels=of_row))
+        if self.labels.labels.size:
+            return make_rows(X, weights, self.labels._replace(labels=of_row))
         chosen = np.flatnonzero(self.rows.weights)[places] if self.rows.weights.size else places
-        return make_rows(X, weights, labels._replace(soft_labels=labels.soft_labels[chosen]))
+        return make_rows(X, weights, self.labels._replace(soft_labels=self.labels.soft_labels[chosen]))
 
-    def _sample(
-        self, generator: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray]:
+    def _sample(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray]:
         """Rows of each class (n, D) as float64, their weights, their classes, and their places among those of positive weight."""
         n_classes = len(self.counts) - 1
         order = order_by(self._keys[None], n_classes)

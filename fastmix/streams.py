@@ -21,12 +21,15 @@ import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from queue import SimpleQueue
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from fastmix.kernels.tiles import Rows
 from fastmix.validation import as_real_table, as_some_weights, check_any_weight, check_finite
+
+if TYPE_CHECKING:
+    from fastmix.incomplete import IncompleteRows
 
 # One is read into while the other is worked on.
 _N_BUFFERS = 2
@@ -99,6 +102,15 @@ class Streamed:
     def n_weighted(self) -> int:
         """How many rows have positive weight."""
         return self._n_positive if self.weighted else self.n_rows
+
+    @property
+    def is_labelled(self) -> bool:
+        """Of the rows of a stream nothing is known."""
+        return False
+
+    @property
+    def says_more(self) -> bool:
+        return False
 
     @contextmanager
     def pieces(self, n: int) -> Iterator[Iterator[tuple[np.ndarray, np.ndarray | None]]]:
@@ -253,4 +265,4 @@ class _Reader:
 
 
 # What a pass can read.
-Source: TypeAlias = Rows | Streamed
+Source: TypeAlias = "Rows | Streamed | IncompleteRows"

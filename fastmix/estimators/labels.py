@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastmix.engines.choice import ONLINE
-from fastmix.engines.passes import NO_LABELS
+from fastmix.engines.passes import NO_LABELS, with_labels
 from fastmix.families import GaussianParameters
 from fastmix.families.label_noise import LabelNoise
 from fastmix.kernels.labels import LEAST_SHARE
@@ -41,7 +41,7 @@ class Known:
 
     def attached(self, rows: Source) -> Source:
         """The rows with what is known about them."""
-        return rows if self.labels is NO_LABELS else rows._replace(**self.labels._asdict())  # type: ignore[union-attr]
+        return rows if self.labels is NO_LABELS else with_labels(rows, self.labels)
 
     def leaves_nothing_open(self, rows: Source) -> bool:
         """Whether the component of every row of ``rows``, which are complete, is known."""
@@ -64,8 +64,8 @@ class Known:
                 if not self._explained(int(label), alive):
                     row = int(np.argmax(self.labels.labels == label))
                     raise ValueError(
-                        f"labels say that row {row} is of class {label}, but the fit begins with weight 0 for all components that "
-                        "could have this label; raise weights_init there"
+                        f"labels say that row {row} is of class {label}, but the fit begins with weight 0 for all components "
+                        "that could have this label; raise weights_init there"
                     )
         return replace(parameters, label_noise=self.noise) if self.estimated else parameters
 
@@ -128,10 +128,11 @@ def _hard(model: Any, labels: np.ndarray, rows: Source) -> Known:
         )
     confusion = _confusion(model.label_noise, n_classes)
     noise = None if confusion is None else LabelNoise(classes, confusion)
-    if model.label_noise == ESTIMATE if isinstance(model.label_noise, str) else False:
+    if isinstance(model.label_noise, str):
         assert noise is not None
-        if model.warm_start and np.shape(getattr(model, "label_noise_", None)) == noise.confusion.shape:
-            noise = replace(noise, confusion=model.label_noise_)
+        before: Any = getattr(model, "label_noise_", None)
+        if model.warm_start and np.shape(before) == noise.confusion.shape:
+            noise = replace(noise, confusion=before)
         return Known(_as_read(given, noise, is_uniform=False), noise, estimated=True)
     known = Known(_as_read(given, noise or LabelNoise(classes, np.eye(n_classes)), not _is_matrix(model)), noise)
     for label in found:
@@ -218,8 +219,8 @@ def _whole_numbers(labels: np.ndarray, n_rows: int, n_classes: int) -> np.ndarra
     if bad.any():
         row = int(np.argmax(bad))
         raise ValueError(
-            f"labels have {labels[row]} at row {row}; they must be whole numbers from -1 (unknown) to {n_classes - 1}, the largest "
-            "class of a component: see component_labels, or raise n_components"
+            f"labels have {labels[row]} at row {row}; they must be whole numbers from -1 (unknown) to {n_classes - 1}, the "
+            "largest class of a component: see component_labels, or raise n_components"
         )
     return np.ascontiguousarray(labels, dtype=np.int64)
 
@@ -241,8 +242,8 @@ def _classes(model: Any) -> np.ndarray:
     if bad.any():
         k = int(np.argmax(bad))
         raise ValueError(
-            f"component_labels have {array[k]} for component {k}; classes are whole numbers 0, 1, ..., and -1 is a component of no "
-            "class"
+            f"component_labels have {array[k]} for component {k}; classes are whole numbers 0, 1, ..., and -1 is a component of "
+            "no class"
         )
     if (array < 0).all():
         raise ValueError("component_labels are all -1; give at least one component a class, or use None")

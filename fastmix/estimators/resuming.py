@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastmix.checkpoint import Checkpoint, Identity
+from fastmix.engines.passes import labels_of
 from fastmix.seeding import seed_sequence
 from fastmix.streams import Source, Streamed
 from fastmix.validation import check_dtype
@@ -82,7 +83,8 @@ def _data(rows: Source) -> dict[str, Any]:
 def _labels(rows: Source) -> dict[str, Any] | None:
     if isinstance(rows, Streamed) or not rows.is_labelled:
         return None
-    return _described_array(rows.labels if rows.labels.size else rows.soft_labels)
+    labels = labels_of(rows)
+    return _described_array(labels.labels if labels.labels.size else labels.soft_labels)
 
 
 def _settings(model: Any) -> dict[str, Any]:

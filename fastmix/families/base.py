@@ -71,7 +71,7 @@ class Statistics:
             log_likelihood=self.log_likelihood + other.log_likelihood,
             entropy=self.entropy + other.entropy,
             total_weight=self.total_weight + other.total_weight,
-            label_counts=None if self.label_counts is None else self.label_counts + other.label_counts,
+            label_counts=_sum_of_counts(self.label_counts, other.label_counts),
             remainder=self.remainder + other.remainder,
         )
 
@@ -87,6 +87,13 @@ class Statistics:
             label_counts=None if self.label_counts is None else factor * self.label_counts,
             remainder=factor * self.remainder,
         )
+
+
+def _sum_of_counts(left: np.ndarray | None, right: np.ndarray | None) -> np.ndarray | None:
+    """Where only one says anything it is of all the rows."""
+    if left is None or right is None:
+        return right if left is None else left
+    return left + right
 
 
 class Reach(NamedTuple):
@@ -127,6 +134,16 @@ class Family(ABC):
         centred at the parameters returned.
         """
         raise ValueError(f"the family {self.name!r} is computed in float64 only")
+
+    def joint_parameters(self, parameters: Any, means: np.ndarray) -> Any:
+        """What kernels make the parameters of marginal mixtures from, for rows with missing entries: an instance of a class that
+        ``fastmix.kernels.incomplete.register_incomplete_functions`` was called with.
+
+        Parameters
+        ----------
+        means : (K, D) that take the place of the parameters' own: relative to the origin where float32 is computed in.
+        """
+        raise ValueError(f"the family {self.name!r} takes no missing entries")
 
     @abstractmethod
     def maximize(self, statistics: Statistics, reg_covar: float = 0.0) -> Any:

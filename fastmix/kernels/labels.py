@@ -57,7 +57,7 @@ def add_soft_labels(soft, row_of, components, shares, q):
 
 @helper("elementwise")
 def count_labels(rows, row_of, components, r, counts):
-    """Add responsibilities times weights r (A, B) to counts (K (C + 1),): as ``Labels.label_table``, but for rows without a label."""
+    """Add responsibilities times weights r (A, B) of labelled rows to counts (K (C + 1),), laid out as ``Labels.label_table``."""
     n_columns = rows.label_table.shape[1]
     for b in range(row_of.size):
         column = 1 + rows.labels[row_of[b]]

@@ -94,6 +94,9 @@ class Rows(NamedTuple):
         return nullcontext((self.X[part], self.weights[part] if self.weights.size else None) for part in parts)
 
 
+_NO_INDICES = np.empty(0, np.int64)
+
+
 class Schedule(NamedTuple):
     """Which row sits at which position, and which components each tile looks at. Empty arrays: all, in order."""
 
@@ -101,6 +104,9 @@ class Schedule(NamedTuple):
     order: np.ndarray
     offsets: np.ndarray  # (n_tiles + 1,) int64: tile t looks at active[offsets[t]:offsets[t + 1]]
     active: np.ndarray  # int64 component indices
+    # (n_tiles + 1,) int64: tile t has the positions tile_starts[t]..tile_starts[t + 1] - 1, rows in which the same features are
+    # observed; empty: nothing is missing, and all tiles but the last are whole
+    tile_starts: np.ndarray = _NO_INDICES
 
 
 class TileFunctions(NamedTuple):
