@@ -163,7 +163,7 @@ class Start:
                     lambda part: _random_responsibilities(part, self.n_components, generator)
                 )
                 return self.clusters.shrunk(drawn, self.rows)
-            if self.rows.is_labelled:
+            if not isinstance(self.rows, Streamed) and self.rows.is_labelled:
                 labelled = LabelledStart(self.clusters, self.rows)
                 if labelled.says_something:
                     return self._from_means(labelled.means(init, generator))

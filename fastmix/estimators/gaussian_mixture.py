@@ -327,7 +327,7 @@ class GaussianMixture(Mixture):
         return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> np.ndarray:
-        """``fit(X)``, then ``predict(X)``, which knows no ``labels``; returns components (N,) int64. For arrays, not for streams."""
+        """``fit(X)``, then ``predict(X)``, which takes no ``labels``; returns components (N,) int64. For arrays only."""
         if is_stream(X):
             raise ValueError(
                 f"X is a {type(X).__name__}, which yields blocks of rows: fit it, then predict block by block"

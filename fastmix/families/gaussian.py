@@ -184,10 +184,18 @@ class GaussianFamily(Family):
 
     def coordinates(self, parameters: GaussianParameters, reference: GaussianParameters) -> np.ndarray:
         """See ``Family.coordinates``; the same for whatever units of the features."""
-        return gaussian_coordinates(parameters, reference)
+        found, noise = gaussian_coordinates(parameters, reference), parameters.label_noise
+        if noise is None or reference.label_noise is None:
+            return found
+        return np.concatenate([found, noise.coordinates(reference.label_noise, reference.weights)])
 
     def from_coordinates(self, vector: np.ndarray, reference: GaussianParameters) -> GaussianParameters:
-        return from_gaussian_coordinates(vector, reference)
+        noise = reference.label_noise
+        if noise is None:
+            return from_gaussian_coordinates(vector, reference)
+        of_components, of_labels = np.split(vector, [vector.size - noise.confusion.size])
+        moved = noise.from_coordinates(of_labels, reference.weights)
+        return replace(from_gaussian_coordinates(of_components, reference), label_noise=moved)
 
     def _recentred(self, statistics: Statistics, centre: GaussianParameters):
         """(statistics with first moments about the new means, shifts (K, D) of the means, previous first moments)."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fastmix.families.coordinates import log_ratios, unscaled
 from fastmix.kernels.normalise import LOG_ZERO
 
 
@@ -41,6 +42,25 @@ class LabelNoise:
         np.add.at(by_class, self.classes[of_class], counts[of_class, 1:])
         totals = by_class.sum(axis=1, keepdims=True)
         return replace(self, confusion=np.divide(by_class, totals, out=self.confusion.copy(), where=totals > 0))
+
+    def coordinates(self, reference: LabelNoise, weights: np.ndarray) -> np.ndarray:
+        """(C * C,) unconstrained numbers, relative to a reference; see ``fastmix.families.coordinates``.
+
+        ``weights`` (K,) of the components, from which that of a class follows.
+        """
+        return log_ratios(self.confusion, reference.confusion, reference._roots(weights)).ravel()
+
+    def from_coordinates(self, vector: np.ndarray, weights: np.ndarray) -> LabelNoise:
+        """The inverse of ``coordinates``, where this is the reference."""
+        logs = unscaled(vector.reshape(self.confusion.shape), self._roots(weights))
+        moved = self.confusion * np.exp(logs - logs.max(axis=1, keepdims=True))
+        return replace(self, confusion=moved / moved.sum(axis=1, keepdims=True))
+
+    def _roots(self, weights: np.ndarray) -> np.ndarray:
+        """(C, C) roots of what a row with a label says about its logarithm."""
+        of_class = np.zeros(len(self.confusion))
+        np.add.at(of_class, self.classes[self.classes >= 0], weights[self.classes >= 0])
+        return np.sqrt(of_class[:, None] * self.confusion)
 
     def expected(self, counts: np.ndarray) -> float:
         """The sum of log p(label | component) over responsibilities by component and label."""
