@@ -344,7 +344,7 @@ class SparseEM(BatchEM):
         n_components = len(state.parameters.weights)
         interval, wide = self._interval(state), state.lists
         lists, masses = wide.keep_longest(masses, self.max_active or n_components)
-        lists = lists.narrowed(masses, self.active_threshold)
+        lists = lists.narrowed(masses, self.active_threshold, state.leaders[0] if self.rows.is_labelled else None)
         if self.active_threshold > 0 and lists.mean_length > _TOO_LONG * n_components:
             return replace(state, lists=DENSE, interval=interval, wait=interval)
         return replace(state, lists=lists, fallback=wide, interval=interval, wait=interval)
