@@ -47,34 +47,17 @@ class ActiveLists:
     def mean_length(self) -> float:
         return len(self.schedule.active) / self.n_tiles
 
-    def narrowed(self, masses: np.ndarray, least: float, leaders: np.ndarray | None = None) -> ActiveLists:
+    def narrowed(self, masses: np.ndarray, least: float) -> ActiveLists:
         """Lists without the components whose share of a tile's mass is less than ``least``.
 
-        ``masses`` are those of a pass with these lists. The heaviest component of a tile stays, and so do those that lead rows
-        of it, where ``leaders`` (N,) are given: a label may allow no other.
+        ``masses`` are those of a pass with these lists. The heaviest component of a tile stays.
         """
         offsets = self.schedule.offsets
         first, lengths = offsets[:-1], np.diff(offsets)
         totals = np.add.reduceat(masses, first)
         heaviest = np.maximum.reduceat(masses, first)
         kept = masses >= np.repeat(np.minimum(least * totals, heaviest), lengths)
-        if leaders is not None:
-            self._add_leading(leaders, kept)
-        return self._keep(kept)
-
-    def _add_leading(self, leaders: np.ndarray, kept: np.ndarray) -> None:
-        """Set ``kept``, of each entry, where the component leads a row of the tile."""
-        offsets, active = self.schedule.offsets, self.schedule.active
-        n_components = int(max(active.max(), leaders.max())) + 1
-        step = max(1, _PART // n_components)
-        for first in range(0, self.n_tiles, step):
-            last = min(first + step, self.n_tiles)
-            rows = self.schedule.order[first * self.tile_size : last * self.tile_size]
-            leads = np.zeros((last - first, n_components), dtype=bool)
-            leads[np.arange(len(rows)) // self.tile_size, leaders[rows]] = True
-            entries = slice(offsets[first], offsets[last])
-            tiles = np.repeat(np.arange(last - first), np.diff(offsets[first : last + 1]))
-            kept[entries] |= leads[tiles, active[entries]]
+        return self.only(kept)
 
     def keep_longest(self, masses: np.ndarray, longest: int) -> tuple[ActiveLists, np.ndarray]:
         """Lists of the ``longest`` heaviest components of each tile at most, and their masses."""
@@ -86,9 +69,10 @@ class ActiveLists:
         rank = np.empty_like(by_mass)
         rank[by_mass] = np.arange(len(by_mass)) - np.repeat(self.schedule.offsets[:-1], lengths)
         kept = rank < longest
-        return self._keep(kept), masses[kept]
+        return self.only(kept), masses[kept]
 
-    def _keep(self, kept: np.ndarray) -> ActiveLists:
+    def only(self, kept: np.ndarray) -> ActiveLists:
+        """Lists of some of the entries; kept is a truth value of each."""
         offsets = np.concatenate([[0], np.cumsum(kept)])[self.schedule.offsets]
         schedule = self.schedule._replace(offsets=offsets, active=self.schedule.active[kept])
         return ActiveLists(schedule, self.tile_size)

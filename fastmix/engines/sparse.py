@@ -25,10 +25,11 @@ import numpy as np
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.exact_lists import exact_lists
 from fastmix.engines.incremental import sweep
+from fastmix.engines.labelled_lists import narrowed_for_labels
 from fastmix.engines.lists import TILE, ActiveLists, Neighbourhood, Order, neighbours, order_by, united
 from fastmix.engines.loop import EngineState, RunResult, StopReason
 from fastmix.engines.moves import Moves, propose
-from fastmix.engines.passes import WHOLE, Block, run_em_pass, seen, usual_tile
+from fastmix.engines.passes import WHOLE, Block, labels_of, run_em_pass, seen, usual_tile
 from fastmix.engines.sparse_state import DENSE, SparseState
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
@@ -344,7 +345,9 @@ class SparseEM(BatchEM):
         n_components = len(state.parameters.weights)
         interval, wide = self._interval(state), state.lists
         lists, masses = wide.keep_longest(masses, self.max_active or n_components)
-        lists = lists.narrowed(masses, self.active_threshold, state.leaders[0] if self.rows.is_labelled else None)
+        lists = lists.narrowed(masses, self.active_threshold)
+        if self.rows.is_labelled:
+            lists = narrowed_for_labels(wide, lists, state.leaders[0], labels_of(self.rows))
         if self.active_threshold > 0 and lists.mean_length > _TOO_LONG * n_components:
             return replace(state, lists=DENSE, interval=interval, wait=interval)
         return replace(state, lists=lists, fallback=wide, interval=interval, wait=interval)

@@ -22,6 +22,8 @@ ESTIMATE = "estimate"
 # The share of wrong labels that the estimation of a confusion matrix begins with.
 _FIRST_NOISE = 0.1
 _CHUNK_ENTRIES = 1 << 20
+# Of sums of probabilities: those that are off by no more are left to the bit, so that a saved model comes back.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -273,18 +275,25 @@ def _confusion(noise: Any, n_classes: int) -> np.ndarray | None:
             f"label_noise must be None, a number, {ESTIMATE!r} or a confusion matrix of shape {(n_classes, n_classes)}, true "
             f"classes in rows and labels in columns; got shape {matrix.shape} and dtype {matrix.dtype}"
         )
+    return check_confusion(matrix, "label_noise")
+
+
+def check_confusion(matrix: np.ndarray, name: str) -> np.ndarray:
+    """A square matrix of probabilities whose rows sum to 1, as float64; else ValueError."""
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"{name} must be a square matrix; it has shape {matrix.shape}")
     matrix = matrix.astype(np.float64)
     bad = ~((matrix >= 0) & (matrix <= 1 + 1e-6))
     if bad.any():
         i, j = np.argwhere(bad)[0]
-        raise ValueError(f"label_noise has {matrix[i, j]:g} at row {i}, column {j}; its entries must be probabilities")
+        raise ValueError(f"{name} has {matrix[i, j]:g} at row {i}, column {j}; its entries must be probabilities")
     sums = matrix.sum(axis=1)
     if (np.abs(sums - 1.0) > 1e-6).any():
         i = int(np.argmax(np.abs(sums - 1.0) > 1e-6))
         raise ValueError(
-            f"row {i} of label_noise sums to {sums[i]:g}; each row must sum to 1, over the labels that rows of a class may get"
+            f"row {i} of {name} sums to {sums[i]:g}; each row must sum to 1, over the labels that rows of a class may get"
         )
-    return matrix / sums[:, None]
+    return matrix if (np.abs(sums - 1.0) <= _ROUNDING).all() else matrix / sums[:, None]
 
 
 def _evenly(share: float, n_classes: int) -> np.ndarray:
