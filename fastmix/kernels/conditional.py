@@ -2,14 +2,14 @@
 
 import math
 
-from fastmix._jit import helper
+from fastmix._jit import part
 
 # The least that the variance of a feature given others may be, relative to its own: what rounding leaves of a singular one.
 _LEAST_PIVOT = 1e-16
 LOG_2PI = math.log(2.0 * math.pi)
 
 
-@helper("elementwise")
+@part
 def predict_missing(covariance, features, n_observed, upper, inverse, prediction):
     """Factorise a covariance (D, D) with the observed features first.
 
@@ -65,7 +65,7 @@ def predict_missing(covariance, features, n_observed, upper, inverse, prediction
     return half_log_determinant
 
 
-@helper("elementwise")
+@part
 def predicted_first_moments(features, n_observed, prediction, observed, out):
     """Add to out (D,) the first moments of all features, given those of the observed ones."""
     for j in range(n_observed):
@@ -77,7 +77,7 @@ def predicted_first_moments(features, n_observed, prediction, observed, out):
         out[features[m]] += total
 
 
-@helper("elementwise")
+@part
 def predicted_second_moments(features, n_observed, prediction, mass, second, scratch):
     """Complete second (D, D), symmetric, in the order of ``features``: given are those of the observed features.
 
@@ -104,7 +104,7 @@ def predicted_second_moments(features, n_observed, prediction, mass, second, scr
             second[m, i] = total + mass * of_rows
 
 
-@helper("elementwise")
+@part
 def entropy_of_missing(n_observed, prediction):
     """Of the missing features given the observed ones, in nats."""
     entropy = 0.0

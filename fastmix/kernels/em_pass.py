@@ -243,7 +243,7 @@ def _em_lane(
     buffer,
 ):
     """Each step-th of the tiles first_tile..last_tile - 1, one after the other, into this lane's own statistics."""
-    scratch = carve(buffer, rows, rows.X.shape[1], n_joint, n_work, tile_size)
+    scratch = carve(buffer, rows, rows.X.shape[1], n_joint, n_work, tile_size, True)
     seen = Seen(masses, leaders, floors, heights)
     end, everything = n_positions(rows, schedule), slots[:0]
     for t in range(first_tile, last_tile, step):

@@ -113,7 +113,7 @@ def _evaluate_lane(
     labels,
     buffer,
 ):
-    scratch = carve(buffer, rows, rows.X.shape[1], longest_list, n_work, tile_size)
+    scratch = carve(buffer, rows, rows.X.shape[1], longest_list, n_work, tile_size, True)
     end = n_positions(rows, schedule)
     for t in range(first_tile, last_tile):
         span = t * tile_size, end, (t + 1) * tile_size

@@ -30,7 +30,8 @@ class Hidden(NamedTuple):
     numbers: np.ndarray  # (n,) of the type that is computed in: the marginal's kernel parameters
     log_constants: np.ndarray  # (K,)
     matrices: np.ndarray  # (n, D * D) that predict the missing features from the observed ones
-    workspace: np.ndarray  # (4, D * D)
+    workspace: np.ndarray  # (2, D * D)
+    flags: np.ndarray  # (2,) of the family's own, about the pattern
     statistics: np.ndarray  # (slots, S) of the observed features
     shared: np.ndarray  # (S',)
     features: np.ndarray  # (D,) int64, the observed features, ascending, then the others
@@ -43,8 +44,8 @@ def sizes(joint):
     """(how many numbers kernel parameters of any marginal take, how many D x D matrices predict the missing features)."""
 
 
-def begin(joint, features, n_observed, hidden):
-    """The marginal's kernel parameters, with all that components share.
+def begin(joint, features, n_observed, is_new, hidden):
+    """The marginal's kernel parameters, with all that components share; filled in where the pattern ``is_new``.
 
     features : (D,) the observed ones, ascending, then the others. Where none is observed, the marginal has one feature, which is
         always 0 and does not matter.
@@ -144,9 +145,15 @@ def hidden_bytes(joint, n_slots: int, n_statistics: int, n_shared: int, itemsize
     n_components, n_features = joint.means.shape
     n_numbers, n_matrices = incomplete_functions(type(joint)).sizes(joint)
     doubles = (
-        2 * n_components + n_features + (n_matrices + 4) * n_features**2 + n_slots * (n_statistics + 1) + n_shared + 1
+        2 * n_components
+        + n_features
+        + (n_matrices + 2) * n_features**2
+        + 2
+        + n_slots * (n_statistics + 1)
+        + n_shared
+        + 1
     )
-    return int(8 * doubles + itemsize * n_numbers) + 9 * 64
+    return int(8 * doubles + itemsize * n_numbers) + 10 * 64
 
 
 @part
@@ -163,8 +170,10 @@ def carve_hidden(buffer, joint, rows, n_slots, n_statistics, n_shared):
     first = next_line(buffer, first + 8 * n_components)
     matrices = matrix_at(buffer, first, n_matrices, square, doubles)
     first = next_line(buffer, first + 8 * n_matrices * square)
-    workspace = matrix_at(buffer, first, 4, square, doubles)
-    first = next_line(buffer, first + 32 * square)
+    workspace = matrix_at(buffer, first, 2, square, doubles)
+    first = next_line(buffer, first + 16 * square)
+    flags = matrix_at(buffer, first, 1, 2, doubles)
+    first = next_line(buffer, first + 16)
     statistics = matrix_at(buffer, first, n_slots, n_statistics, doubles)
     first = next_line(buffer, first + 8 * n_slots * n_statistics)
     shared = matrix_at(buffer, first, 1, n_shared, doubles)
@@ -187,6 +196,7 @@ def carve_hidden(buffer, joint, rows, n_slots, n_statistics, n_shared):
         log_constants[0],
         matrices,
         workspace,
+        flags[0],
         statistics,
         shared[0],
         features[0],

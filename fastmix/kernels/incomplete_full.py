@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastmix._jit import helper
+from fastmix._jit import part
 from fastmix.kernels.blocks import BLOCK
 from fastmix.kernels.conditional import (
     LOG_2PI,
@@ -32,7 +32,7 @@ def sizes(joint):
     return n_components * (n_features + padded * padded), n_components
 
 
-def begin(joint, features, n_observed, hidden):
+def begin(joint, features, n_observed, is_new, hidden):
     """Nothing is shared."""
     n_components = joint.means.shape[0]
     used = max(n_observed, 1)
@@ -64,14 +64,23 @@ def restrict(joint, features, n_observed, k, kernel, hidden):
     kernel.log_constants[k] = joint.log_weights[k] - of_observed - 0.5 * n_observed * LOG_2PI
 
 
-@helper("elementwise")
+@part
 def block_position(i, j):
     """Where entry (i, j <= i) of a lower triangle in blocks is."""
     block = (i // BLOCK) * (i // BLOCK + 1) // 2 + j // BLOCK
     return BLOCK * BLOCK * block + BLOCK * (i % BLOCK) + j % BLOCK
 
 
-@helper("elementwise")
+@part
+def add_in_blocks(features, second, out):
+    """Add a lower triangle (D, D), in the order of ``features``, to one in blocks, in the order of the data."""
+    for i in range(features.size):
+        for j in range(i + 1):
+            a, b = features[i], features[j]
+            out[block_position(max(a, b), min(a, b))] += second[i, j]
+
+
+@part
 def complete_scatter(features, n_observed, prediction, mass, blocks, second, scratch, out):
     """Add to out, a lower triangle in blocks, the second moments of all features, given those of the observed ones in blocks.
 
@@ -81,10 +90,7 @@ def complete_scatter(features, n_observed, prediction, mass, blocks, second, scr
         for j in range(i + 1):
             second[i, j] = second[j, i] = blocks[block_position(i, j)]
     predicted_second_moments(features, n_observed, prediction, mass, second, scratch)
-    for i in range(features.size):
-        for j in range(i + 1):
-            a, b = features[i], features[j]
-            out[block_position(max(a, b), min(a, b))] += second[i, j]
+    add_in_blocks(features, second, out)
 
 
 def complete(joint, features, n_observed, k, statistics, hidden, out):

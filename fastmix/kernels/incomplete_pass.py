@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from fastmix._jit import entry_point, helper, lane_function, part
+from fastmix._jit import entry_point, lane_function, part
 from fastmix.kernels.em_pass import ENTROPY, LANE_TYPES, Seen, em_pass, em_tile
 from fastmix.kernels.evaluate import EVALUATION_TYPES, evaluate, evaluate_tile
 from fastmix.kernels.incomplete import begin, carve_hidden, complete, complete_shared, incomplete_sources, restrict
@@ -15,7 +15,7 @@ from fastmix.kernels.vectors import GROUP
 _NO_PATTERN = -1
 
 
-@helper("elementwise")
+@part
 def _settle(joint, n_observed, kernel, hidden, statistics, shared, totals):
     """Turn the statistics of a pattern into those of all features, and begin anew."""
     features = hidden.features
@@ -47,7 +47,7 @@ def _is_missing(value):
     return value != value
 
 
-@helper("elementwise")
+@part
 def _has_pattern(x, features, n_observed):
     """Whether a row x (D,) has these features observed, and no others."""
     n_different = 0
@@ -56,7 +56,7 @@ def _has_pattern(x, features, n_observed):
     return n_different == 0
 
 
-@helper("elementwise")
+@part
 def _read_pattern(x, features):
     """Fill in the pattern of a row; returns how many features are observed."""
     n_observed = 0
@@ -124,21 +124,16 @@ def _incomplete_em_lane(
     hidden, used = carve_hidden(buffer, joint, rows, n_slots, n_statistics, shared.size)
     group = GROUP * 8 // rows.like.itemsize
     features, n_observed, n_columns = hidden.features, _NO_PATTERN, 0
-    kernel = begin(joint, features, 1, hidden)
-    scratch = carve(buffer[used:], rows, 1, n_joint, n_work, group)
     for t in range(first_tile, last_tile, step):
         span = _span(schedule, t, step)
-        columns_wanted = -(-(span[1] - span[0]) // group) * group
-        row = _first_row(rows, schedule, span[0])
-        if n_observed == _NO_PATTERN or not _has_pattern(row, features, n_observed):
-            if n_observed != _NO_PATTERN:
-                _settle(joint, n_observed, kernel, hidden, statistics, shared, totals)
-            n_observed, n_columns = _read_pattern(row, features), 0
+        is_new = n_observed == _NO_PATTERN
+        if is_new:
+            n_observed, n_columns = _read_pattern(_first_row(rows, schedule, span[0]), features), 0
             hidden.ready[:] = 0
-            kernel = begin(joint, features, n_observed, hidden)
-        if columns_wanted != n_columns:
-            n_columns = columns_wanted
-            scratch = carve(buffer[used:], rows, max(n_observed, 1), n_joint, n_work, n_columns)
+        kernel = begin(joint, features, n_observed, is_new, hidden)
+        n_wanted = -(-(span[1] - span[0]) // group) * group
+        scratch = carve(buffer[used:], rows, max(n_observed, 1), n_joint, n_work, n_wanted, n_wanted != n_columns)
+        n_columns = n_wanted
         components = scratch.every_component
         places = components
         if schedule.offsets.size:
@@ -164,8 +159,10 @@ def _incomplete_em_lane(
             totals,
             seen,
         )
-    if n_observed != _NO_PATTERN:
-        _settle(joint, n_observed, kernel, hidden, statistics, shared, totals)
+        # Here, and not where the next pattern begins: what is called in two places is compiled twice.
+        if t + step >= last_tile or not _has_pattern(_first_row(rows, schedule, span[2]), features, n_observed):
+            _settle(joint, n_observed, kernel, hidden, statistics, shared, totals)
+            n_observed = _NO_PATTERN
 
 
 def _incomplete_evaluation_lane(
@@ -186,20 +183,18 @@ def _incomplete_evaluation_lane(
     hidden, used = carve_hidden(buffer, joint, rows, 0, 0, 0)
     group = GROUP * 8 // rows.like.itemsize
     features, n_observed, n_columns = hidden.features, _NO_PATTERN, 0
-    kernel = begin(joint, features, 1, hidden)
-    scratch = carve(buffer[used:], rows, 1, longest_list, n_work, group)
     for t in range(first_tile, last_tile):
         span = _span(schedule, t, 1)
-        columns_wanted = -(-(span[1] - span[0]) // group) * group
         row = _first_row(rows, schedule, span[0])
-        if n_observed == _NO_PATTERN or not _has_pattern(row, features, n_observed):
+        is_new = n_observed == _NO_PATTERN or not _has_pattern(row, features, n_observed)
+        if is_new:
             n_observed, n_columns = _read_pattern(row, features), 0
             hidden.ready[:] = 0
-            kernel = begin(joint, features, n_observed, hidden)
-            _restrict_to(joint, n_observed, scratch.every_component, kernel, hidden)
-        if columns_wanted != n_columns:
-            n_columns = columns_wanted
-            scratch = carve(buffer[used:], rows, max(n_observed, 1), longest_list, n_work, n_columns)
+        kernel = begin(joint, features, n_observed, is_new, hidden)
+        n_wanted = -(-(span[1] - span[0]) // group) * group
+        scratch = carve(buffer[used:], rows, max(n_observed, 1), longest_list, n_work, n_wanted, n_wanted != n_columns)
+        n_columns = n_wanted
+        _restrict_to(joint, n_observed, scratch.every_component, kernel, hidden)
         observed = _observed(n_observed, hidden)
         evaluate_tile(kernel, rows, schedule, t, span, observed, scratch, log_density, responsibilities, labels)
 
