@@ -18,6 +18,7 @@ from fastmix.families.base import Statistics
 from fastmix.families.gaussian import GaussianFamily, GaussianParameters, mean_shifts
 from fastmix.families.rule import PLAIN, UpdateRule
 from fastmix.kernels.tiles import Rows
+from fastmix.labelled_start import LabelledStart
 from fastmix.many import many_means, seeds
 from fastmix.parameters import covariances_from_precisions
 from fastmix.search import Search, draw_blocks
@@ -174,6 +175,10 @@ class Start:
                     lambda part: _random_responsibilities(part, self.n_components, generator)
                 )
                 return self.clusters.shrunk(drawn, self.rows)
+            if not isinstance(self.rows, Streamed) and self.rows.is_labelled:
+                labelled = LabelledStart(self.clusters, self.rows)
+                if labelled.says_something:
+                    return self._from_means(labelled.means(init, generator))
             if init == "random_from_data":
                 return self._from_means(self._random_rows(generator))
             if self.n_components >= _MANY:
@@ -190,7 +195,8 @@ class Start:
         return self.rule.maximize(self.family, again, self.reg_covar)
 
     def _from_means(self, means: np.ndarray) -> GaussianParameters:
-        if self.n_components < _MANY or not isinstance(self.rows, Rows):  # labels would be kept for each row
+        # The pass respects what is known of rows, and of rows in memory alone one label each is kept.
+        if self.n_components < _MANY or not isinstance(self.rows, Rows) or self.rows.is_labelled:
             return self.clusters.parameters(self.rows, means, self.clusters.scaled)
         self.labels = self.clusters.labels(self.rows, means)
         return self.clusters.by_labels(self.rows, means, self.labels)

@@ -33,6 +33,7 @@ class BatchEM:
     order : the rows that are looked at, and in which order; empty: all.
     heights : OUT, the log-density of the row at each position; empty: not wanted.
     rule : the M-step, and what is added to the log-likelihood.
+    all_known : the component of every row is known, so that the first M-step is the last.
     """
 
     family: Family
@@ -45,6 +46,7 @@ class BatchEM:
     order: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
     heights: np.ndarray = field(default_factory=lambda: np.empty(0))
     rule: UpdateRule = PLAIN
+    all_known: bool = False
     name: ClassVar[str] = "batch"
 
     @property
@@ -68,7 +70,11 @@ class BatchEM:
         return EngineState(parameters, evaluated=parameters, objective=-np.inf)
 
     def step(self, state: EngineState) -> EngineState:
-        return self._after(state, self._statistics(state.parameters, self.order))
+        after = self._after(state, self._statistics(state.parameters, self.order))
+        if not self.all_known or not np.isfinite(after.objective):
+            return after
+        objective = self.log_likelihood_of(after.parameters)
+        return replace(after, evaluated=after.parameters, objective=objective, settled=True)
 
     def _statistics(
         self, parameters: Any, order: np.ndarray, block: Block = WHOLE, tile_size: int | None = None
@@ -117,7 +123,7 @@ class BatchEM:
         return replace(state, parameters=parameters, evaluated=state.parameters, objective=objective)
 
     def converged(self, previous: EngineState, state: EngineState) -> bool:
-        return abs(state.objective - previous.objective) < self.tol
+        return state.settled or abs(state.objective - previous.objective) < self.tol
 
     def extrapolates(self, state: EngineState) -> bool:
         return True

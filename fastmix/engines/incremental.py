@@ -85,6 +85,8 @@ def sweep(engine: BatchEM, state: Any, n_blocks: int, look_at: Callable[[int, An
         # The rows of a block may all have weight 0.
         if new.total_weight and not np.isfinite(engine.mean_log_likelihood(new)):
             return replace(state, evaluated=parameters, objective=-np.inf)
+        if engine.rows.says_more:
+            new = replace(new, remainder=_remainder_of(new))
         blocks.append(new)
         so_far = new if so_far is None else new + so_far  # about the means of the new ones, the latest
         total = so_far if block >= len(later) else so_far + later[block]
@@ -118,8 +120,17 @@ def _free_energy(statistics: Statistics, log_prior: float) -> tuple[float, float
     if found is None:
         return statistics.log_likelihood / weight + log_prior, np.inf
     expected, size = found
+    expected += statistics.expected_log_labels() + statistics.remainder
     objective = (expected + statistics.entropy) / weight + log_prior
     return objective, max(1e-12, _ROUNDING * (size / weight + abs(log_prior)) / (1.0 + abs(objective)))
+
+
+def _remainder_of(statistics: Statistics) -> float:
+    """What the log-likelihood of an E-step holds beyond the expected log-joint and the entropy; see ``Statistics.remainder``."""
+    found = statistics.family.expected_log_joint(statistics)
+    if found is None:
+        return 0.0
+    return statistics.log_likelihood - statistics.entropy - found[0] - statistics.expected_log_labels()
 
 
 def _has_enough(statistics: Statistics) -> bool:

@@ -12,6 +12,7 @@ from fastmix.engines.choice import engine_for, options_of
 from fastmix.estimators.concerns import concerns
 from fastmix.estimators.constraints import rule_for
 from fastmix.estimators.data import source_to_fit
+from fastmix.estimators.labels import labels_to_fit
 from fastmix.estimators.resuming import open_checkpoint
 from fastmix.estimators.runs import best_of
 from fastmix.exceptions import ConvergenceWarning
@@ -27,6 +28,8 @@ def fit_mixture(model: Any, X: Any, sample_weight: Any, labels: Any) -> None:
     """Fit ``model``; see ``GaussianMixture.fit``."""
     model._check_parameters()
     rows = source_to_fit(model, X, sample_weight)
+    known = labels_to_fit(model, labels, rows)
+    rows = known.attached(rows)
     family = gaussian_family(model.covariance_type)
     continued = _continued(model, rows.n_features)
     checkpoint = open_checkpoint(
@@ -41,6 +44,7 @@ def fit_mixture(model: Any, X: Any, sample_weight: Any, labels: Any) -> None:
         family,
         rows,
         model.n_components,
+        all_known=known.leaves_nothing_open(rows),
         tol=model.tol,
         reg_covar=model.reg_covar,
         n_threads=model.n_threads,
@@ -59,12 +63,12 @@ def fit_mixture(model: Any, X: Any, sample_weight: Any, labels: Any) -> None:
     def begin(index: int) -> tuple[GaussianParameters, np.ndarray | None]:
         if start is None:
             assert continued is not None  # a fit that is resumed stands somewhere in its only run
-            return continued, None
-        first = start(model.init_params, streams[2 + index])
+            return known.begun(continued), None
+        first = known.begun(start(model.init_params, streams[2 + index]))
         return first, start.hand_over_labels()
 
     best, told, n_collapsed, interrupted = best_of(engine, begin, checkpoint, model.max_iter, callback)
-    model._take(best, engine.name, told, rule.known)
+    model._take(best, engine.name, told | known.told(best.parameters), rule.known)
     model.n_collapsed_runs_ = n_collapsed
     model._n_fitted = rows.n_weighted
     model._sampling = streams[0]

@@ -115,7 +115,7 @@ class Mixture(Conditioning):
             "n_collapsed_runs_": 0,
             "n_collapsed_components_": int(((parameters.weights == 0) | floored.any(axis=1)).sum()),
         }
-        stale = (*LISTS_ATTRIBUTES, *BATCHES_ATTRIBUTES)
+        stale = (*LISTS_ATTRIBUTES, *BATCHES_ATTRIBUTES, "label_noise_")
         kept = {name: value for name, value in vars(self).items() if name not in stale}
         self.__dict__ = kept | taken | told  # in one step: neither an error nor Ctrl-C leaves it half done
 

@@ -10,12 +10,14 @@ import numpy as np
 from fastmix.engines.choice import LISTS_ATTRIBUTES
 from fastmix.engines.loop import RunResult
 from fastmix.estimators.course_file import KEY, array_names, read_course, stored_course
+from fastmix.estimators.labels import check_confusion
 from fastmix.estimators.partial_fits import told_of
 from fastmix.estimators.stored import ModelFields
 from fastmix.parameters import gaussian
 from fastmix.seeding import generators
 
 _NAMES = ("weights", "means", "covariances", "lower_bounds")
+_LABEL_NOISE = "label_noise"  # where labels were given, and doubtful
 
 Mixture = TypeVar("Mixture", bound=Any)
 
@@ -48,6 +50,8 @@ def stored_mixture(model: Any, name: str = "GaussianMixture") -> tuple[dict[str,
         "covariances": model.covariances_,
         "lower_bounds": np.asarray(model.lower_bounds_, dtype=np.float64),
     }
+    if hasattr(model, "label_noise_"):
+        arrays[_LABEL_NOISE] = model.label_noise_
     if model._course is not None:
         header[KEY], of_course = stored_course(model._course)
         arrays |= of_course
@@ -58,7 +62,8 @@ def read_mixture(
     cls: type[Mixture], header: dict[str, Any], arrays: dict[str, np.ndarray], counted_by: str = "n_components"
 ) -> Mixture:
     """The mixture of a model file, whose constructor says by ``counted_by`` what K is; ValueError for what cannot be."""
-    fields = ModelFields(cls, header, arrays, (*_NAMES, *array_names(header)))
+    optional = [_LABEL_NOISE] if _LABEL_NOISE in arrays else []
+    fields = ModelFields(cls, header, arrays, (*_NAMES, *optional, *array_names(header)))
     model = cls(**fields.parameters)
     model._check_parameters()
     parameters = gaussian(arrays["weights"], arrays["means"], arrays["covariances"], model.covariance_type)
@@ -69,6 +74,8 @@ def read_mixture(
     result = RunResult(parameters, fields.objective("lower_bound", -np.inf), bounds, fields.stop_reason())
     algorithm, told = fields.algorithm(bounds)
     course = read_course(header, arrays, parameters)
+    if optional:
+        told["label_noise_"] = check_confusion(arrays[_LABEL_NOISE], _LABEL_NOISE)
     model._take(result, algorithm, told | ({} if course is None else told_of(course)))
     if "n_rows" in fields.fit:
         model._n_fitted = max(1, fields.count("n_rows"))

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from fastmix.checkpoint import Checkpoint, Identity
+from fastmix.engines.passes import labels_of
 from fastmix.seeding import seed_sequence
-from fastmix.streams import Source
+from fastmix.streams import Source, Streamed
 from fastmix.validation import check_dtype
 
 # What decides how a fit is computed or told about, not what comes out; ``max_iter`` may be raised when a fit goes on, and
@@ -77,7 +78,15 @@ def _data(rows: Source) -> dict[str, Any]:
     return {
         "X": {"shape": shape, "dtype": dtype, "digest": X.hexdigest()},
         "sample_weight": weights.hexdigest() if weighted else None,
+        "labels": _labels(rows),
     }
+
+
+def _labels(rows: Source) -> dict[str, Any] | None:
+    if isinstance(rows, Streamed) or not rows.is_labelled:
+        return None
+    labels = labels_of(rows)
+    return _described_array(labels.labels if labels.labels.size else labels.soft_labels)
 
 
 def _settings(model: Any) -> dict[str, Any]:
