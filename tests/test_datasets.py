@@ -5,7 +5,8 @@ import pytest
 
 from fastmix.datasets import DATASET_NAMES, load_dataset
 
-SHAPES = {"faithful": (272, 2), "iris": (150, 4), "galaxies": (82, 1), "birthweight": (189, 10)}
+SHAPES = {"faithful": (272, 2), "iris": (150, 4), "galaxies": (82, 1), "birthweight": (189, 10), "airquality": (153, 6)}
+MISSING = {"airquality": [37, 7, 0, 0, 0, 0]}
 
 
 def test_every_name_is_tested_here():
@@ -18,7 +19,8 @@ def test_shape_and_kind(name):
     assert dataset.data.shape == SHAPES[name]
     assert dataset.data.dtype == np.float64
     assert dataset.data.flags.c_contiguous
-    assert np.isfinite(dataset.data).all()
+    assert np.isnan(dataset.data).sum(axis=0).tolist() == MISSING.get(name, [0] * SHAPES[name][1])
+    assert not np.isinf(dataset.data).any()
     assert len(dataset.feature_names) == SHAPES[name][1]
     assert dataset.description
 
@@ -51,6 +53,16 @@ def test_birthweight_agrees_with_its_own_indicator():
     np.testing.assert_array_equal(column["low"], column["bwt"] < 2500)
     assert column["low"].sum() == 59  # Hosmer and Lemeshow's count
     assert birthweight.target is None
+
+
+def test_airquality_has_the_published_means_and_regression():
+    data = load_dataset("airquality").data
+    # R: colMeans(airquality, na.rm = TRUE); coef(lm(Ozone ~ Solar.R + Wind + Temp, airquality)), of the 111 complete days
+    np.testing.assert_allclose(np.nanmean(data, axis=0)[:4], [42.12931, 185.931507, 9.957516, 77.882353], atol=1e-6)
+    ozone, *predictors = data[~np.isnan(data).any(axis=1)].T[:4]
+    design = np.column_stack([np.ones(111), *predictors])
+    coefficients = np.linalg.lstsq(design, ozone, rcond=None)[0]
+    np.testing.assert_allclose(coefficients, [-64.34208, 0.05982, -3.33359, 1.65209], atol=1e-5)
 
 
 def test_each_call_returns_arrays_of_its_own():
