@@ -5,7 +5,7 @@ import pytest
 
 from fastmix.datasets import DATASET_NAMES, load_dataset
 
-SHAPES = {"faithful": (272, 2), "iris": (150, 4), "galaxies": (82, 1), "birthweight": (189, 10)}
+SHAPES = {"faithful": (272, 2), "iris": (150, 4), "galaxies": (82, 1), "birthweight": (189, 10), "cement": (13, 5)}
 
 
 def test_every_name_is_tested_here():
@@ -18,7 +18,8 @@ def test_shape_and_kind(name):
     assert dataset.data.shape == SHAPES[name]
     assert dataset.data.dtype == np.float64
     assert dataset.data.flags.c_contiguous
-    assert np.isfinite(dataset.data).all()
+    assert np.isnan(dataset.data).any() == (name == "cement")
+    assert not np.isinf(dataset.data).any()
     assert len(dataset.feature_names) == SHAPES[name][1]
     assert dataset.description
 
@@ -53,6 +54,16 @@ def test_birthweight_agrees_with_its_own_indicator():
     assert birthweight.target is None
 
 
+def test_cement_lacks_the_entries_that_little_and_rubin_take_away():
+    cement = load_dataset("cement")
+    assert cement.feature_names == ("x1", "x2", "x3", "x4", "y")
+    gone = np.zeros((13, 5), dtype=bool)
+    gone[9:, :2] = True
+    gone[6:, 3] = True
+    np.testing.assert_array_equal(np.isnan(cement.data), gone)
+    np.testing.assert_allclose(np.nanmean(cement.data, axis=0)[[2, 4]], [153 / 13, 95.423077], atol=1e-6)
+
+
 def test_each_call_returns_arrays_of_its_own():
     load_dataset("faithful").data[:] = 0
     assert load_dataset("faithful").data[0, 0] == 3.6
@@ -60,5 +71,5 @@ def test_each_call_returns_arrays_of_its_own():
 
 @pytest.mark.parametrize("name", ["", "Faithful", "../faithful", None, ["iris"]])
 def test_an_unknown_name_lists_the_known_ones(name):
-    with pytest.raises(ValueError, match="faithful, iris, galaxies, birthweight"):
+    with pytest.raises(ValueError, match="faithful, iris, galaxies, birthweight, cement"):
         load_dataset(name)
