@@ -14,7 +14,7 @@ float64 by numpy.linalg, or long double by ``naive``'s loops.
 from typing import NamedTuple
 
 import numpy as np
-from naive import LONG, LOG_TWO_PI, Mixture, cholesky, covariance_of, log_sum_exp, multiply, solve_lower
+from naive import LOG_TWO_PI, LONG, Mixture, cholesky, covariance_of, log_sum_exp, multiply, solve_lower
 
 
 class Completed(NamedTuple):
@@ -123,11 +123,8 @@ def m_step(completed, responsibility, covariance_type, sample_weight=None, reg_c
         for k in range(n_components):
             deviation = completed.rows[n, k] - means[k]
             scatters[k] += mass[n, k] * (np.outer(deviation, deviation) + completed.covariances[n, k])
-    covariances = _maximised(scatters, counts, covariance_type)
-    if covariance_type in ("full", "tied"):
-        covariances = covariances + reg_covar * np.eye(n_features)
-    else:
-        covariances = covariances + reg_covar
+    floor = reg_covar * (np.eye(n_features) if covariance_type in ("full", "tied") else 1)
+    covariances = _maximised(scatters, counts, covariance_type) + floor
     return Mixture(counts / np.sum(counts), means, covariances, covariance_type)
 
 
