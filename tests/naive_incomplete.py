@@ -59,6 +59,7 @@ def complete(rows, mixture, number=np.float64):
     for k in range(n_components):
         mean = np.asarray(mixture.means[k], dtype=number)
         covariance = np.asarray(covariance_of(mixture, k), dtype=number)
+        _, log_determinant_of_all = _solve(covariance, np.zeros((n_features, 1), dtype=number))
         for n in range(n_rows):
             hidden = np.isnan(rows[n])
             o, m = np.flatnonzero(~hidden), np.flatnonzero(hidden)
@@ -69,10 +70,9 @@ def complete(rows, mixture, number=np.float64):
             log_densities[n, k] = -(len(o) * log_two_pi + log_determinant + distance) / 2
             if len(m):
                 filled[n, k, m] = mean[m] + np.sum(cross * solved[:, :1], axis=0)
-                conditional = covariance[np.ix_(m, m)] - multiply(cross.T, solved[:, 1:])
-                covariances[n, k][np.ix_(m, m)] = conditional
-                _, log_determinant = _solve(conditional, np.zeros((len(m), 1), dtype=number))
-                entropies[n, k] = (len(m) * (log_two_pi + 1) + log_determinant) / 2
+                covariances[n, k][np.ix_(m, m)] = covariance[np.ix_(m, m)] - multiply(cross.T, solved[:, 1:])
+                # The determinant of all is that of the observed times the conditional one.
+                entropies[n, k] = (len(m) * (log_two_pi + 1) + log_determinant_of_all - log_determinant) / 2
     return Completed(log_densities, filled, covariances, entropies)
 
 
