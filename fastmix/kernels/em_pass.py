@@ -12,7 +12,8 @@ import numpy as np
 from numba import prange, types
 
 from fastmix._jit import call_at, entry_point, helper, lane_function, part
-from fastmix.kernels.gather import gather, prefetch
+from fastmix.kernels.gather import prefetch
+from fastmix.kernels.loading import load_tile, n_positions
 from fastmix.kernels.normalise import LOG_ZERO, log_rows, normalise
 from fastmix.kernels.scratch import carve, new_buffer
 from fastmix.kernels.sums import dot
@@ -51,27 +52,6 @@ class Seen(NamedTuple):
 # Entries of ``totals``: sum w log p, sum w (entropy of the responsibilities), sum w.
 LOG_LIKELIHOOD, ENTROPY, TOTAL_WEIGHT = 0, 1, 2
 N_TOTALS = 8  # a cache line, so that lanes do not share one
-
-
-@part
-def load_tile(rows, schedule, first, x, w, row_of):
-    """Gather the rows at positions first..first + B - 1 into x (D, B); beyond the last one, repeat it with weight 0."""
-    last = rows.X.shape[0] - 1
-    if schedule.order.size:
-        last = schedule.order.size - 1
-        for b in range(w.size):
-            row_of[b] = schedule.order[min(first + b, last)]
-    else:
-        for b in range(w.size):
-            row_of[b] = min(first + b, last)
-    gather(rows.X, row_of, rows.origin, x)
-    if rows.weights.size:
-        for b in range(w.size):
-            w[b] = rows.weights[row_of[b]]
-    else:
-        w[:] = 1.0
-    for b in range(last + 1 - first, w.size):
-        w[b] = 0.0
 
 
 @part
@@ -184,12 +164,19 @@ def _accumulate_component(parameters, scratch, k, r, mass, out):
 
 
 @part
-def _em_tile(parameters, rows, schedule, slots, hard, last_phase, t, step, scratch, statistics, shared, totals, seen):
-    """Tile t, which t + step follows: load, log-joint, normalise, accumulate; or only as far as the last phase."""
+def em_tile(
+    parameters, rows, schedule, slots, hard, last_phase, t, span, observed, scratch, statistics, shared, totals, seen
+):
+    """Tile t: load, log-joint, normalise, accumulate; or only as far as the last phase.
+
+    span : (the positions that the tile begins with and ends before, the position that the next tile begins with).
+    observed : see ``load_tile``.
+    """
+    begin, end, next_first = span
     tile, row_of, vectors = scratch.tile, scratch.row_of, scratch.vectors
     w, maximum, total = vectors[0], vectors[1], vectors[2]
     spread, log_row, entropy_row = vectors[3], vectors[4], vectors[5]
-    load_tile(rows, schedule, t * w.size, tile.x, w, row_of)
+    load_tile(rows, schedule, begin, end, observed, tile.x, w, row_of)
     if last_phase == LOAD:
         return
     first = 0
@@ -204,7 +191,6 @@ def _em_tile(parameters, rows, schedule, slots, hard, last_phase, t, step, scrat
     if rows.responsibilities.size:
         _take_given(rows.responsibilities, row_of, w, q)
     else:
-        next_first = (t + step) * w.size
         for a in range(components.size):
             share = (a * w.size) // components.size, ((a + 1) * w.size) // components.size
             prefetch(rows.X, schedule.order, next_first + share[0], next_first + share[1])
@@ -217,8 +203,8 @@ def _em_tile(parameters, rows, schedule, slots, hard, last_phase, t, step, scrat
             _lead(components, q, row_of, vectors, seen)
         normalise(q, w, maximum, total, spread)
         log_rows(maximum, total, spread, log_row, entropy_row)
-        for b in range(min(seen.heights.size - t * w.size, w.size)):
-            seen.heights[t * w.size + b] = log_row[b]
+        for b in range(min(min(seen.heights.size, end) - begin, w.size)):
+            seen.heights[begin + b] = log_row[b]
         totals[LOG_LIKELIHOOD] += dot(w, log_row)
         totals[ENTROPY] += dot(w, entropy_row)
         if hard:
@@ -262,11 +248,26 @@ def _em_lane(
     buffer,
 ):
     """Each step-th of the tiles first_tile..last_tile - 1, one after the other, into this lane's own statistics."""
-    scratch = carve(buffer, rows, n_joint, n_work, tile_size)
+    scratch = carve(buffer, rows, rows.X.shape[1], n_joint, n_work, tile_size)
     seen = Seen(masses, leaders, floors, heights)
+    end, everything = n_positions(rows, schedule), slots[:0]
     for t in range(first_tile, last_tile, step):
-        _em_tile(
-            parameters, rows, schedule, slots, hard, last_phase, t, step, scratch, statistics, shared, totals, seen
+        span = t * tile_size, end, (t + step) * tile_size
+        em_tile(
+            parameters,
+            rows,
+            schedule,
+            slots,
+            hard,
+            last_phase,
+            t,
+            span,
+            everything,
+            scratch,
+            statistics,
+            shared,
+            totals,
+            seen,
         )
 
 

@@ -7,8 +7,8 @@ from functools import cache
 from numba import prange, types
 
 from fastmix._jit import call_at, entry_point, helper, lane_function, part
-from fastmix.kernels.em_pass import load_tile
 from fastmix.kernels.gather import prefetch, transpose_8
+from fastmix.kernels.loading import load_tile, n_positions
 from fastmix.kernels.normalise import LOG_ZERO, log_densities, normalise
 from fastmix.kernels.scratch import carve, new_buffer
 from fastmix.kernels.tiles import log_joint, prepare, registered_sources
@@ -61,7 +61,7 @@ def _evaluate_tile(parameters, rows, schedule, t, scratch, log_density, responsi
     spread, best, label = vectors[3], vectors[4], vectors[5]
     tile_size = w.size
     first = t * tile_size
-    load_tile(rows, schedule, first, tile.x, w, row_of)
+    load_tile(rows, schedule, first, n_positions(rows, schedule), labels[:0], tile.x, w, row_of)
     components = scratch.every_component
     if schedule.offsets.size:
         components = schedule.active[schedule.offsets[t] : schedule.offsets[t + 1]]
@@ -112,7 +112,7 @@ def _evaluate_lane(
     labels,
     buffer,
 ):
-    scratch = carve(buffer, rows, longest_list, n_work, tile_size)
+    scratch = carve(buffer, rows, rows.X.shape[1], longest_list, n_work, tile_size)
     for t in range(first_tile, last_tile):
         _evaluate_tile(parameters, rows, schedule, t, scratch, log_density, responsibilities, labels)
 

@@ -16,8 +16,8 @@ import numpy as np
 from numba import prange, types
 
 from fastmix._jit import call_at, entry_point, helper, lane_function, part
-from fastmix.kernels.em_pass import load_tile
 from fastmix.kernels.gather import prefetch
+from fastmix.kernels.loading import load_tile, n_positions
 from fastmix.kernels.scratch import carve, new_buffer
 from fastmix.kernels.tiles import log_joint, prepare, registered_sources
 from fastmix.kernels.vectors import GROUP
@@ -169,9 +169,10 @@ def _list_tiles(parameters, rows, schedule, reach, margin, tiles, lists, lengths
     n_likeliest = _LIKELIEST if x.shape[0] <= _FEW_FEATURES else _LIKELIEST_OF_MANY_FEATURES
     vectors, likeliest = of_centres.vectors, of_centres.row_of[:n_likeliest]
     radius, best, leader, lowest = vectors[0], vectors[1], vectors[2], vectors[3]
+    end, everything = n_positions(rows, schedule), row_of[:0]
     for j in range(TILES_AT_ONCE):
         if j < tiles.size:  # beyond the last tile, that one again: a tile of centres is whole
-            load_tile(rows, schedule, tiles[j] * w.size, x, w, row_of)
+            load_tile(rows, schedule, tiles[j] * w.size, end, everything, x, w, row_of)
             if j + 1 < tiles.size:
                 prefetch(rows.X, schedule.order, tiles[j + 1] * w.size, (tiles[j + 1] + 1) * w.size)
         radius[j] = _ball(x, reach.units, j, of_centres.tile.x, scratch, vectors[4], vectors[5])
@@ -193,7 +194,7 @@ def _list_tiles(parameters, rows, schedule, reach, margin, tiles, lists, lengths
             n_found += 0 if upper[i, j] < lowest[j] else 1
         if n_found > _SHORT:
             _likeliest(joint, j, near, found, n_found, likeliest)
-            load_tile(rows, schedule, tiles[j] * w.size, x, w, row_of)
+            load_tile(rows, schedule, tiles[j] * w.size, end, everything, x, w, row_of)
             floor = _lowest(_floor_of_rows(parameters, of_rows.tile, likeliest, scratch, of_rows.joint[0]), margin)
             n_left = 0
             for i in range(n_found):
@@ -224,9 +225,9 @@ def _list_lane(
     buffer,
 ):
     n_components = reach.peaks.size
-    of_rows = carve(buffer[:n_bytes], rows, 1, n_work, tile_size)
+    of_rows = carve(buffer[:n_bytes], rows, rows.X.shape[1], 1, n_work, tile_size)
     # Room for the log-joints at centres and, below them, bounds.
-    of_centres = carve(buffer[n_bytes:], rows, 2 * n_components, n_work, TILES_AT_ONCE)
+    of_centres = carve(buffer[n_bytes:], rows, rows.X.shape[1], 2 * n_components, n_work, TILES_AT_ONCE)
     position = first_tile * n_components
     for first in range(first_tile, last_tile, TILES_AT_ONCE):
         last = min(first + TILES_AT_ONCE, last_tile)

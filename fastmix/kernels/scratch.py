@@ -39,7 +39,7 @@ def new_buffer(n_bytes):
 
 
 @intrinsic
-def _matrix_at(typing_context, buffer, first, n_rows, n_columns, like):
+def matrix_at(typing_context, buffer, first, n_rows, n_columns, like):
     """The memory ``first`` bytes after the beginning of ``buffer`` as a matrix of the type of ``like``."""
     kind = types.Array(like.dtype, 2, "C")
 
@@ -62,35 +62,35 @@ def _matrix_at(typing_context, buffer, first, n_rows, n_columns, like):
 
 
 @part
-def _next_line(buffer, used):
+def next_line(buffer, used):
     """The first byte at or after ``used`` that begins a cache line."""
     return used + (-(buffer.ctypes.data + used)) % _LINE
 
 
 @part
-def carve(buffer, rows, n_joint, n_work, tile_size):
+def carve(buffer, rows, n_features, n_joint, n_work, tile_size):
     """Buffers for one lane, K = n_joint and W = n_work. Scratch of the family begins as 0. The caller keeps ``buffer``."""
-    n_features, like, doubles, integers = rows.X.shape[1], rows.like, rows.weights, rows.labels
-    first = _next_line(buffer, 0)
+    like, doubles, integers = rows.like, rows.weights, rows.labels
+    first = next_line(buffer, 0)
     # rows of a tile take whole cache lines, so that one matrix after the other begins on one
     row_bytes = tile_size * like.itemsize
-    x: np.ndarray = _matrix_at(buffer, first, n_features, tile_size, like)
+    x: np.ndarray = matrix_at(buffer, first, n_features, tile_size, like)
     first += n_features * row_bytes
-    work = _matrix_at(buffer, first, n_work, tile_size, like)
+    work = matrix_at(buffer, first, n_work, tile_size, like)
     first += n_work * row_bytes
-    joint = _matrix_at(buffer, first, n_joint, tile_size, like)
+    joint = matrix_at(buffer, first, n_joint, tile_size, like)
     first += n_joint * row_bytes
-    packed_x = _matrix_at(buffer, first, n_features, tile_size, like)
+    packed_x = matrix_at(buffer, first, n_features, tile_size, like)
     first += n_features * row_bytes
-    packed_work = _matrix_at(buffer, first, n_work, tile_size, like)
+    packed_work = matrix_at(buffer, first, n_work, tile_size, like)
     first += n_work * row_bytes
-    packed_r = _matrix_at(buffer, first, 1, tile_size, like)
+    packed_r = matrix_at(buffer, first, 1, tile_size, like)
     first += row_bytes
-    vectors = _matrix_at(buffer, first, 6, tile_size, doubles)
+    vectors = matrix_at(buffer, first, 6, tile_size, doubles)
     first += 6 * 8 * tile_size
-    row_of = _matrix_at(buffer, first, 1, tile_size, integers)
+    row_of = matrix_at(buffer, first, 1, tile_size, integers)
     first += 8 * tile_size
-    every_component = _matrix_at(buffer, first, 1, n_joint, integers)
+    every_component = matrix_at(buffer, first, 1, n_joint, integers)
     work[:] = 0.0
     for k in range(n_joint):
         every_component[0, k] = k

@@ -1,0 +1,36 @@
+"""The rows of a tile, their weights, and where they came from."""
+
+from fastmix._jit import part
+from fastmix.kernels.gather import gather, gather_some
+
+
+@part
+def n_positions(rows, schedule):
+    """How many rows the schedule has."""
+    return schedule.order.size if schedule.order.size else rows.X.shape[0]
+
+
+@part
+def load_tile(rows, schedule, first, end, observed, x, w, row_of):
+    """Gather the rows at positions first..first + B - 1 into x (D, B); at ``end`` and beyond, repeat the last one with weight 0.
+
+    observed : the features that x (n, B) is to hold; empty: all of them.
+    """
+    last = end - 1
+    if schedule.order.size:
+        for b in range(w.size):
+            row_of[b] = schedule.order[min(first + b, last)]
+    else:
+        for b in range(w.size):
+            row_of[b] = min(first + b, last)
+    if observed.size:
+        gather_some(rows.X, row_of, rows.origin, observed, x)
+    else:
+        gather(rows.X, row_of, rows.origin, x)
+    if rows.weights.size:
+        for b in range(w.size):
+            w[b] = rows.weights[row_of[b]]
+    else:
+        w[:] = 1.0
+    for b in range(last + 1 - first, w.size):
+        w[b] = 0.0
