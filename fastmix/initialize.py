@@ -16,6 +16,7 @@ from fastmix.engines.passes import make_rows, run_em_pass
 from fastmix.exceptions import CollapsedError, ConvergenceWarning
 from fastmix.families.base import Statistics
 from fastmix.families.gaussian import GaussianFamily, GaussianParameters, mean_shifts
+from fastmix.kernels.tiles import Rows
 from fastmix.many import many_means, seeds
 from fastmix.parameters import covariances_from_precisions
 from fastmix.search import Search, draw_blocks
@@ -176,7 +177,7 @@ class Start:
         return self.family.maximize(self.from_responsibilities(lambda part: given[part], means), self.reg_covar)
 
     def _from_means(self, means: np.ndarray) -> GaussianParameters:
-        if self.n_components < _MANY or isinstance(self.rows, Streamed):  # labels would be kept for each row
+        if self.n_components < _MANY or not isinstance(self.rows, Rows):  # labels would be kept for each row
             return self.clusters.parameters(self.rows, means, self.clusters.scaled)
         self.labels = self.clusters.labels(self.rows, means)
         return self.clusters.by_labels(self.rows, means, self.labels)

@@ -21,12 +21,15 @@ import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from queue import SimpleQueue
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from fastmix.kernels.tiles import Rows
 from fastmix.validation import as_real_table, as_some_weights, check_any_weight, check_finite
+
+if TYPE_CHECKING:
+    from fastmix.incomplete import IncompleteRows
 
 # One is read into while the other is worked on.
 _N_BUFFERS = 2
@@ -253,4 +256,4 @@ class _Reader:
 
 
 # What a pass can read.
-Source: TypeAlias = Rows | Streamed
+Source: TypeAlias = "Rows | Streamed | IncompleteRows"

@@ -14,6 +14,10 @@ _CHUNK = 1 << 20
 
 _LARGEST = float(np.finfo(np.float64).max)
 
+# What to do about rows that cannot be read.
+_REMEDY = "Drop or fill such rows first"
+_MAY_MISS = f"{_REMEDY}, or set missing='em', which takes NaN for entries that are missing at random"
+
 # What log-densities may be computed in.
 DTYPES = ("float64", "float32")
 
@@ -53,17 +57,36 @@ def as_rows(X: Any, name: str = "X", owner: str = "this estimator") -> np.ndarra
     return as_kernels_read(as_table(X, name, owner))
 
 
-def as_table(X: Any, name: str = "X", owner: str = "this estimator") -> np.ndarray:
+def as_table(X: Any, name: str = "X", owner: str = "this estimator", may_miss: bool | None = None) -> np.ndarray:
     """X as an array (N, D) of finite real numbers, of any type and layout.
+
+    Parameters
+    ----------
+    may_miss : whether NaN may stand in it, and what data frames and masked arrays have for missing entries, which become NaN. None:
+        no, and the owner has no way to allow it.
 
     Raises
     ------
     TypeError : sparse or non-numeric input.
     ValueError : wrong number of dimensions, no rows or features, complex numbers, NaN or infinity.
     """
+    if may_miss:
+        X = _with_nan(X)
     array = as_real_table(X, name, owner)
-    check_finite(array, name)
+    if may_miss is not None:
+        check_finite(array, name, may_miss=may_miss, remedy=_MAY_MISS)
+    else:
+        check_finite(array, name)
     return array
+
+
+def _with_nan(X: Any) -> Any:
+    """X with NaN for what masked arrays and data frames of pandas have for missing entries."""
+    if np.ma.isMaskedArray(X) and np.ma.getmaskarray(X).any():
+        return np.ma.filled(X.astype(np.float32 if X.dtype == np.float32 else np.float64), np.nan)
+    if hasattr(X, "to_numpy") and hasattr(X, "dtypes") and np.asarray(X).dtype == object:
+        return X.to_numpy(dtype=np.float64, na_value=np.nan)
+    return X
 
 
 def as_real_table(X: Any, name: str, owner: str, least_rows: int = 1) -> np.ndarray:
@@ -141,8 +164,13 @@ def as_kernels_read(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array, dtype=np.float32 if array.dtype == np.float32 else np.float64)
 
 
-def check_finite(array: np.ndarray, name: str, first_row: int = 0) -> None:
-    """ValueError with the first row (and column) that is NaN or infinite; the array's own first is called ``first_row``."""
+def check_finite(
+    array: np.ndarray, name: str, first_row: int = 0, may_miss: bool = False, remedy: str = _REMEDY
+) -> None:
+    """ValueError with the first row (and column) that is NaN or infinite; the array's own first is called ``first_row``.
+
+    Where entries ``may_miss`` only infinity is looked for.
+    """
     if array.dtype.kind != "f":
         return
     n_columns = array.shape[1] if array.ndim == 2 else 1
@@ -152,15 +180,14 @@ def check_finite(array: np.ndarray, name: str, first_row: int = 0) -> None:
         with np.errstate(over="ignore", invalid="ignore"):
             if np.isfinite(chunk.sum(dtype=np.float64)):
                 continue
-            bad = ~np.isfinite(chunk.astype(np.float64))  # as it will be used: a long double may be too large
+            used = chunk.astype(np.float64)  # as it will be used: a long double may be too large
+            bad = np.isinf(used) if may_miss else ~np.isfinite(used)
         if bad.any():
             where = np.argwhere(bad)[0]
             value = chunk[tuple(where)]
             place = f"row {first_row + first + where[0]}" + (f", column {where[1]}" if array.ndim == 2 else "")
             found = "NaN" if np.isnan(value) else "infinity (inf)"
-            raise ValueError(
-                f"Input {name} contains {found}: the first is at {place} (counting from 0). Drop or fill such rows first"
-            )
+            raise ValueError(f"Input {name} contains {found}: the first is at {place} (counting from 0). {remedy}")
 
 
 def as_weights(sample_weight: Any, n_rows: int) -> np.ndarray | None:

@@ -10,6 +10,7 @@ import numpy as np
 from fastmix.engines.loop import EngineState, RunResult
 from fastmix.engines.passes import EVERYTHING, NOTHING, WHOLE, Block, run_em_pass, seen
 from fastmix.families.base import Family, Statistics
+from fastmix.incomplete import IncompleteRows
 from fastmix.kernels.normalise import LOG_ZERO, LOG_ZERO_32
 from fastmix.streams import Source
 
@@ -51,6 +52,11 @@ class BatchEM:
     @property
     def n_rows(self) -> int:
         return self.rows.n_rows
+
+    @property
+    def looked_at(self) -> np.ndarray:
+        """The rows that are looked at, and in which order; empty: all, as they are."""
+        return self.rows.order if isinstance(self.rows, IncompleteRows) else self.order
 
     def begun_with(self, labels: np.ndarray | None) -> BatchEM:
         return self

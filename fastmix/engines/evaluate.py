@@ -10,8 +10,12 @@ import numpy as np
 from fastmix.engines.exact_lists import CoherentLists, coherent_lists
 from fastmix.engines.passes import EVERYTHING, call_by_lanes, cut_into_lanes, layout, make_rows
 from fastmix.families.base import Family
+from fastmix.incomplete import cut_into_tiles
 from fastmix.kernels.evaluate import evaluate_for
+from fastmix.kernels.incomplete import hidden_bytes
+from fastmix.kernels.incomplete_pass import incomplete_evaluation_for
 from fastmix.kernels.scratch import scratch_bytes
+from fastmix.patterns import Patterns, patterns_of
 from fastmix.streams import Streamed
 from fastmix.validation import as_kernels_read, kernels_read
 
@@ -45,9 +49,12 @@ def run_evaluation(
     log_density: bool = False,
     responsibilities: bool = False,
     labels: bool = False,
+    may_miss: bool = False,
     n_threads: int | None = None,
 ) -> Evaluation:
     """Log-density, responsibilities or labels of each row of X (N, D), of any real type and layout.
+
+    Where entries ``may_miss``, NaN stands for one that does: of such a row the observed entries count.
 
     What the kernels cannot read as it is, is converted part by part: memory is that of the output and a constant.
 
@@ -63,24 +70,39 @@ def run_evaluation(
         labels=np.empty(n_rows if labels else 0, np.int64),
     )
     if kernels_read(X):
-        _fill(family, parameters, X, outputs, n_threads)
+        _fill(family, parameters, X, outputs, may_miss, n_threads)
         return outputs
     for part in parts(*X.shape):
         # Of an output that is not wanted, a part is empty, too.
-        _fill(family, parameters, as_kernels_read(X[part]), Evaluation(*(each[part] for each in outputs)), n_threads)
+        _fill(
+            family,
+            parameters,
+            as_kernels_read(X[part]),
+            Evaluation(*(each[part] for each in outputs)),
+            may_miss,
+            n_threads,
+        )
     return outputs
 
 
-def _fill(family: Family, parameters: Any, X: np.ndarray, outputs: Evaluation, n_threads: int | None) -> None:
+def _fill(
+    family: Family, parameters: Any, X: np.ndarray, outputs: Evaluation, may_miss: bool, n_threads: int | None
+) -> None:
     """Fill the outputs, by lists of components for as long as they pay, then (or from the beginning) by all components."""
     only_labels = not outputs.log_density.size and not outputs.responsibilities.size
     for first in range(0, len(X), _ROWS_TOGETHER):
         part = slice(first, first + _ROWS_TOGETHER)
+        if may_miss:
+            patterns = patterns_of(X[part], with_observed=False)
+            if len(patterns.starts) > 2 or np.isnan(X[first + patterns.order[0]]).any():
+                some = Evaluation(*(each[part] for each in outputs))
+                _evaluate_incomplete(family, parameters, X[part], patterns, some, n_threads)
+                continue
         lists = coherent_lists(family, parameters, X[part], only_labels=only_labels, n_threads=n_threads)
-        if lists is None:
+        if lists is None and not may_miss:
             part = slice(first, None)
         _evaluate(family, parameters, X[part], lists, Evaluation(*(each[part] for each in outputs)), n_threads)
-        if lists is None:
+        if lists is None and not may_miss:
             break
 
 
@@ -118,15 +140,45 @@ def _evaluate(
     call_by_lanes(call, len(lane_starts) - 1, n_operations, n_threads)
 
 
+def _evaluate_incomplete(
+    family: Family, parameters: Any, X: np.ndarray, patterns: Patterns, outputs: Evaluation, n_threads: int | None
+) -> None:
+    """Fill the outputs by all components, for rows with missing entries."""
+    rows = make_rows(X)
+    n_features, n_components = X.shape[1], len(parameters.weights)
+    tile_size, _ = layout(len(X), n_features, n_components, 1, family.longest_tile(n_features))
+    schedule = EVERYTHING._replace(order=patterns.order, tile_starts=cut_into_tiles(patterns.starts, tile_size))
+    lane_starts = cut_into_lanes(len(schedule.tile_starts) - 1, 1)
+    joint = family.joint_parameters(parameters, parameters.means)
+    compiled = incomplete_evaluation_for(joint.__class__)
+    n_work = int(family.n_work_rows(n_features))
+    n_bytes = scratch_bytes(n_features, n_components, n_work, tile_size, rows.like.itemsize)
+    n_bytes += hidden_bytes(joint, 0, 0, 0, rows.like.itemsize)
+
+    def call(first: int, last: int) -> None:
+        layout_of_call = n_components, n_work, n_bytes, tile_size, lane_starts
+        compiled(joint, rows, schedule, *layout_of_call, first, last, *outputs)
+
+    n_operations = tile_size * len(schedule.tile_starts) * n_components * (10.0 + family.n_statistics(n_features))
+    call_by_lanes(call, len(lane_starts) - 1, n_operations, n_threads)
+
+
 def total_log_density(
-    family: Family, parameters: Any, X: np.ndarray, weights: np.ndarray | None = None, n_threads: int | None = None
+    family: Family,
+    parameters: Any,
+    X: np.ndarray,
+    weights: np.ndarray | None = None,
+    may_miss: bool = False,
+    n_threads: int | None = None,
 ) -> float:
     """Sum over the rows of weight times log-density, in nats; memory is constant."""
     totals = []
     # Of rows that are read as they are a part holds the results only; and more rows together have shorter lists of components.
     n_columns = 1 if kernels_read(X) and len(parameters.weights) >= _MANY_COMPONENTS else X.shape[1]
     for part in parts(len(X), n_columns):
-        found = run_evaluation(family, parameters, X[part], log_density=True, n_threads=n_threads).log_density
+        found = run_evaluation(
+            family, parameters, X[part], log_density=True, may_miss=may_miss, n_threads=n_threads
+        ).log_density
         totals.append((found if weights is None else found * weights[part]).sum())
     return float(np.sum(totals))
 
@@ -138,6 +190,6 @@ def total_of_stream(
     totals, n = [], 0.0
     with streamed.pieces(max(1, _PART // streamed.n_features)) as pieces:
         for X, weights in pieces:
-            totals.append(total_log_density(family, parameters, X, weights, n_threads))
+            totals.append(total_log_density(family, parameters, X, weights, n_threads=n_threads))
             n += len(X) if weights is None else weights.sum()
     return float(streamed.unit * np.sum(totals)), float(streamed.unit * n)

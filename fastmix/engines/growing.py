@@ -18,6 +18,7 @@ from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import EngineState, RunResult, StopReason
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Family
+from fastmix.incomplete import IncompleteRows
 from fastmix.kernels.tiles import Rows
 from fastmix.seeding import spread_places
 
@@ -52,7 +53,7 @@ class Growing(Around):
     """
 
     engine: BatchEM
-    rows: Rows
+    rows: Rows | IncompleteRows
     _on_sample: dict[int, BatchEM] = field(default_factory=dict, compare=False)
 
     @property
@@ -95,7 +96,10 @@ class Growing(Around):
             if self.rows.weights.size:
                 order = np.flatnonzero(self.rows.weights)[order]
             index = np.int32 if self.n_rows < 1 << 31 else np.int64
-            self._on_sample[n_sampled] = replace(self.engine, order=order.astype(index))
+            if isinstance(self.rows, IncompleteRows):
+                self._on_sample[n_sampled] = replace(self.engine, rows=self.rows.among(order))
+            else:
+                self._on_sample[n_sampled] = replace(self.engine, order=order.astype(index))
         return self._on_sample[n_sampled]
 
     def step(self, state: EngineState) -> GrowingState:
@@ -104,7 +108,7 @@ class Growing(Around):
         engine = self._at(state.n_sampled)
         if state.n_sampled == self.n_rows:
             return self._taken(state, engine.step(state.within))
-        heights = np.empty(len(engine.order))
+        heights = np.empty(len(engine.looked_at))
         try:
             within = replace(engine, heights=heights).step(state.within)
         except CollapsedError:  # perhaps on these rows only: where few are a component's, its likelihood has no bound
@@ -114,7 +118,7 @@ class Growing(Around):
         taken = self._taken(state, within)
         too_few = self._too_few(within.parameters, state.n_sampled)
         gain = within.objective - state.within.objective
-        if gain >= self._standard_error(heights, engine.order) and not too_few:
+        if gain >= self._standard_error(heights, engine.looked_at) and not too_few:
             return taken
         larger = self._anew(state.begun if too_few else within.parameters, 2 * state.n_sampled)
         return replace(

@@ -56,7 +56,7 @@ class IncrementalEM(BatchEM):
         assert isinstance(state, IncrementalState)
         if self.n_blocks == 1:
             return self._after(state, self._statistics(state.parameters, self.order))
-        n_rows = self.order.size or self.n_rows
+        n_rows = self.looked_at.size or self.n_rows
         usual = usual_tile(self.family, self.rows.n_features, len(state.parameters.weights), self.dtype)
         unit = smallest_tile(self.dtype)
         tile_size = max(unit, min(usual, n_rows // (_LEAST_TILES * self.n_blocks) // unit * unit))

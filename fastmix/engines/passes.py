@@ -14,7 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmix.families.base import Family, Statistics
+from fastmix.incomplete import IncompleteRows
 from fastmix.kernels.em_pass import ACCUMULATE, ENTROPY, LOG_LIKELIHOOD, N_TOTALS, TOTAL_WEIGHT, Seen, em_pass_for
+from fastmix.kernels.incomplete import hidden_bytes
+from fastmix.kernels.incomplete_pass import incomplete_em_pass_for
 from fastmix.kernels.scratch import scratch_bytes
 from fastmix.kernels.tiles import Rows, Schedule
 from fastmix.kernels.vectors import GROUP
@@ -128,7 +131,7 @@ class _Stretch(NamedTuple):
 
 
 def _stretches(
-    source: Source, n_tiles: int, at_once: int, tile_size: int, in_order: bool
+    source: Rows | Streamed, n_tiles: int, at_once: int, tile_size: int, in_order: bool
 ) -> Generator[_Stretch, None, None]:
     """The tiles ``at_once`` at a time, whose rows lie side by side if they are ``in_order``.
 
@@ -252,6 +255,13 @@ def run_em_pass(
     responsibilities are computed in that, statistics are float64 still. An earlier ``last_phase`` (see
     ``fastmix.kernels.em_pass``) is for timing, or for what is known by then: the statistics are incomplete.
     """
+    incomplete = isinstance(rows, IncompleteRows)
+    if isinstance(rows, IncompleteRows):
+        if tile_size is None:
+            tile_size = usual_tile(family, rows.n_features, len(parameters.weights), dtype)
+        if not schedule.tile_starts.size:
+            schedule = rows.schedule(tile_size)
+        rows = rows.rows
     if rows.n_rows < 1 << 31:  # of another type the pass would be compiled once more
         schedule = schedule._replace(order=schedule.order.astype(np.int32, copy=False))
     n_rows, n_features = len(schedule.order) or rows.n_rows, rows.n_features
@@ -270,17 +280,20 @@ def run_em_pass(
         if isinstance(rows, Rows):  # the weights of a stream are in units of the largest
             weights, unit = _moderate(rows.weights)
             rows = rows._replace(weights=weights)
+    if incomplete:
+        constants = family.joint_parameters(parameters, constants.means.astype(np.float64))
     if tile_size is None:
         tile_size = usual_tile(family, n_features, n_components, dtype)
     if tile_size % smallest_tile(dtype):
         raise ValueError(f"tile_size must be a multiple of {smallest_tile(dtype)} for {dtype}; got {tile_size}")
-    n_tiles = block.n_tiles(-(-n_rows // tile_size))
+    n_tiles = block.n_tiles(len(schedule.tile_starts) - 1 if incomplete else -(-n_rows // tile_size))
     n_joint, n_slots, n_evaluations = n_components, n_components, float(n_tiles) * tile_size * n_components
     at_once = max(1, _STRETCH_BYTES // (8 * n_features * tile_size))
     if schedule.offsets.size:
         n_joint, n_entries = int(np.diff(schedule.offsets).max()), len(schedule.active)
         n_slots = min(n_components, -(-n_entries // _MOST_LANES))
         n_evaluations = float(n_entries) / block.of * tile_size
+    if schedule.offsets.size or incomplete:
         at_once = n_tiles
     at_once = min(n_tiles, at_once)
     n_kept = n_slots * n_statistics + n_shared
@@ -290,9 +303,14 @@ def run_em_pass(
         slots = Slots(np.zeros(1, np.int64), np.zeros(n_lanes + 1, np.int64), np.empty(0, np.int64))
     else:
         slots = slots_for(schedule, lane_starts, n_components, block)
-    compiled = em_pass_for(family.kernel_class)
     n_work = int(family.n_work_rows(n_features))  # the kernel takes it for an int64
     n_bytes = scratch_bytes(n_features, n_joint, n_work, tile_size, itemsize)
+    if incomplete:
+        compiled: Any = incomplete_em_pass_for(constants.__class__)
+        most_slots = int(np.diff(slots.starts).max())
+        n_bytes += hidden_bytes(constants, most_slots, n_statistics, n_shared, itemsize)
+    else:
+        compiled = em_pass_for(family.kernel_class)
     operations_a_tile = n_evaluations * (10.0 + n_statistics) / n_tiles
     complete = None
     while complete is None:

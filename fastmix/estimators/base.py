@@ -9,7 +9,7 @@ import numpy as np
 
 from fastmix.exceptions import not_fitted
 from fastmix.modelfile import write_model
-from fastmix.validation import as_kernels_read, as_rows, as_table, feature_names, warn_about_names
+from fastmix.validation import as_kernels_read, as_table, feature_names, warn_about_names
 
 
 class Estimator:
@@ -79,7 +79,12 @@ class Estimator:
     def _rows_to_fit(self, X: Any) -> np.ndarray:
         """Checked rows of the data to fit. ``_remember_features`` is for after the fit: a failed one leaves no trace."""
         feature_names(X)  # refuses mixed names now, not after a long fit
-        return as_rows(X, owner=type(self).__name__)
+        return as_kernels_read(as_table(X, owner=type(self).__name__, may_miss=self._may_miss()))
+
+    def _may_miss(self) -> bool | None:
+        """Whether entries of X may be missing (NaN); None where there is no choice."""
+        missing = getattr(self, "missing", None)
+        return None if missing is None else missing != "error"
 
     def _remember_features(self, X: Any, n_features: int) -> None:
         self.n_features_in_ = n_features
@@ -97,7 +102,7 @@ class Estimator:
         """Checked rows of data for a fitted model, of any real type and layout."""
         self._check_fitted()
         warn_about_names(getattr(self, "feature_names_in_", None), feature_names(X), type(self).__name__)
-        rows = as_table(X, owner=type(self).__name__)
+        rows = as_table(X, owner=type(self).__name__, may_miss=self._may_miss())
         self._check_n_features(rows.shape[1])
         return rows
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastmix.engines.choice import check_options_for_stream, options_of
 from fastmix.engines.passes import make_rows
+from fastmix.incomplete import IncompleteRows
 from fastmix.streams import Source, Streamed
 from fastmix.validation import as_weights, is_stream
 
@@ -25,6 +26,8 @@ def source_to_fit(model: Any, X: Any, sample_weight: Any) -> Source:
         rows = model._rows_to_fit(X)
         weights = as_weights(sample_weight, len(rows))
         source = make_rows(rows, None if weights is None else weights / weights.max())
+        if model._may_miss():
+            source = IncompleteRows.of(source)
     if source.n_rows < model.n_components:
         raise ValueError(
             f"Expected n_samples >= n_components but got n_components = {model.n_components}, n_samples = {source.n_rows} "

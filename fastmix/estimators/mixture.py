@@ -118,7 +118,9 @@ class Mixture(Estimator):
     def _evaluate(self, X: Any, **wanted: bool) -> Evaluation:
         rows = self._table_to_evaluate(X)
         parameters = self._parameters()
-        return run_evaluation(parameters.family, parameters, rows, n_threads=self.n_threads, **wanted)
+        return run_evaluation(
+            parameters.family, parameters, rows, may_miss=bool(self._may_miss()), n_threads=self.n_threads, **wanted
+        )
 
     def _total_and_weight(self, X: Any, sample_weight: Any) -> tuple[float, float]:
         """(log-likelihood, sum of weights)."""
@@ -129,7 +131,7 @@ class Mixture(Estimator):
             return total_of_stream(parameters.family, parameters, streamed, self.n_threads)
         rows = self._table_to_evaluate(X)
         weights = as_weights(sample_weight, len(rows))
-        total = total_log_density(parameters.family, parameters, rows, weights, self.n_threads)
+        total = total_log_density(parameters.family, parameters, rows, weights, bool(self._may_miss()), self.n_threads)
         return total, float(len(rows) if weights is None else weights.sum())
 
     def _n_parameters(self) -> int:

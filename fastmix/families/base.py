@@ -109,6 +109,16 @@ class Family(ABC):
         """
         raise ValueError(f"the family {self.name!r} is computed in float64 only")
 
+    def joint_parameters(self, parameters: Any, means: np.ndarray) -> Any:
+        """What kernels make the parameters of marginal mixtures from, for rows with missing entries: an instance of a class that
+        ``fastmix.kernels.incomplete.register_incomplete_functions`` was called with.
+
+        Parameters
+        ----------
+        means : (K, D) that take the place of the parameters' own: relative to the origin where float32 is computed in.
+        """
+        raise ValueError(f"the family {self.name!r} takes no missing entries")
+
     @abstractmethod
     def maximize(self, statistics: Statistics, reg_covar: float = 0.0) -> Any:
         """The M-step: parameters that maximise the expected log-likelihood."""

@@ -9,10 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastmix.families.base import log_weights
 from fastmix.families.gaussian import GaussianFamily, over_counts
 from fastmix.families.triangular import check_variances
 from fastmix.kernels.gaussian_diagonal import DiagonalKernel
 from fastmix.kernels.gaussian_spherical import SphericalKernel
+from fastmix.kernels.incomplete_diagonal import DiagonalJoint, SphericalJoint
 
 
 class DiagonalGaussian(GaussianFamily):
@@ -59,6 +61,11 @@ class DiagonalGaussian(GaussianFamily):
             return SphericalKernel(parameters.means, precisions.copy(), constants)
         scales = np.broadcast_to(self._by_component_and_feature(1.0 / parameters.cholesky), shape)
         return DiagonalKernel(parameters.means, scales.copy(), constants)
+
+    def joint_parameters(self, parameters, means):
+        variances = np.broadcast_to(self._by_component_and_feature(parameters.covariances), means.shape).copy()
+        joint = SphericalJoint if self.spherical else DiagonalJoint
+        return joint(means, variances, log_weights(parameters.weights))
 
     def maximize_covariances(self, statistics, shifts, reg_covar):
         n_features = shifts.shape[1]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastmix.families.base import log_weights
 from fastmix.families.gaussian import GaussianFamily, over_counts
 from fastmix.families.triangular import (
     cholesky,
@@ -21,6 +22,7 @@ from fastmix.families.triangular import (
 )
 from fastmix.kernels.blocks import BLOCK
 from fastmix.kernels.gaussian_full import FullKernel
+from fastmix.kernels.incomplete_full import FullJoint
 
 
 class FullGaussian(GaussianFamily):
@@ -47,6 +49,9 @@ class FullGaussian(GaussianFamily):
 
     def kernel_parameters(self, parameters):
         return FullKernel(parameters.means, padded_inverse_lower(parameters.cholesky), self.log_constants(parameters))
+
+    def joint_parameters(self, parameters, means):
+        return FullJoint(means, parameters.covariances, log_weights(parameters.weights))
 
     def maximize_covariances(self, statistics, shifts, reg_covar):
         n_features = shifts.shape[1]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastmix.families.base import log_weights
 from fastmix.families.gaussian import GaussianFamily
 from fastmix.families.triangular import (
     cholesky,
@@ -17,12 +18,8 @@ from fastmix.families.triangular import (
     padded_size,
     spectral_norm_bounds,
 )
-from fastmix.kernels.gaussian_tied import TiedKernel
-
-# Whitening about one centre loses eps times the largest whitened coordinate, a scatter about one centre eps times its
-# square: these keep both below 1e-13.
-_FARTHEST_WHITENED_MEAN = 300.0
-_FARTHEST_SCATTER_MEAN = 20.0
+from fastmix.kernels.gaussian_tied import FARTHEST_SCATTER_MEAN, FARTHEST_WHITENED_MEAN, TiedKernel
+from fastmix.kernels.incomplete_tied import TiedJoint
 
 
 class TiedGaussian(GaussianFamily):
@@ -58,13 +55,23 @@ class TiedGaussian(GaussianFamily):
         deviations[:, :n_features] = parameters.means - centre
         # The rounding of a whitened coordinate follows the sizes of its terms, not of their sum.
         largest = (np.abs(deviations) @ np.abs(factor.T)).max()
-        whitened = deviations @ factor.T if largest < _FARTHEST_WHITENED_MEAN else np.zeros((0, factor.shape[0]))
-        scatter_centre = centre if largest < _FARTHEST_SCATTER_MEAN else centre[:0]
+        whitened = deviations @ factor.T if largest < FARTHEST_WHITENED_MEAN else np.zeros((0, factor.shape[0]))
+        scatter_centre = centre if largest < FARTHEST_SCATTER_MEAN else centre[:0]
         return TiedKernel(parameters.means, factor, centre, whitened, scatter_centre, self.log_constants(parameters))
+
+    def joint_parameters(self, parameters, means):
+        centre = means.mean(axis=0)
+        return TiedJoint(means, parameters.covariances, centre, centre, log_weights(parameters.weights))
 
     def complete_shared(self, parameters, kernel, components, shared):
         """(D * D,) sum over rows and components of r (x - mu_k)(x - mu_k)^T about the means of the pass."""
         means = parameters.means
+        if isinstance(kernel, TiedJoint):
+            return (
+                None
+                if np.isnan(shared[0])
+                else from_blocks(shared[len(means) ** 2 + means.shape[1] :], means.shape[1]).reshape(-1)
+            )
         n_components, n_features = means.shape
         n_led = n_components**2
         scatter = from_blocks(shared[n_led + n_features :], n_features)
@@ -74,7 +81,7 @@ class TiedGaussian(GaussianFamily):
             between = np.einsum("k,ki,kj->ij", components[:, 0], offsets, offsets)
             about_means = scatter - (cross + cross.T) - between
             # The clusters may turn out to be far smaller than the covariance that called them near.
-            kept = np.diagonal(about_means) * _FARTHEST_SCATTER_MEAN**2 >= np.diagonal(scatter)
+            kept = np.diagonal(about_means) * FARTHEST_SCATTER_MEAN**2 >= np.diagonal(scatter)
             return about_means.reshape(-1) if kept.all() else None
         for leader, row in enumerate(shared[:n_led].reshape(n_components, n_components)):
             others = np.flatnonzero(row)

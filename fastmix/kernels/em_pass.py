@@ -248,7 +248,7 @@ def _em_lane(
     buffer,
 ):
     """Each step-th of the tiles first_tile..last_tile - 1, one after the other, into this lane's own statistics."""
-    scratch = carve(buffer, rows, rows.X.shape[1], n_joint, n_work, tile_size)
+    scratch = carve(buffer, rows, rows.X.shape[1], n_joint, n_work, tile_size, True)
     seen = Seen(masses, leaders, floors, heights)
     end, everything = n_positions(rows, schedule), slots[:0]
     for t in range(first_tile, last_tile, step):
@@ -283,7 +283,7 @@ def add_lanes(lanes):
         stride *= 2
 
 
-def _em_pass(
+def em_pass(
     lane_address,
     parameters,
     rows,
@@ -364,7 +364,7 @@ def _em_pass(
 
 
 # Of the arguments of ``_em_lane`` after the schedule.
-_LANE_TYPES = (
+LANE_TYPES = (
     types.boolean,
     *[types.int64] * 7,
     types.int64[::1],
@@ -377,12 +377,12 @@ _LANE_TYPES = (
 
 
 class EMPass:
-    """The compiled pass for one class of kernel parameters; a call takes the arguments of ``_em_pass`` but the address."""
+    """The compiled pass for one class of kernel parameters; a call takes the arguments of ``em_pass`` but the address."""
 
     def __init__(self, kernel_parameters: type):
         sources = registered_sources(kernel_parameters)
-        self.lane = lane_function(_em_lane, _LANE_TYPES, sources)
-        self.driver = entry_point(_em_pass, sources)
+        self.lane = lane_function(_em_lane, LANE_TYPES, sources)
+        self.driver = entry_point(em_pass, sources)
 
     def __call__(self, parameters, rows, schedule, *others):
         address = self.lane.address(parameters, rows, schedule)

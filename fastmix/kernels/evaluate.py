@@ -55,13 +55,14 @@ def _store_shares(joint, components, row_of, out):
 
 
 @part
-def _evaluate_tile(parameters, rows, schedule, t, scratch, log_density, responsibilities, labels):
+def evaluate_tile(parameters, rows, schedule, t, span, observed, scratch, log_density, responsibilities, labels):
+    """Fill the outputs for the rows of tile t; ``span`` and ``observed`` as for ``em_pass.em_tile``."""
     tile, row_of, vectors = scratch.tile, scratch.row_of, scratch.vectors
     w, maximum, total = vectors[0], vectors[1], vectors[2]
     spread, best, label = vectors[3], vectors[4], vectors[5]
     tile_size = w.size
-    first = t * tile_size
-    load_tile(rows, schedule, first, n_positions(rows, schedule), labels[:0], tile.x, w, row_of)
+    first, end, next_first = span
+    load_tile(rows, schedule, first, end, observed, tile.x, w, row_of)
     components = scratch.every_component
     if schedule.offsets.size:
         components = schedule.active[schedule.offsets[t] : schedule.offsets[t + 1]]
@@ -73,11 +74,11 @@ def _evaluate_tile(parameters, rows, schedule, t, scratch, log_density, responsi
     label[:] = 0.0
     for a in range(n_components):
         share = (a * tile_size) // n_components, ((a + 1) * tile_size) // n_components
-        prefetch(rows.X, schedule.order, first + tile_size + share[0], first + tile_size + share[1])
+        prefetch(rows.X, schedule.order, next_first + share[0], next_first + share[1])
         log_joint(parameters, tile, components[a], joint[a])
         if labels.size:
             _take_largest(components[a], joint[a], best, label)
-    n_valid = min(tile_size, rows.X.shape[0] - first)
+    n_valid = min(tile_size, end - first)
     for b in range(n_valid if labels.size else 0):
         labels[row_of[b]] = int(label[b])
     if not log_density.size and not responsibilities.size:
@@ -112,12 +113,14 @@ def _evaluate_lane(
     labels,
     buffer,
 ):
-    scratch = carve(buffer, rows, rows.X.shape[1], longest_list, n_work, tile_size)
+    scratch = carve(buffer, rows, rows.X.shape[1], longest_list, n_work, tile_size, True)
+    end = n_positions(rows, schedule)
     for t in range(first_tile, last_tile):
-        _evaluate_tile(parameters, rows, schedule, t, scratch, log_density, responsibilities, labels)
+        span = t * tile_size, end, (t + 1) * tile_size
+        evaluate_tile(parameters, rows, schedule, t, span, labels[:0], scratch, log_density, responsibilities, labels)
 
 
-def _evaluate(
+def evaluate(
     lane_address,
     parameters,
     rows,
@@ -162,16 +165,16 @@ def _evaluate(
 
 
 # Of the arguments of ``_evaluate_lane`` after the schedule.
-_LANE_TYPES = (*[types.int64] * 5, types.float64[::1], types.float64[:, ::1], types.int64[::1], types.uint8[::1])
+EVALUATION_TYPES = (*[types.int64] * 5, types.float64[::1], types.float64[:, ::1], types.int64[::1], types.uint8[::1])
 
 
 class EvaluationPass:
-    """The compiled evaluation for one class of kernel parameters; a call takes the arguments of ``_evaluate`` but the first."""
+    """The compiled evaluation for one class of kernel parameters; a call takes the arguments of ``evaluate`` but the first."""
 
     def __init__(self, kernel_parameters: type):
         sources = registered_sources(kernel_parameters)
-        self.lane = lane_function(_evaluate_lane, _LANE_TYPES, sources)
-        self.driver = entry_point(_evaluate, sources)
+        self.lane = lane_function(_evaluate_lane, EVALUATION_TYPES, sources)
+        self.driver = entry_point(evaluate, sources)
 
     def __call__(self, parameters, rows, schedule, *others):
         address = self.lane.address(parameters, rows, schedule)

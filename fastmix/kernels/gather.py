@@ -170,7 +170,10 @@ def _gather_by_vectors(X, row_of, origin, x):
 
 
 def gather_some(X, row_of, origin, features, x):
-    """``gather`` of some features: x[j, b] = X[row_of[b], features[j]]; features (n,) int64, x (n, B)."""
+    """``gather`` of some features: x[j, b] = X[row_of[b], features[j]], or 0 where the feature is negative.
+
+    features (n,) int64, x (n, B).
+    """
 
 
 @numba.extending.overload(gather_some, jit_options=options("elementwise"))
@@ -180,15 +183,17 @@ def _choose_gather_some(X, row_of, origin, features, x):
 
         def gather_deviations(X, row_of, origin, features, x):
             for j in range(x.shape[0]):
+                d = features[j]
                 for b in range(row_of.size):
-                    x[j, b] = X[row_of[b], features[j]] - origin[features[j]]
+                    x[j, b] = X[row_of[b], d] - origin[d] if d >= 0 else 0.0
 
         return gather_deviations
 
     def gather_numbers(X, row_of, origin, features, x):
         for j in range(x.shape[0]):
+            d = features[j]
             for b in range(row_of.size):
-                x[j, b] = X[row_of[b], features[j]]
+                x[j, b] = X[row_of[b], d] if d >= 0 else 0.0
 
     return gather_numbers
 

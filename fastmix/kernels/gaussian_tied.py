@@ -30,6 +30,11 @@ from fastmix.kernels.deviations import (
 from fastmix.kernels.few_features import MOST_FEATURES, add_scatter_of_few
 from fastmix.kernels.tiles import register_tile_functions
 
+# Whitening about one centre loses eps times the largest whitened coordinate, a scatter about one centre eps times its
+# square: these keep both below 1e-13.
+FARTHEST_WHITENED_MEAN = 300.0
+FARTHEST_SCATTER_MEAN = 20.0
+
 
 class TiedKernel(NamedTuple):
     """Kernel parameters; P is D rounded up to a multiple of BLOCK, and what is padded is zero."""

@@ -78,15 +78,9 @@ class Schedule(NamedTuple):
     order: np.ndarray
     offsets: np.ndarray  # (n_tiles + 1,) int64: tile t looks at active[offsets[t]:offsets[t + 1]]
     active: np.ndarray  # int64 component indices
-    # Tiles of rows in which the same features are observed; empty: all tiles are whole, and nothing is missing.
-    tile_starts: np.ndarray = (
-        _NO_INDICES  # (n_tiles + 1,) tile t has the positions tile_starts[t]..tile_starts[t + 1] - 1
-    )
-    tile_patterns: np.ndarray = _NO_INDICES  # (n_tiles,)
-    features: np.ndarray = np.empty(
-        (0, 0), np.int64
-    )  # (P, D) of each pattern the observed features, ascending, then the others
-    n_observed: np.ndarray = _NO_INDICES  # (P,)
+    # (n_tiles + 1,) int64: tile t has the positions tile_starts[t]..tile_starts[t + 1] - 1, rows in which the same features are
+    # observed; empty: nothing is missing, and all tiles but the last are whole
+    tile_starts: np.ndarray = _NO_INDICES
 
 
 class TileFunctions(NamedTuple):
