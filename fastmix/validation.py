@@ -62,8 +62,8 @@ def as_table(X: Any, name: str = "X", owner: str = "this estimator", may_miss: b
 
     Parameters
     ----------
-    may_miss : whether NaN may stand in it, and what data frames and masked arrays have for missing entries, which become NaN. None:
-        no, and the owner has no way to allow it.
+    may_miss : whether NaN may stand in it, and what data frames and masked arrays have for missing entries, which become NaN.
+        None: no, and the owner has no way to allow it.
 
     Raises
     ------

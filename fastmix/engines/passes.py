@@ -280,7 +280,9 @@ def run_em_pass(
         if isinstance(rows, Rows):  # the weights of a stream are in units of the largest
             weights, unit = _moderate(rows.weights)
             rows = rows._replace(weights=weights)
+    of_pattern: tuple[Any, ...] = ()
     if incomplete:
+        of_pattern = (constants,)
         constants = family.joint_parameters(parameters, constants.means.astype(np.float64))
     if tile_size is None:
         tile_size = usual_tile(family, n_features, n_components, dtype)
@@ -330,7 +332,7 @@ def run_em_pass(
                 call = partial(
                     _call,
                     compiled,
-                    (constants, of_pass, *how, slots.entries, slots.starts),
+                    (constants, *of_pattern, of_pass, *how, slots.entries, slots.starts),
                     len(starts) - 1 if n_done == n_tiles else None,
                     (sums, wanted),
                 )

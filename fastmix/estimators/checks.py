@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from fastmix.engines.choice import ACCELERATIONS, ALGORITHMS, AUTO, check_options, options_of
+from fastmix.engines.choice import ACCELERATIONS, ALGORITHMS, AUTO, ONLINE, check_options, options_of
 from fastmix.families import gaussian_family
 from fastmix.initialize import INIT_METHODS
 from fastmix.validation import check_choice, check_dtype, check_flag, check_integer, check_real
@@ -33,6 +33,11 @@ def check_mixture(model: Any) -> None:
         raise ValueError(f"accelerate must be one of {', '.join(map(repr, ACCELERATIONS))}; got {model.accelerate!r}")
     check_options(options_of(model))
     check_choice(model.missing, "missing", MISSING)
+    if model.missing != "error" and model.algorithm == ONLINE:
+        raise ValueError(
+            f"missing={model.missing!r} is for algorithm 'batch', 'incremental' or 'sparse'; got algorithm='online'. Choose one of "
+            "these, or set missing='error'"
+        )
     check_real(model.checkpoint_interval, "checkpoint_interval")
     if model.checkpoint is not None and not isinstance(model.checkpoint, (str, os.PathLike)):
         raise ValueError(f"checkpoint must be a path or None; got {model.checkpoint!r}")

@@ -14,6 +14,7 @@ from fastmix.estimators.resuming import open_checkpoint
 from fastmix.estimators.runs import best_of
 from fastmix.exceptions import ConvergenceWarning
 from fastmix.families import GaussianParameters, gaussian_family
+from fastmix.incomplete import IncompleteRows
 from fastmix.initialize import Start
 from fastmix.progress import with_progress
 from fastmix.seeding import generators
@@ -38,7 +39,7 @@ def fit_mixture(model: Any, X: Any, sample_weight: Any, labels: Any) -> None:
     continued = _continued(model, rows.n_features)
     checkpoint = open_checkpoint(
         model,
-        rows,
+        rows.rows if isinstance(rows, IncompleteRows) else rows,
         n_runs=1 if continued is not None or _start_is_given(model) else model.n_init,
         continued=continued is not None,
     )
