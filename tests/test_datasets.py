@@ -6,7 +6,8 @@ import pytest
 from fastmix.datasets import DATASET_NAMES, load_dataset
 
 SHAPES = {"faithful": (272, 2), "iris": (150, 4), "galaxies": (82, 1), "birthweight": (189, 10), "airquality": (153, 6)}
-MISSING = {"airquality": [37, 7, 0, 0, 0, 0]}
+SHAPES["cement"] = (13, 5)
+MISSING = {"airquality": [37, 7, 0, 0, 0, 0], "cement": [4, 4, 0, 7, 0]}
 
 
 def test_every_name_is_tested_here():
@@ -65,6 +66,16 @@ def test_airquality_has_the_published_means_and_regression():
     np.testing.assert_allclose(coefficients, [-64.34208, 0.05982, -3.33359, 1.65209], atol=1e-5)
 
 
+def test_cement_lacks_the_entries_that_little_and_rubin_take_away():
+    cement = load_dataset("cement")
+    assert cement.feature_names == ("x1", "x2", "x3", "x4", "y")
+    gone = np.zeros((13, 5), dtype=bool)
+    gone[9:, :2] = True
+    gone[6:, 3] = True
+    np.testing.assert_array_equal(np.isnan(cement.data), gone)
+    np.testing.assert_allclose(np.nanmean(cement.data, axis=0)[[2, 4]], [153 / 13, 95.423077], atol=1e-6)
+
+
 def test_each_call_returns_arrays_of_its_own():
     load_dataset("faithful").data[:] = 0
     assert load_dataset("faithful").data[0, 0] == 3.6
@@ -72,5 +83,5 @@ def test_each_call_returns_arrays_of_its_own():
 
 @pytest.mark.parametrize("name", ["", "Faithful", "../faithful", None, ["iris"]])
 def test_an_unknown_name_lists_the_known_ones(name):
-    with pytest.raises(ValueError, match="faithful, iris, galaxies, birthweight"):
+    with pytest.raises(ValueError, match="faithful, iris, galaxies, birthweight, airquality, cement"):
         load_dataset(name)

@@ -23,6 +23,12 @@ airquality, 153 x 6, with missing entries
     Conservation, weather from the National Weather Service. J. M. Chambers, W. S. Cleveland, B. Kleiner and P. A. Tukey
     (1983), Graphical Methods for Data Analysis, Wadsworth; as ``airquality`` in R. Ozone is missing on 37 days, solar
     radiation on 7, both on 2.
+cement, 13 x 5
+    Four constituents of Portland cement and the heat that it gives off while hardening. H. Woods, H. H. Steinour and H. R.
+    Starke (1932), Effect of composition of Portland cement on heat evolved during hardening, Industrial and Engineering
+    Chemistry 24, 1207-1214; as in A. Hald (1952), Statistical Theory with Engineering Applications, Wiley. Entries are
+    missing where R. J. A. Little and D. B. Rubin, Statistical Analysis with Missing Data, Wiley, take them away: x1 and x2
+    in the last four rows, x4 in the last seven.
 """
 
 from __future__ import annotations
@@ -44,7 +50,7 @@ class Dataset:
     Attributes
     ----------
     data : ndarray of shape (N, D), float64
-        The numeric columns, one row an observation; NaN where an entry is missing ("airquality" only).
+        The numeric columns, one row an observation; NaN where an entry is missing ("airquality", "cement").
     feature_names : tuple of D str
         What each column of ``data`` is called.
     target : ndarray of shape (N,) of str, or None
@@ -84,6 +90,11 @@ _SOURCES = {
         "per billion), solar radiation from 8 to 12 h at Central Park (langley, 4000 to 7700 Angstrom), mean wind at 7 and "
         "10 h (miles an hour) and highest temperature (degrees Fahrenheit) at LaGuardia Airport, month, day; NaN: missing."
     ),
+    "cement": _Source(
+        "Portland cement: per cent by weight of tricalcium aluminate (x1), tricalcium silicate (x2), tetracalcium "
+        "aluminoferrite (x3) and dicalcium silicate (x4), and the heat evolved in 180 days of hardening, in calories a gram "
+        "(y); 15 entries are missing (NaN)."
+    ),
 }
 
 DATASET_NAMES: tuple[str, ...] = tuple(_SOURCES)
@@ -94,7 +105,7 @@ def load_dataset(name: str) -> Dataset:
 
     Parameters
     ----------
-    name : {"faithful", "iris", "galaxies", "birthweight", "airquality"}
+    name : {"faithful", "iris", "galaxies", "birthweight", "airquality", "cement"}
         Which one. ``fastmix.datasets.__doc__`` names the published source of each.
 
     Returns
@@ -127,5 +138,5 @@ def load_dataset(name: str) -> Dataset:
 
 
 def _number(entry: str) -> float:
-    """An entry of a bundled file; NaN for the NA that R writes where one is missing."""
-    return np.nan if entry == "NA" else float(entry)
+    """An entry of a bundled file; NaN for nothing, and for the NA that R writes, where one is missing."""
+    return np.nan if entry in ("", "NA") else float(entry)

@@ -73,7 +73,7 @@ class BatchEM:
         after = self._after(state, self._statistics(state.parameters, self.order))
         if not self.all_known or not np.isfinite(after.objective):
             return after
-        objective = self.log_likelihood_of(after.parameters)
+        objective = self.objective_of(after.parameters)
         return replace(after, evaluated=after.parameters, objective=objective, settled=True)
 
     def _statistics(
