@@ -111,9 +111,9 @@ class GaussianMixture(Mixture):
         Maximise the posterior density, not the likelihood: Dirichlet on the weights, normal-inverse-Wishart on means and
         covariances. "mclust": the defaults of Fraley and Raftery (2007), with the R package of that name: means expected at that
         of the rows as if 0.01 rows said so, and covariances with D + 2 degrees of freedom and the covariance of the rows (its
-        mean variance, for types without matrices) divided by K^(2 / D) as scale. Strengths are in rows, of weight 1. With a
-        prior the log-density of the parameters, divided by the sum of weights, is part of every objective below (``score`` and the
-        like remain likelihoods). Not for algorithm "online" and ``partial_fit``.
+        mean variance, for types without matrices) divided by K^(2 / D) as scale. Strengths are in rows, of weight 1. The
+        log-density of the parameters, divided by the sum of weights, is then part of every objective below; ``score`` and the
+        like remain likelihoods. Not for algorithm "online" and ``partial_fit``.
     checkpoint : path, optional
         Where to write the state of the fit: when the first start is made, then every ``checkpoint_interval`` seconds, and when
         the fit ends, also by an error or an interruption. Never half written. A file with a fit that is not done, or that is no
