@@ -16,6 +16,7 @@ from fastmix.seeding import spread_places
 _FILLING_ROWS = 20_000  # that the Gaussian is estimated from
 _SEED = 19770101  # of what entries are filled with, which is the same whatever random_state is
 _NO_INDICES = np.empty(0, np.int64)
+_OF_EACH_ROW = ("labels", "soft_labels")  # of ``Rows``
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,21 @@ class IncompleteRows:
     @property
     def says_more(self) -> bool:
         return self.rows.says_more
+
+    @property
+    def pattern_of_row(self) -> np.ndarray:
+        """(N,) int32 (int64 of more than 2^31 rows), where no row was left out."""
+        found = np.empty(len(self.order), self.order.dtype)
+        found[self.order] = np.repeat(np.arange(len(self.starts) - 1, dtype=found.dtype), np.diff(self.starts))
+        return found
+
+    def at(self, chosen: np.ndarray) -> tuple[Rows, np.ndarray]:
+        """As ``Rows.at``: copies, with missing entries filled in, and without labels."""
+        some = self.rows
+        X = self.filling(np.take(some.X, chosen, axis=0), np.random.default_rng(_SEED))
+        weights = some.weights[chosen] if some.weights.size else some.weights
+        nothing = {name: np.empty_like(getattr(some, name)[:0]) for name in _OF_EACH_ROW}
+        return some._replace(X=X, weights=weights, **nothing), np.arange(len(chosen))
 
     def take(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """As ``Rows.take``, with missing entries filled in."""

@@ -83,5 +83,5 @@ def test_each_call_returns_arrays_of_its_own():
 
 @pytest.mark.parametrize("name", ["", "Faithful", "../faithful", None, ["iris"]])
 def test_an_unknown_name_lists_the_known_ones(name):
-    with pytest.raises(ValueError, match="faithful, iris, galaxies, birthweight, cement"):
+    with pytest.raises(ValueError, match="faithful, iris, galaxies, birthweight, airquality, cement"):
         load_dataset(name)

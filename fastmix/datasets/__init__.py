@@ -138,5 +138,5 @@ def load_dataset(name: str) -> Dataset:
 
 
 def _number(entry: str) -> float:
-    """An entry of a bundled file; NaN for the NA that R writes where one is missing."""
-    return np.nan if entry == "NA" else float(entry)
+    """An entry of a bundled file; NaN for nothing, and for the NA that R writes, where one is missing."""
+    return np.nan if entry in ("", "NA") else float(entry)

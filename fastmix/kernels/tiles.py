@@ -88,6 +88,10 @@ class Rows(NamedTuple):
         chosen = np.flatnonzero(self.weights)[places]
         return np.take(self.X, chosen, axis=0), self.weights[chosen]
 
+    def at(self, chosen: np.ndarray) -> tuple[Rows, np.ndarray]:
+        """Complete rows that passes over the rows ``chosen`` may look at, and which of them these are."""
+        return self, chosen
+
     def pieces(self, n: int) -> AbstractContextManager[Iterator[tuple[np.ndarray, np.ndarray | None]]]:
         """The data n rows at a time (the last time fewer), with their weights."""
         parts = (slice(first, first + n) for first in range(0, self.n_rows, n))
