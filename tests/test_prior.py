@@ -1,6 +1,7 @@
 """Priors: each step finds the posterior mode of the published tables, and the penalised objective never falls."""
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from naive import Mixture
 from naive_prior import NaivePrior, log_prior, map_step, objective
 from sklearn.base import clone
 
-from fastmix import GaussianMixture, Prior, load
+from fastmix import ConvergenceWarning, GaussianMixture, Prior, load
 
 TYPES = ("full", "tied", "diag", "spherical", "tied_diag", "tied_spherical")
 MATRIX = np.diag([1.0, 2.0, 3.0]) + 0.3
@@ -122,6 +123,33 @@ def test_no_step_falls_whatever_is_known_and_expected(rng, covariance_type):
         hows = ({}, {"algorithm": "incremental", "n_blocks": 2}, {"accelerate": "anderson"}, {"accelerate": "squarem"})
         model = started_at(start, fixed=fixed, prior=prior, tol=1e-12, max_iter=40, **hows[case % 4])
         assert_never_falls(fit_quietly(model, rows, rng.choice([0.0, 0.5, 1.0, 7.0], len(rows))))
+
+
+def test_where_all_labels_are_known_one_step_finds_the_mode(rng):
+    rows, start = drawn(rng, "full")
+    labels = rng.integers(0, 2, len(rows))
+    naive = naive_prior("full")
+    model = GaussianMixture(2, prior=Prior(*naive), reg_covar=0.0).fit(rows, labels=labels)
+    wanted = map_step(rows, start, naive, shares=np.eye(2)[labels])
+    for found, one in zip(mixture_of(model)[:3], wanted[:3], strict=True):
+        np.testing.assert_allclose(found, one, rtol=1e-11, atol=1e-12)
+    assert model.n_iter_ == 1
+
+
+def test_doubtful_labels_beside_a_prior_and_known_weights(rng):
+    rows, start = drawn(rng, "diag", 200)
+    labels = np.where(rng.random(200) < 0.5, start.means[:, 0].argmax(), -1)
+    labels[:20] = rng.integers(0, 2, 20)
+    prior = Prior(*naive_prior("diag"))
+    for how in ({}, {"algorithm": "incremental", "n_blocks": 3}):
+        model = started_at(start, prior=prior, fixed={"weights"}, label_noise="estimate", max_iter=30, **how)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(rows, labels=labels)
+        assert_never_falls(model)
+        np.testing.assert_allclose(model.label_noise_.sum(axis=1), 1.0)
+        assert np.ptp(model.label_noise_[:, 0]) > 0.01
+        assert model.weights_.tobytes() == start.weights.tobytes()
 
 
 def test_weight_k_counts_as_k_copies_whatever_the_unit(rng):
