@@ -187,9 +187,9 @@ def em_tile(
             prefetch(rows.X, schedule.order, next_first + share[0], next_first + share[1])
             log_joint(parameters, tile, components[a], q[a])
         if rows.labels.size:
-            add_labels(rows, row_of, components, entropy_row, scratch.packed_r, q)
+            add_labels(rows, row_of, components, vectors, scratch.packed_r, q)
         if rows.soft_labels.size:
-            add_soft_labels(rows.soft_labels, row_of, components, entropy_row, q)
+            add_soft_labels(rows, row_of, components, vectors, q)
         if last_phase == LOG_JOINT:
             return
         if seen.leaders.size:
