@@ -33,10 +33,11 @@ def run_python(code, folder, *options, site=PACKAGE.parent, **changes):
     return finished.stdout
 
 
-def copy_package(folder):
-    """A copy of the package without its caches, as an installation of its own; returns what to put on the path."""
+def copy_package(folder, with_caches=False):
+    """A copy of the package, by default without its caches, as an installation of its own; returns what to put on the path."""
     site = folder / "site"
-    shutil.copytree(PACKAGE, site / "fastmix", ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    left_out = (".*",) if with_caches else ("__pycache__", ".*")
+    shutil.copytree(PACKAGE, site / "fastmix", ignore=shutil.ignore_patterns(*left_out))
     return site
 
 

@@ -149,6 +149,7 @@ def _evaluate_incomplete(
     tile_size, _ = layout(len(X), n_features, n_components, 1, family.longest_tile(n_features))
     schedule = EVERYTHING._replace(order=patterns.order, tile_starts=cut_into_tiles(patterns.starts, tile_size))
     lane_starts = cut_into_lanes(len(schedule.tile_starts) - 1, 1)
+    constants = family.kernel_parameters(parameters)
     joint = family.joint_parameters(parameters, parameters.means)
     compiled = incomplete_evaluation_for(joint.__class__)
     n_work = int(family.n_work_rows(n_features))
@@ -157,7 +158,7 @@ def _evaluate_incomplete(
 
     def call(first: int, last: int) -> None:
         layout_of_call = n_components, n_work, n_bytes, tile_size, lane_starts
-        compiled(joint, rows, schedule, *layout_of_call, first, last, *outputs)
+        compiled(joint, constants, rows, schedule, *layout_of_call, first, last, *outputs)
 
     n_operations = tile_size * len(schedule.tile_starts) * n_components * (10.0 + family.n_statistics(n_features))
     call_by_lanes(call, len(lane_starts) - 1, n_operations, n_threads)

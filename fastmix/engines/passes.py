@@ -298,12 +298,14 @@ def run_em_pass(
         if isinstance(rows, Rows):  # the weights of a stream are in units of the largest
             weights, unit = _moderate(rows.weights)
             rows = rows._replace(weights=weights)
+    of_pattern: tuple[Any, ...] = ()
     noise, n_label_counts = getattr(parameters, "label_noise", None), 0
     if noise is not None:
         table = noise.log_table()
         computed["label_table"] = table
         n_label_counts = table.size
     if incomplete:
+        of_pattern = (constants,)
         constants = family.joint_parameters(parameters, constants.means.astype(np.float64))
     if tile_size is None:
         tile_size = usual_tile(family, n_features, n_components, dtype)
@@ -353,7 +355,7 @@ def run_em_pass(
                 call = partial(
                     _call,
                     compiled,
-                    (constants, of_pass, *how, slots.entries, slots.starts),
+                    (constants, *of_pattern, of_pass, *how, slots.entries, slots.starts),
                     len(starts) - 1 if n_done == n_tiles else None,
                     (sums, wanted),
                 )

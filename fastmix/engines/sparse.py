@@ -123,6 +123,7 @@ class SparseEM(BatchEM):
         view = self._view(state)
         state = replace(state, n_evaluations=state.n_evaluations + view.near.n_evaluations)
         may_move = self._may_move and can_move(state.parameters) and state.n_refused < _MOST_REFUSED
+        may_move = may_move and not self.rule.holds  # what is known is known of a component, wherever it is
         if may_move and state.interval >= _FIRST_MOVES:
             moves = self._promising(state, view)
             if moves is not None:
@@ -235,7 +236,7 @@ class SparseEM(BatchEM):
         assert state.exact is not None
         exact = on_lists = state.exact
         if state.lists is not DENSE:
-            on_lists = self.mean_log_likelihood(self._pass(state.parameters, state.lists, last_phase=NORMALISE))
+            on_lists = self.objective(self._pass(state.parameters, state.lists, last_phase=NORMALISE))
             state = replace(state, n_evaluations=state.n_evaluations + state.lists.n_evaluations)
         told |= {
             "n_evaluations_": state.n_evaluations,
@@ -369,7 +370,7 @@ class SparseEM(BatchEM):
         statistics = self._pass(state.parameters, lists, None, leaders, self._no_floors(state), NORMALISE)
         return replace(
             state,
-            exact=self.mean_log_likelihood(statistics),
+            exact=self.objective(statistics),
             n_evaluations=state.n_evaluations + self._n_evaluations(lists, state),
         )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from fastmix.engines.choice import ACCELERATIONS, ALGORITHMS, AUTO, check_options, options_of
+from fastmix.engines.choice import ACCELERATIONS, ALGORITHMS, AUTO, ONLINE, check_options, options_of
+from fastmix.estimators.constraints import check_constraints
 from fastmix.estimators.labels import check_label_parameters
 from fastmix.families import gaussian_family
 from fastmix.initialize import INIT_METHODS
@@ -34,6 +35,12 @@ def check_mixture(model: Any) -> None:
         raise ValueError(f"accelerate must be one of {', '.join(map(repr, ACCELERATIONS))}; got {model.accelerate!r}")
     check_options(options_of(model))
     check_choice(model.missing, "missing", MISSING)
+    if model.missing != "error" and model.algorithm == ONLINE:
+        raise ValueError(
+            f"missing={model.missing!r} is for algorithm 'batch', 'incremental' or 'sparse'; got algorithm='online'. Choose one "
+            "of these, or set missing='error'"
+        )
+    check_constraints(model)
     check_label_parameters(model)
     check_real(model.checkpoint_interval, "checkpoint_interval")
     if model.checkpoint is not None and not isinstance(model.checkpoint, (str, os.PathLike)):

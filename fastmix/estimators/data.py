@@ -37,7 +37,12 @@ def source_to_fit(model: Any, X: Any, sample_weight: Any) -> Source:
 
 
 def as_streamed(model: Any, X: Any, sample_weight: Any) -> Streamed:
-    """The rows of a stream; ValueError where weights come beside it."""
+    """The rows of a stream; ValueError where weights come beside it, or entries may be missing."""
+    if model._may_miss():
+        raise ValueError(
+            f"missing={model.missing!r} sorts rows by what is missing, but X is a {type(X).__name__}, which yields blocks of "
+            "rows in an order of its own: pass an array or a memory map, or set missing='error'"
+        )
     if sample_weight is not None:
         raise ValueError(
             f"sample_weight goes with an array, but X is a {type(X).__name__}, which yields blocks of rows: let it yield pairs "

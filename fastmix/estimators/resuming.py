@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping, Set
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -95,13 +97,19 @@ def _settings(model: Any) -> dict[str, Any]:
 
 
 def _described(value: Any) -> Any:
-    """A parameter as JSON holds it: arrays by their digests, functions by their names."""
+    """A parameter as JSON holds it: arrays by their digests, functions by their names, sets in one order."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if callable(value):
         return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
+    if is_dataclass(value):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: _described(value[name]) for name in sorted(value)}
+    if isinstance(value, Set):
+        return sorted(value)
     try:
         array = np.asarray(value)
     except ValueError:  # rows of different lengths: the start will refuse them

@@ -139,10 +139,7 @@ class GaussianFamily(Family):
             covariances=self.maximize_covariances(statistics, shifts, reg_covar),
             label_noise=statistics.maximized_label_noise(),
         )
-        if reg_covar == 0:
-            _check_not_a_point(parameters)
-        _ = parameters.cholesky  # computed here, so that a collapse is found where it happens
-        return parameters
+        return not_collapsed(parameters, reg_covar)
 
     def expected_statistics(
         self, parameters: GaussianParameters, n_features: int, reg_covar: float = 0.0
@@ -207,11 +204,28 @@ class GaussianFamily(Family):
         return replace(statistics, centre=centre, components=components), shifts, first
 
 
-def _check_not_a_point(parameters: GaussianParameters) -> None:
+def not_collapsed(
+    parameters: GaussianParameters, reg_covar: float, known: np.ndarray | None = None
+) -> GaussianParameters:
+    """The parameters after an M-step, with their Cholesky factors, so that a collapse is found where it happens.
+
+    Parameters
+    ----------
+    known : (K,) bool, components whose covariance is not estimated, and may be as small as it likes.
+    """
+    if reg_covar == 0:
+        _check_not_a_point(parameters, known)
+    _ = parameters.cholesky
+    return parameters
+
+
+def _check_not_a_point(parameters: GaussianParameters, known: np.ndarray | None) -> None:
     """Raise CollapsedError where a component has shrunk to one value, up to the rounding of its mean."""
     variances = parameters.family.marginal_variances(parameters.covariances)
     variances = np.broadcast_to(variances, parameters.means.shape)
     points = variances <= (8 * np.finfo(np.float64).eps * parameters.means) ** 2
+    if known is not None:
+        points &= ~known[:, None]
     if points.any():
         k, d = np.argwhere(points)[0]
         raise CollapsedError(

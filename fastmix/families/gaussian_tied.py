@@ -67,11 +67,8 @@ class TiedGaussian(GaussianFamily):
         """(D * D,) sum over rows and components of r (x - mu_k)(x - mu_k)^T about the means of the pass."""
         means = parameters.means
         if isinstance(kernel, TiedJoint):
-            return (
-                None
-                if np.isnan(shared[0])
-                else from_blocks(shared[len(means) ** 2 + means.shape[1] :], means.shape[1]).reshape(-1)
-            )
+            scatter = from_blocks(shared[means.shape[0] ** 2 + means.shape[1] :], means.shape[1])
+            return None if np.isnan(shared[0]) else scatter.reshape(-1)
         n_components, n_features = means.shape
         n_led = n_components**2
         scatter = from_blocks(shared[n_led + n_features :], n_features)

@@ -14,7 +14,7 @@ from numba import prange, types
 from fastmix._jit import call_at, entry_point, helper, lane_function, part
 from fastmix.kernels.gather import prefetch
 from fastmix.kernels.labels import add_labels, add_soft_labels, count_labels
-from fastmix.kernels.loading import load_tile, n_positions
+from fastmix.kernels.loading import load_tile, span_of_tile
 from fastmix.kernels.normalise import log_rows, normalise
 from fastmix.kernels.scratch import carve, new_buffer
 from fastmix.kernels.sums import dot
@@ -155,7 +155,7 @@ def _accumulate_component(parameters, scratch, k, r, mass, out):
 
 
 @part
-def em_tile(
+def _em_tile(
     parameters, rows, schedule, slots, hard, last_phase, t, span, observed, scratch, statistics, shared, totals, seen
 ):
     """Tile t: load, log-joint, normalise, accumulate; or only as far as the last phase.
@@ -240,15 +240,21 @@ def _em_lane(
     leaders,
     floors,
     heights,
+    observed,
+    pattern_lane,
     buffer,
 ):
-    """Each step-th of the tiles first_tile..last_tile - 1, one after the other, into this lane's own statistics."""
-    scratch = carve(buffer, rows, rows.X.shape[1], n_joint, n_work, tile_size, True)
+    """Each step-th of the tiles first_tile..last_tile - 1, one after the other, into this lane's own statistics.
+
+    observed : see ``load_tile``.
+    pattern_lane : see ``em_pass``; for other lanes.
+    """
+    n_features = observed.size if observed.size else rows.X.shape[1]
+    scratch = carve(buffer, rows, n_features, n_joint, n_work, tile_size)
     seen = Seen(masses, leaders, floors, heights)
-    end, everything = n_positions(rows, schedule), slots[:0]
     for t in range(first_tile, last_tile, step):
-        span = t * tile_size, end, (t + step) * tile_size
-        em_tile(
+        span = span_of_tile(rows, schedule, t, step, tile_size)
+        _em_tile(
             parameters,
             rows,
             schedule,
@@ -257,7 +263,7 @@ def _em_lane(
             last_phase,
             t,
             span,
-            everything,
+            observed,
             scratch,
             statistics,
             shared,
@@ -280,6 +286,7 @@ def add_lanes(lanes):
 
 def em_pass(
     lane_address,
+    pattern_lane,
     parameters,
     rows,
     schedule,
@@ -303,8 +310,10 @@ def em_pass(
 
     Parameters
     ----------
-    lane_address : of ``_em_lane``, compiled for these parameters and rows.
-    parameters : kernel parameters of a family.
+    lane_address : of ``_em_lane``, compiled for these parameters and rows; or of one that calls it for each pattern of observed
+        features, see ``fastmix.kernels.incomplete_pass``.
+    pattern_lane : of ``_em_lane``, for the parameters of a pattern; or 0.
+    parameters : kernel parameters of a family; or joint parameters.
     rows, schedule : see ``fastmix.kernels.tiles``.
     hard : give each row to its most probable component whole (the classification EM of Celeux and Govaert 1992).
     last_phase : ACCUMULATE; an earlier phase where only the time up to it is wanted.
@@ -345,6 +354,8 @@ def em_pass(
             leaders,
             floors,
             heights,
+            slots[:0],
+            pattern_lane,
             new_buffer(n_bytes),
         )
         call_at(lane_address, arguments)
@@ -367,6 +378,8 @@ LANE_TYPES = (
     *[types.float64[::1]] * 3,
     types.int32[:, ::1],
     *[types.float64[::1]] * 2,
+    types.int64[::1],
+    types.int64,
     types.uint8[::1],
 )
 
@@ -381,7 +394,7 @@ class EMPass:
 
     def __call__(self, parameters, rows, schedule, *others):
         address = self.lane.address(parameters, rows, schedule)
-        self.driver(address, parameters, rows, schedule, *others)
+        self.driver(address, 0, parameters, rows, schedule, *others)
 
 
 @cache

@@ -8,7 +8,7 @@ from numba import prange, types
 
 from fastmix._jit import call_at, entry_point, helper, lane_function, part
 from fastmix.kernels.gather import prefetch, transpose_8
-from fastmix.kernels.loading import load_tile, n_positions
+from fastmix.kernels.loading import load_tile, span_of_tile
 from fastmix.kernels.normalise import LOG_ZERO, log_densities, normalise
 from fastmix.kernels.scratch import carve, new_buffer
 from fastmix.kernels.tiles import log_joint, prepare, registered_sources
@@ -55,8 +55,8 @@ def _store_shares(joint, components, row_of, out):
 
 
 @part
-def evaluate_tile(parameters, rows, schedule, t, span, observed, scratch, log_density, responsibilities, labels):
-    """Fill the outputs for the rows of tile t; ``span`` and ``observed`` as for ``em_pass.em_tile``."""
+def _evaluate_tile(parameters, rows, schedule, t, span, observed, scratch, log_density, responsibilities, labels):
+    """Fill the outputs for the rows of tile t; ``span`` and ``observed`` as for the EM pass."""
     tile, row_of, vectors = scratch.tile, scratch.row_of, scratch.vectors
     w, maximum, total = vectors[0], vectors[1], vectors[2]
     spread, best, label = vectors[3], vectors[4], vectors[5]
@@ -111,17 +111,20 @@ def _evaluate_lane(
     log_density,
     responsibilities,
     labels,
+    observed,
+    pattern_lane,
     buffer,
 ):
-    scratch = carve(buffer, rows, rows.X.shape[1], longest_list, n_work, tile_size, True)
-    end = n_positions(rows, schedule)
+    n_features = observed.size if observed.size else rows.X.shape[1]
+    scratch = carve(buffer, rows, n_features, longest_list, n_work, tile_size)
     for t in range(first_tile, last_tile):
-        span = t * tile_size, end, (t + 1) * tile_size
-        evaluate_tile(parameters, rows, schedule, t, span, labels[:0], scratch, log_density, responsibilities, labels)
+        span = span_of_tile(rows, schedule, t, 1, tile_size)
+        _evaluate_tile(parameters, rows, schedule, t, span, observed, scratch, log_density, responsibilities, labels)
 
 
 def evaluate(
     lane_address,
+    pattern_lane,
     parameters,
     rows,
     schedule,
@@ -140,7 +143,7 @@ def evaluate(
 
     Parameters
     ----------
-    lane_address : of ``_evaluate_lane``, compiled for these parameters and rows.
+    lane_address, pattern_lane : as for the EM pass, of ``_evaluate_lane``.
     parameters, rows, schedule, n_work, n_bytes, tile_size, lane_starts, first_lane, last_lane : as for the EM pass; the rows
         have no weights, and a schedule has an order and lists or neither.
     longest_list : of components; K where each tile looks at all of them.
@@ -159,13 +162,22 @@ def evaluate(
             log_density,
             responsibilities,
             labels,
+            labels[:0],
+            pattern_lane,
             new_buffer(n_bytes),
         )
         call_at(lane_address, arguments)
 
 
 # Of the arguments of ``_evaluate_lane`` after the schedule.
-EVALUATION_TYPES = (*[types.int64] * 5, types.float64[::1], types.float64[:, ::1], types.int64[::1], types.uint8[::1])
+EVALUATION_TYPES = (
+    *[types.int64] * 5,
+    types.float64[::1],
+    types.float64[:, ::1],
+    *[types.int64[::1]] * 2,
+    types.int64,
+    types.uint8[::1],
+)
 
 
 class EvaluationPass:
@@ -178,7 +190,7 @@ class EvaluationPass:
 
     def __call__(self, parameters, rows, schedule, *others):
         address = self.lane.address(parameters, rows, schedule)
-        self.driver(address, parameters, rows, schedule, *others)
+        self.driver(address, 0, parameters, rows, schedule, *others)
 
 
 @cache

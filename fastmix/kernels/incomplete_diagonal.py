@@ -66,8 +66,8 @@ def restrict_diagonal(joint, features, n_observed, k, kernel, hidden):
 
 def begin_spherical(joint, features, n_observed, is_new, hidden):
     """Nothing is shared."""
-    means, precisions = _matrices(joint, n_observed, hidden)
-    return SphericalKernel(means, hidden.numbers[means.size : means.size + means.shape[0]], hidden.log_constants)
+    means, scales = _matrices(joint, n_observed, hidden)
+    return SphericalKernel(means, scales.reshape(scales.size)[: means.shape[0]], hidden.log_constants)
 
 
 def restrict_spherical(joint, features, n_observed, k, kernel, hidden):

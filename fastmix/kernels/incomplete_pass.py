@@ -1,14 +1,21 @@
-"""The lanes of passes over rows with missing entries: the tiles of complete rows, and what goes on around them."""
+"""The lanes of passes over rows with missing entries: what goes on around those for complete rows."""
 
 from __future__ import annotations
 
 from functools import cache
 
-from fastmix._jit import entry_point, lane_function, part
-from fastmix.kernels.em_pass import ENTROPY, LANE_TYPES, Seen, em_pass, em_tile
-from fastmix.kernels.evaluate import EVALUATION_TYPES, evaluate, evaluate_tile
-from fastmix.kernels.incomplete import begin, carve_hidden, complete, complete_shared, incomplete_sources, restrict
-from fastmix.kernels.scratch import carve
+from fastmix._jit import call_at, lane_function, part
+from fastmix.kernels.em_pass import ENTROPY, LANE_TYPES, em_pass_for
+from fastmix.kernels.evaluate import EVALUATION_TYPES, evaluate_for
+from fastmix.kernels.incomplete import (
+    begin,
+    carve_hidden,
+    complete,
+    complete_shared,
+    incomplete_functions,
+    incomplete_sources,
+    restrict,
+)
 from fastmix.kernels.vectors import GROUP
 
 # What stands for the number of observed features before the first tile.
@@ -30,16 +37,6 @@ def _settle(joint, n_observed, kernel, hidden, statistics, shared, totals):
         complete_shared(joint, features, n_observed, kernel, hidden, shared)
         hidden.shared[:] = 0.0
     hidden.statistics[:] = 0.0
-
-
-@part
-def _restrict_to(joint, n_observed, components, kernel, hidden):
-    """Have the constants of these components ready for the pattern."""
-    for a in range(components.size):
-        k = components[a]
-        if not hidden.ready[k]:
-            restrict(joint, hidden.features, n_observed, k, kernel, hidden)
-            hidden.ready[k] = 1
 
 
 @part
@@ -78,11 +75,16 @@ def _first_row(rows, schedule, position):
 
 
 @part
-def _span(schedule, t, step):
-    """(Where tile t begins, where it ends, where the tile after it begins.)"""
-    starts = schedule.tile_starts
-    after = min(t + step, starts.size - 1)
-    return starts[t], starts[t + 1], starts[after]
+def _n_columns(schedule, t, group):
+    """How many rows the scratch for a tile has."""
+    return -(-(schedule.tile_starts[t + 1] - schedule.tile_starts[t]) // group) * group
+
+
+@part
+def _is_alike(rows, schedule, t, group, n_columns, features, n_observed):
+    """(Whether the rows of tile t have this pattern, whether they take as much scratch.)"""
+    row = _first_row(rows, schedule, schedule.tile_starts[t])
+    return _has_pattern(row, features, n_observed), _n_columns(schedule, t, group) == n_columns
 
 
 @part
@@ -116,53 +118,69 @@ def _incomplete_em_lane(
     leaders,
     floors,
     heights,
+    observed,
+    pattern_lane,
     buffer,
 ):
-    """``em_pass._em_lane`` over tiles of rows with missing entries."""
-    seen = Seen(masses, leaders, floors, heights)
+    """Have the lane for complete rows work on the tiles of one pattern after the other, as on tiles of fewer features."""
     n_slots, n_statistics = statistics.shape
+    n_components = joint.means.shape[0]
     hidden, used = carve_hidden(buffer, joint, rows, n_slots, n_statistics, shared.size)
     group = GROUP * 8 // rows.like.itemsize
-    features, n_observed, n_columns = hidden.features, _NO_PATTERN, 0
-    for t in range(first_tile, last_tile, step):
-        span = _span(schedule, t, step)
+    features, n_observed, t = hidden.features, _NO_PATTERN, first_tile
+    while t < last_tile:
         is_new = n_observed == _NO_PATTERN
         if is_new:
-            n_observed, n_columns = _read_pattern(_first_row(rows, schedule, span[0]), features), 0
+            n_observed = _read_pattern(_first_row(rows, schedule, schedule.tile_starts[t]), features)
             hidden.ready[:] = 0
         kernel = begin(joint, features, n_observed, is_new, hidden)
-        n_wanted = -(-(span[1] - span[0]) // group) * group
-        scratch = carve(buffer[used:], rows, max(n_observed, 1), n_joint, n_work, n_wanted, n_wanted != n_columns)
-        n_columns = n_wanted
-        components = scratch.every_component
-        places = components
-        if schedule.offsets.size:
-            first, last = schedule.offsets[t], schedule.offsets[t + 1]
-            components = schedule.active[first:last]
-            places = slots[first:last]
-        _restrict_to(joint, n_observed, components, kernel, hidden)
-        for a in range(components.size if n_slots else 0):
-            hidden.component_of[places[a]] = components[a]
-        em_tile(
+        n_columns = _n_columns(schedule, t, group)
+        after, goes_on = t + step, False
+        while after < last_tile:
+            goes_on, is_as_long = _is_alike(rows, schedule, after, group, n_columns, features, n_observed)
+            if not (goes_on and is_as_long):
+                break
+            after += step
+        for tile in range(t, after if schedule.offsets.size else t + 1, step):
+            first, last = 0, n_components
+            if schedule.offsets.size:
+                first, last = schedule.offsets[tile], schedule.offsets[tile + 1]
+            for a in range(first, last):
+                k = schedule.active[a] if schedule.offsets.size else a
+                if not hidden.ready[k]:
+                    restrict(joint, features, n_observed, k, kernel, hidden)
+                    hidden.ready[k] = 1
+                if n_slots:
+                    hidden.component_of[slots[a] if schedule.offsets.size else a] = k
+        arguments = (
             kernel,
             rows,
             schedule,
-            slots,
             hard,
             last_phase,
+            n_joint,
+            n_work,
             t,
-            span,
-            _observed(n_observed, hidden),
-            scratch,
+            after,
+            step,
+            n_columns,
+            slots,
             hidden.statistics,
             hidden.shared,
             totals,
-            seen,
+            masses,
+            leaders,
+            floors,
+            heights,
+            _observed(n_observed, hidden),
+            pattern_lane,
+            buffer[used:],
         )
-        # Here, and not where the next pattern begins: what is called in two places is compiled twice.
-        if t + step >= last_tile or not _has_pattern(_first_row(rows, schedule, span[2]), features, n_observed):
+        call_at(pattern_lane, arguments)
+        if after >= last_tile or not goes_on:
             _settle(joint, n_observed, kernel, hidden, statistics, shared, totals)
             n_observed = _NO_PATTERN
+        t = after
 
 
 def _incomplete_evaluation_lane(
@@ -177,48 +195,74 @@ def _incomplete_evaluation_lane(
     log_density,
     responsibilities,
     labels,
+    observed,
+    pattern_lane,
     buffer,
 ):
-    """``evaluate._evaluate_lane`` over tiles of rows with missing entries; the schedule has no lists."""
+    """As ``_incomplete_em_lane``, for evaluation; the schedule has no lists."""
     hidden, used = carve_hidden(buffer, joint, rows, 0, 0, 0)
     group = GROUP * 8 // rows.like.itemsize
-    features, n_observed, n_columns = hidden.features, _NO_PATTERN, 0
-    for t in range(first_tile, last_tile):
-        span = _span(schedule, t, 1)
-        row = _first_row(rows, schedule, span[0])
-        is_new = n_observed == _NO_PATTERN or not _has_pattern(row, features, n_observed)
-        if is_new:
-            n_observed, n_columns = _read_pattern(row, features), 0
-            hidden.ready[:] = 0
-        kernel = begin(joint, features, n_observed, is_new, hidden)
-        n_wanted = -(-(span[1] - span[0]) // group) * group
-        scratch = carve(buffer[used:], rows, max(n_observed, 1), longest_list, n_work, n_wanted, n_wanted != n_columns)
-        n_columns = n_wanted
-        _restrict_to(joint, n_observed, scratch.every_component, kernel, hidden)
-        observed = _observed(n_observed, hidden)
-        evaluate_tile(kernel, rows, schedule, t, span, observed, scratch, log_density, responsibilities, labels)
+    features, t = hidden.features, first_tile
+    while t < last_tile:
+        n_observed = _read_pattern(_first_row(rows, schedule, schedule.tile_starts[t]), features)
+        kernel = begin(joint, features, n_observed, True, hidden)
+        for k in range(longest_list):
+            restrict(joint, features, n_observed, k, kernel, hidden)
+        n_columns, after = _n_columns(schedule, t, group), t + 1
+        while after < last_tile:
+            is_same, is_as_long = _is_alike(rows, schedule, after, group, n_columns, features, n_observed)
+            if not (is_same and is_as_long):
+                break
+            after += 1
+        arguments = (
+            kernel,
+            rows,
+            schedule,
+            longest_list,
+            n_work,
+            t,
+            after,
+            n_columns,
+            log_density,
+            responsibilities,
+            labels,
+            _observed(n_observed, hidden),
+            pattern_lane,
+            buffer[used:],
+        )
+        call_at(pattern_lane, arguments)
+        t = after
 
 
 class IncompletePass:
-    """A compiled pass for one class of joint parameters; a call takes the arguments of its driver but the address."""
+    """A pass over rows with missing entries, for one class of joint parameters.
 
-    def __init__(self, joint_parameters: type, lane, last_types, driver):
-        sources = incomplete_sources(joint_parameters)
-        self.lane = lane_function(lane, last_types, sources)
-        self.driver = entry_point(driver, sources)
+    Parameters
+    ----------
+    lane, last_types : of the function for lanes in which patterns differ, and the types of its last arguments.
+    of_pattern : the pass over complete rows.
+    """
 
-    def __call__(self, joint, rows, schedule, *others):
+    def __init__(self, joint_parameters: type, lane, last_types, of_pattern):
+        self.lane = lane_function(lane, last_types, incomplete_sources(joint_parameters))
+        self.of_pattern = of_pattern
+
+    def __call__(self, joint, kernel, rows, schedule, *others):
+        """kernel : kernel parameters of any pattern: their types say what a pattern's lane is compiled for."""
+        pattern_lane = self.of_pattern.lane.address(kernel, rows, schedule)
         address = self.lane.address(joint, rows, schedule)
-        self.driver(address, joint, rows, schedule, *others)
+        self.of_pattern.driver(address, pattern_lane, joint, rows, schedule, *others)
 
 
 @cache
 def incomplete_em_pass_for(joint_parameters: type) -> IncompletePass:
     """``em_pass.em_pass_for`` for rows with missing entries."""
-    return IncompletePass(joint_parameters, _incomplete_em_lane, LANE_TYPES, em_pass)
+    of_pattern = em_pass_for(incomplete_functions(joint_parameters).kernel_parameters)
+    return IncompletePass(joint_parameters, _incomplete_em_lane, LANE_TYPES, of_pattern)
 
 
 @cache
 def incomplete_evaluation_for(joint_parameters: type) -> IncompletePass:
     """``evaluate.evaluate_for`` for rows with missing entries."""
-    return IncompletePass(joint_parameters, _incomplete_evaluation_lane, EVALUATION_TYPES, evaluate)
+    of_pattern = evaluate_for(incomplete_functions(joint_parameters).kernel_parameters)
+    return IncompletePass(joint_parameters, _incomplete_evaluation_lane, EVALUATION_TYPES, of_pattern)

@@ -34,3 +34,13 @@ def load_tile(rows, schedule, first, end, observed, x, w, row_of):
         w[:] = 1.0
     for b in range(last + 1 - first, w.size):
         w[b] = 0.0
+
+
+@part
+def span_of_tile(rows, schedule, t, step, tile_size):
+    """(The positions that tile t begins with and ends before, the position that tile t + step begins with.)"""
+    starts = schedule.tile_starts
+    begin, end, after = t * tile_size, n_positions(rows, schedule), (t + step) * tile_size
+    if starts.size:
+        begin, end, after = starts[t], starts[t + 1], starts[min(t + step, starts.size - 1)]
+    return begin, end, after

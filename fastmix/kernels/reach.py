@@ -225,9 +225,9 @@ def _list_lane(
     buffer,
 ):
     n_components = reach.peaks.size
-    of_rows = carve(buffer[:n_bytes], rows, rows.X.shape[1], 1, n_work, tile_size, True)
+    of_rows = carve(buffer[:n_bytes], rows, rows.X.shape[1], 1, n_work, tile_size)
     # Room for the log-joints at centres and, below them, bounds.
-    of_centres = carve(buffer[n_bytes:], rows, rows.X.shape[1], 2 * n_components, n_work, TILES_AT_ONCE, True)
+    of_centres = carve(buffer[n_bytes:], rows, rows.X.shape[1], 2 * n_components, n_work, TILES_AT_ONCE)
     position = first_tile * n_components
     for first in range(first_tile, last_tile, TILES_AT_ONCE):
         last = min(first + TILES_AT_ONCE, last_tile)

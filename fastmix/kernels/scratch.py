@@ -68,11 +68,8 @@ def next_line(buffer, used):
 
 
 @part
-def carve(buffer, rows, n_features, n_joint, n_work, tile_size, is_new):
-    """Buffers for one lane, K = n_joint and W = n_work. The caller keeps ``buffer``.
-
-    is_new : scratch of the family begins as 0; else the buffer was cut up in the same way before.
-    """
+def carve(buffer, rows, n_features, n_joint, n_work, tile_size):
+    """Buffers for one lane, K = n_joint and W = n_work. Scratch of the family begins as 0. The caller keeps ``buffer``."""
     like, doubles, integers = rows.like, rows.weights, rows.labels
     first = next_line(buffer, 0)
     # rows of a tile take whole cache lines, so that one matrix after the other begins on one
@@ -94,10 +91,9 @@ def carve(buffer, rows, n_features, n_joint, n_work, tile_size, is_new):
     row_of = matrix_at(buffer, first, 1, tile_size, integers)
     first += 8 * tile_size
     every_component = matrix_at(buffer, first, 1, n_joint, integers)
-    if is_new:
-        work[:] = 0.0
-        for k in range(n_joint):
-            every_component[0, k] = k
+    work[:] = 0.0
+    for k in range(n_joint):
+        every_component[0, k] = k
     tile, packed = Tile(x, work), Tile(packed_x, packed_work)
     return Scratch(tile, joint, vectors, row_of[0], every_component[0], packed, packed_r[0])
 
