@@ -28,7 +28,7 @@ class Statistics:
     label_counts : (C + 1, K) sum of the responsibilities, weighted, by label given to the row and component, laid out as
         ``LabelNoise.log_table``; None where the parameters say nothing about labels.
     remainder : total of log-likelihood less entropy and expected log-joint at the parameters that each row met, in nats, where
-        an engine asks (``remainder_of``): what the statistics do not tell, and what parameters do not change.
+        an engine asks (``fastmix.engines.incremental``): what the statistics do not tell, and what parameters do not change.
     """
 
     family: Family
