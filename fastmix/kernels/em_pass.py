@@ -19,14 +19,7 @@ from fastmix.kernels.normalise import log_rows, normalise
 from fastmix.kernels.scratch import carve, new_buffer
 from fastmix.kernels.sums import dot
 from fastmix.kernels.sums import total as sum_of
-from fastmix.kernels.tiles import (
-    Tile,
-    accumulate,
-    accumulate_shared,
-    log_joint,
-    prepare,
-    registered_sources,
-)
+from fastmix.kernels.tiles import Tile, accumulate, accumulate_shared, log_joint, prepare, registered_sources
 from fastmix.kernels.vectors import VECTOR
 
 # A row's share of a component's mass in a tile below which it does not count.
