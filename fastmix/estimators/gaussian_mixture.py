@@ -282,11 +282,11 @@ class GaussianMixture(Mixture):
             Weight of each row, at least 0; weight k counts as k copies. Only ratios matter. None for a stream.
         labels : (N,) array-like of int or (N, K) array-like, optional
             What is known about the component of each row: its class (see ``component_labels``), -1 where it is unknown; or soft
-            labels s >= 0, so that row n has the likelihood sum_k s_nk w_k N(x_n | k): a row of ones says nothing. A row of class c
-            has the likelihood sum_k p(c | class of k) w_k N(x_n | k), see ``label_noise``; where it is right, the sum is over the
-            components of its class. With the component of every row known the fit is the closed form, after one iteration. Starts
-            put components where the rows of their class are. Not for streams and algorithm "online"; ``predict``, ``score`` and
-            the like know no labels.
+            labels s >= 0, so that row n has the likelihood sum_k s_nk w_k N(x_n | k): a row of ones says nothing. A row that is
+            said to be of class c has the likelihood sum_k p(c | class of k) w_k N(x_n | k), see ``label_noise``; where labels are
+            right, the sum is over the components of that class. With the component of every row known the fit is the closed form,
+            after one iteration. Starts put components where the rows of their class are. Not for streams and algorithm "online";
+            ``predict``, ``score`` and the like know no labels.
 
         Returns
         -------
