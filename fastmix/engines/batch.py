@@ -114,7 +114,9 @@ class BatchEM:
 
     def maximize(self, statistics: Statistics) -> Any:
         """The M-step."""
-        return self.rule.maximize(self.family, statistics, self.reg_covar)
+        parameters = self.rule.maximize(self.family, statistics, self.reg_covar)
+        noise = statistics.maximized_label_noise()
+        return parameters if noise is None else replace(parameters, label_noise=noise)
 
     def _after(self, state: State, statistics: Statistics) -> State:
         """The state after the M-step."""
