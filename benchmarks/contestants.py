@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -57,34 +57,43 @@ def _estimator_arguments(start: Start, covariance_type: str, iterations: int) ->
     }
 
 
-def _fit_estimator(estimator: Any, X: np.ndarray) -> Any:
+def _fit_estimator(estimator: Any, X: np.ndarray, **arguments: Any) -> Any:
     with warnings.catch_warnings():
         # Every timed fit is stopped short of convergence on purpose; both libraries say so.
         warnings.filterwarnings("ignore", message=".*converge")
-        return estimator.fit(X)
+        return estimator.fit(X, **arguments)
 
 
-def _mixture_of(model: Any) -> Mixture:
+def mixture_of(model: Any) -> Mixture:
+    """What an estimator's fit came to."""
     return Mixture(model.weights_, model.means_, np.asarray(model.covariances_), model.n_iter_)
 
 
-def fastmix_model(X: np.ndarray, iterations: int, start: Start, covariance_type: str, **options: Any) -> Any:
-    """A fitted ``fastmix.GaussianMixture``, all parameters given; ``options`` go to its constructor."""
+def fastmix_model(
+    X: np.ndarray,
+    iterations: int,
+    start: Start,
+    covariance_type: str,
+    arguments: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Any:
+    """A fitted ``fastmix.GaussianMixture``, all parameters given; ``options`` go to its constructor, ``arguments`` to fit."""
     from fastmix import GaussianMixture
 
-    return _fit_estimator(GaussianMixture(**_estimator_arguments(start, covariance_type, iterations), **options), X)
+    estimator = GaussianMixture(**_estimator_arguments(start, covariance_type, iterations), **options)
+    return _fit_estimator(estimator, X, **(arguments or {}))
 
 
 def fastmix_mixture(X: np.ndarray, iterations: int, start: Start, covariance_type: str) -> Mixture:
     """``fastmix.GaussianMixture``, all parameters given."""
-    return _mixture_of(fastmix_model(X, iterations, start, covariance_type))
+    return mixture_of(fastmix_model(X, iterations, start, covariance_type))
 
 
 def sklearn_mixture(X: np.ndarray, iterations: int, start: Start, covariance_type: str) -> Mixture:
     """``sklearn.mixture.GaussianMixture``, all parameters given."""
     from sklearn.mixture import GaussianMixture
 
-    return _mixture_of(_fit_estimator(GaussianMixture(**_estimator_arguments(start, covariance_type, iterations)), X))
+    return mixture_of(_fit_estimator(GaussianMixture(**_estimator_arguments(start, covariance_type, iterations)), X))
 
 
 def onedal_mixture(X: np.ndarray, iterations: int, start: Start, covariance_type: str) -> Mixture:

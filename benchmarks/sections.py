@@ -15,6 +15,12 @@ from benchmarks import (
     engines,
     evaluation,
     fits,
+    imputation,
+    incomplete,
+    incomplete_accuracy,
+    incomplete_memory,
+    incomplete_sets,
+    incomplete_tables,
     iterations,
     kmeans_large,
     processes,
@@ -150,6 +156,31 @@ def _acceleration(options: Options) -> list[acceleration.Acceleration]:
     return acceleration.measure_all(quick=options.quick)
 
 
+def _incomplete(options: Options) -> list[incomplete.Costs]:
+    size = incomplete.QUICK_SIZE if options.quick else incomplete.SIZE
+    return [incomplete.measure("full", size, incomplete_sets.KINDS)]
+
+
+def _incomplete_types(options: Options) -> list[incomplete.Costs]:
+    return incomplete.others(quick=options.quick)
+
+
+def _incomplete_numpy(options: Options) -> Any:
+    return incomplete.beside_numpy(incomplete.QUICK_SIZE if options.quick else incomplete.SIZE)
+
+
+def _incomplete_memory(options: Options) -> list[incomplete_memory.Memory]:
+    return incomplete_memory.measure_all(quick=options.quick)
+
+
+def _incomplete_imputation(options: Options) -> list[imputation.Imputation]:
+    return imputation.measure_all(quick=options.quick)
+
+
+def _incomplete_accuracy(options: Options) -> list[incomplete_accuracy.Accuracy]:
+    return incomplete_accuracy.measure_all(quick=options.quick)
+
+
 def _iteration_table(measured: Any, machine: Mapping[str, Any]) -> str:
     return tables.iteration_table(measured, machine["fma_peak_gflops"])
 
@@ -182,6 +213,12 @@ SECTIONS: dict[str, Section] = {
     "sparse_memory": Section(_sparse_memory, _alone(tables.sparse_memory_table), guarded=False),
     "acceleration": Section(_acceleration, _alone(acceleration.table), guarded=False),
     **{f"engines_{name}": Section(partial(_engines, name), None, guarded=False) for name in engine_sets.KINDS},
+    "incomplete": Section(_incomplete, _alone(incomplete_tables.costs_table), guarded=False),
+    "incomplete_types": Section(_incomplete_types, _alone(incomplete_tables.costs_table), guarded=False),
+    "incomplete_numpy": Section(_incomplete_numpy, _alone(incomplete_tables.numpy_table), guarded=False),
+    "incomplete_memory": Section(_incomplete_memory, _alone(incomplete_tables.memory_table), guarded=False),
+    "incomplete_imputation": Section(_incomplete_imputation, _alone(incomplete_tables.imputation_table), guarded=False),
+    "incomplete_accuracy": Section(_incomplete_accuracy, None, guarded=False),
 }
 _SPARSE_FITS = tuple(f"sparse_{name}" for name in sparse_sets.KINDS)
 _ENGINES = tuple(f"engines_{name}" for name in engine_sets.KINDS)

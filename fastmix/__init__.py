@@ -1,12 +1,14 @@
 """fastmix: mixture models fitted by expectation-maximisation, on all cores, in one pass over the rows an iteration."""
 
-from fastmix import backend, datasets
+from fastmix import backend, conditional, datasets
 from fastmix._version import __version__
 from fastmix.engines.loop import FitState, StopReason
 from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.kmeans import KMeans
+from fastmix.estimators.soft_kmeans import SoftKMeans
 from fastmix.exceptions import CollapsedError, ConvergenceWarning, NotFittedError
 from fastmix.modelfile import ModelFileError, load
+from fastmix.prior import Prior
 from fastmix.profiling import profile
 from fastmix.warm import warmup
 
@@ -18,9 +20,12 @@ __all__ = [
     "KMeans",
     "ModelFileError",
     "NotFittedError",
+    "Prior",
+    "SoftKMeans",
     "StopReason",
     "__version__",
     "backend",
+    "conditional",
     "datasets",
     "load",
     "profile",

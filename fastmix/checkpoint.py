@@ -28,13 +28,14 @@ from fastmix.engines.online import Memory, OnlineState
 from fastmix.engines.sparse_state import DENSE, SparseState
 from fastmix.exceptions import CollapsedError
 from fastmix.families import GAUSSIAN_FAMILIES, GaussianParameters, Statistics
+from fastmix.families.label_noise import LabelNoise
 from fastmix.kernels.tiles import Schedule
 from fastmix.modelfile import CHECKPOINT
 
 __all__ = ["Checkpoint", "FitRecord", "Identity", "Results", "best_result"]
 
 # Of the file, and of what a step makes of a state: a fit goes on only where both are what they were.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _TREE = "fit"  # the array that tells what the others are
 
 # Of runs, with what their engines told.
@@ -120,6 +121,7 @@ _VOCABULARY = Vocabulary(
         GaussianParameters,
         GrowingState,
         IncrementalState,
+        LabelNoise,
         Memory,
         OnlineState,
         RunResult,

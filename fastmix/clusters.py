@@ -12,6 +12,7 @@ from fastmix.engines.passes import make_rows, run_em_pass
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
 from fastmix.families.gaussian import GaussianFamily, GaussianParameters, mean_shifts
+from fastmix.families.rule import PLAIN, UpdateRule
 from fastmix.kernels.tiles import Rows
 from fastmix.streams import Source
 
@@ -26,6 +27,7 @@ class Clusters:
     ----------
     family, n_components, reg_covar, n_threads : what will be fitted.
     mean, covariance : (D,) and (D, D), of the whole data.
+    rule : what is known of the parameters.
     """
 
     def __init__(
@@ -36,7 +38,9 @@ class Clusters:
         mean: np.ndarray,
         covariance: np.ndarray,
         n_threads: int | None,
+        rule: UpdateRule = PLAIN,
     ):
+        self.rule = rule
         self.family = family
         self.n_components = n_components
         self.reg_covar = reg_covar
@@ -108,8 +112,19 @@ class Clusters:
         """Parameters by cluster; covariances (n_k S_k + a W) / (n_k + a), with W pooled over the clusters.
 
         a is D where a covariance is a matrix and 1 where it is a variance, so that D rows no longer make a singular matrix.
-        n_k counts rows of average weight. Where even W is singular the covariance of the whole data takes its place.
+        n_k counts rows of average weight. Where even W is singular the covariance of the whole data takes its place. What is
+        known of the parameters is as it is; where the data hold no covariance up a prior does.
         """
+        found = self.rule.held(self._shrunk(statistics, rows))
+        if self.rule.bounds_covariances:
+            try:
+                _ = found.cholesky
+            except CollapsedError:
+                held_up = self.rule.maximize(self.family, statistics, self.reg_covar)
+                return replace(found, covariances=held_up.covariances)
+        return found
+
+    def _shrunk(self, statistics: Statistics, rows: Source) -> GaussianParameters:
         counts = statistics.counts * (rows.n_weighted / statistics.total_weight)
         shifts = mean_shifts(statistics)
         covariances = self.family.maximize_covariances(statistics, shifts, self.reg_covar)

@@ -76,6 +76,14 @@ class IncompleteRows:
     def n_weighted(self) -> int:
         return self.rows.n_weighted
 
+    @property
+    def is_labelled(self) -> bool:
+        return self.rows.is_labelled
+
+    @property
+    def says_more(self) -> bool:
+        return self.rows.says_more
+
     def take(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """As ``Rows.take``, with missing entries filled in."""
         X, weights = self.rows.take(places)

@@ -16,7 +16,9 @@ from fastmix.engines.passes import make_rows, run_em_pass
 from fastmix.exceptions import CollapsedError, ConvergenceWarning
 from fastmix.families.base import Statistics
 from fastmix.families.gaussian import GaussianFamily, GaussianParameters, mean_shifts
+from fastmix.families.rule import PLAIN, UpdateRule
 from fastmix.kernels.tiles import Rows
+from fastmix.labelled_start import LabelledStart
 from fastmix.many import many_means, seeds
 from fastmix.parameters import covariances_from_precisions
 from fastmix.search import Search, draw_blocks
@@ -41,6 +43,23 @@ def broad_covariance(rows: Source, generator: np.random.Generator) -> tuple[np.n
     return mean, np.einsum("n,ni,nj->ij", w, deviations, deviations)
 
 
+def given_parameters(
+    family: GaussianFamily, n_components: int, n_features: int, weights: Any, means: Any, precisions: Any
+) -> dict[str, Any]:
+    """What the user gave of a start (None: not given), checked, by the names of parameters; see ``Start.give``."""
+    given: dict[str, Any] = {}
+    if weights is not None:
+        weights = as_parameter_array(weights, "weights_init", (n_components,))
+        given["weights"] = check_weights(weights, "weights_init")
+    if means is not None:
+        given["means"] = as_parameter_array(means, "means_init", (n_components, n_features))
+    if precisions is not None:
+        shape = family.covariance_shape(n_features, n_components)
+        precisions = as_parameter_array(precisions, "precisions_init", shape)
+        given["covariances"] = covariances_from_precisions(family, precisions)
+    return given
+
+
 class Start:
     """Makes full starts of a Gaussian mixture for one data set.
 
@@ -48,6 +67,7 @@ class Start:
     ----------
     family, rows, n_components, reg_covar, n_threads : what will be fitted.
     generator : random numbers for the scale of the data; starts get their own.
+    rule : the M-step of the fit, which knows parameters or has a prior.
 
     Attributes
     ----------
@@ -62,17 +82,19 @@ class Start:
         reg_covar: float,
         n_threads: int | None,
         generator: np.random.Generator,
+        rule: UpdateRule = PLAIN,
     ):
         self.family = family
         self.rows = rows
         self.n_components = n_components
         self.reg_covar = reg_covar
         self.n_threads = n_threads
+        self.rule = rule
         self.mean, covariance = broad_covariance(rows, generator)
         self.covariance = covariance
         self.labels: np.ndarray | None = None
         self._given: dict[str, Any] = {}
-        self.clusters = Clusters(family, n_components, reg_covar, self.mean, covariance, n_threads)
+        self.clusters = Clusters(family, n_components, reg_covar, self.mean, covariance, n_threads, rule)
 
     def give(self, weights: Any, means: Any, precisions: Any) -> None:
         """What the user gave of a start (None: not given); checked, and used in place of what would be computed.
@@ -81,17 +103,8 @@ class Start:
         ------
         ValueError : for shapes or values that cannot be; CollapsedError for constant features that nothing holds up.
         """
-        n_components, n_features = self.n_components, self.mean.size
-        if weights is not None:
-            weights = as_parameter_array(weights, "weights_init", (n_components,))
-            self._given["weights"] = check_weights(weights, "weights_init")
-        if means is not None:
-            self._given["means"] = as_parameter_array(means, "means_init", (n_components, n_features))
-        if precisions is not None:
-            shape = self.family.covariance_shape(n_features, n_components)
-            precisions = as_parameter_array(precisions, "precisions_init", shape)
-            self._given["covariances"] = covariances_from_precisions(self.family, precisions)
-        else:
+        self._given = given_parameters(self.family, self.n_components, self.mean.size, weights, means, precisions)
+        if precisions is None and not self.rule.bounds_covariances:
             self._check_constant_features()
 
     def _check_constant_features(self) -> None:
@@ -162,6 +175,10 @@ class Start:
                     lambda part: _random_responsibilities(part, self.n_components, generator)
                 )
                 return self.clusters.shrunk(drawn, self.rows)
+            if not isinstance(self.rows, Streamed) and self.rows.is_labelled:
+                labelled = LabelledStart(self.clusters, self.rows)
+                if labelled.says_something:
+                    return self._from_means(labelled.means(init, generator))
             if init == "random_from_data":
                 return self._from_means(self._random_rows(generator))
             if self.n_components >= _MANY:
@@ -174,10 +191,12 @@ class Start:
         first = self.from_responsibilities(lambda part: given[part])
         # Once more about the means found: one common centre would cost digits where clusters are far apart.
         means = first.centre.means + mean_shifts(first)
-        return self.family.maximize(self.from_responsibilities(lambda part: given[part], means), self.reg_covar)
+        again = self.from_responsibilities(lambda part: given[part], means)
+        return self.rule.maximize(self.family, again, self.reg_covar)
 
     def _from_means(self, means: np.ndarray) -> GaussianParameters:
-        if self.n_components < _MANY or not isinstance(self.rows, Rows):  # labels would be kept for each row
+        # The pass respects what is known of rows, and of rows in memory alone one label each is kept.
+        if self.n_components < _MANY or not isinstance(self.rows, Rows) or self.rows.is_labelled:
             return self.clusters.parameters(self.rows, means, self.clusters.scaled)
         self.labels = self.clusters.labels(self.rows, means)
         return self.clusters.by_labels(self.rows, means, self.labels)

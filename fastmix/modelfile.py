@@ -28,6 +28,7 @@ FORMAT_VERSION = 1
 _CLASSES = {
     "GaussianMixture": ("fastmix.estimators.gaussian_mixture", "GaussianMixture"),
     "KMeans": ("fastmix.estimators.kmeans", "KMeans"),
+    "SoftKMeans": ("fastmix.estimators.soft_kmeans", "SoftKMeans"),
 }
 
 # What checkpoints have for a class.
@@ -108,9 +109,9 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     Returns
     -------
-    GaussianMixture or KMeans
+    GaussianMixture, KMeans or SoftKMeans
         Fitted, equal in every number to the model saved. Constructor arguments that a file cannot hold (arrays,
-        functions, random generators) have their defaults.
+        functions, random generators, known parameters, priors) have their defaults.
 
     Raises
     ------

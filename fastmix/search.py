@@ -249,17 +249,17 @@ class Search:
 
         Returns
         -------
-        log-likelihood a row before the last iteration (with several blocks: mean over the last few), and the parameters after.
+        objective a row before the last iteration (with several blocks: mean over the last few), and the parameters after.
         """
-        family, before = parameters.family, -np.inf
+        family, rule, before = parameters.family, self.clusters.rule, -np.inf
         seen: list[float] = []
         for index in range(n):
             statistics = run_em_pass(family, parameters, blocks[index % len(blocks)], n_threads=self.clusters.n_threads)
-            log_likelihood = statistics.log_likelihood / statistics.total_weight
-            seen.append(log_likelihood)
-            parameters = family.maximize(statistics, self.clusters.reg_covar)
-            if len(blocks) == 1 and abs(log_likelihood - before) < _SETTLED:
+            objective = (statistics.log_likelihood + rule.log_prior(parameters)) / statistics.total_weight
+            seen.append(objective)
+            parameters = rule.maximize(family, statistics, self.clusters.reg_covar)
+            if len(blocks) == 1 and abs(objective - before) < _SETTLED:
                 break
-            before = log_likelihood
+            before = objective
         last = seen[-1:] if len(blocks) == 1 else seen[-_TRIAL // 2 :]
         return float(np.mean(last)) if last else -np.inf, parameters

@@ -103,6 +103,15 @@ class Streamed:
         """How many rows have positive weight."""
         return self._n_positive if self.weighted else self.n_rows
 
+    @property
+    def is_labelled(self) -> bool:
+        """Of the rows of a stream nothing is known."""
+        return False
+
+    @property
+    def says_more(self) -> bool:
+        return False
+
     @contextmanager
     def pieces(self, n: int) -> Iterator[Iterator[tuple[np.ndarray, np.ndarray | None]]]:
         """The data n rows at a time (the last time fewer), with their weights, read ahead by a thread.

@@ -73,10 +73,7 @@ def as_table(X: Any, name: str = "X", owner: str = "this estimator", may_miss: b
     if may_miss:
         X = _with_nan(X)
     array = as_real_table(X, name, owner)
-    if may_miss is not None:
-        check_finite(array, name, may_miss=may_miss, remedy=_MAY_MISS)
-    else:
-        check_finite(array, name)
+    check_finite(array, name, may_miss=bool(may_miss), remedy=_MAY_MISS if may_miss is False else _REMEDY)
     return array
 
 

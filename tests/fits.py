@@ -30,11 +30,11 @@ def started_at(mixture, **parameters):
     )
 
 
-def fit_quietly(model, rows, sample_weight=None):
+def fit_quietly(model, rows, sample_weight=None, **given):
     """Fit, whether or not the fit converges; every other warning is still an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(rows, sample_weight=sample_weight)
+        return model.fit(rows, sample_weight=sample_weight, **given)
 
 
 def mixture_of(model):

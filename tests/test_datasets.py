@@ -5,7 +5,9 @@ import pytest
 
 from fastmix.datasets import DATASET_NAMES, load_dataset
 
-SHAPES = {"faithful": (272, 2), "iris": (150, 4), "galaxies": (82, 1), "birthweight": (189, 10), "cement": (13, 5)}
+SHAPES = {"faithful": (272, 2), "iris": (150, 4), "galaxies": (82, 1), "birthweight": (189, 10), "airquality": (153, 6)}
+SHAPES["cement"] = (13, 5)
+MISSING = {"airquality": [37, 7, 0, 0, 0, 0], "cement": [4, 4, 0, 7, 0]}
 
 
 def test_every_name_is_tested_here():
@@ -18,7 +20,7 @@ def test_shape_and_kind(name):
     assert dataset.data.shape == SHAPES[name]
     assert dataset.data.dtype == np.float64
     assert dataset.data.flags.c_contiguous
-    assert np.isnan(dataset.data).any() == (name == "cement")
+    assert np.isnan(dataset.data).sum(axis=0).tolist() == MISSING.get(name, [0] * SHAPES[name][1])
     assert not np.isinf(dataset.data).any()
     assert len(dataset.feature_names) == SHAPES[name][1]
     assert dataset.description
@@ -54,6 +56,16 @@ def test_birthweight_agrees_with_its_own_indicator():
     assert birthweight.target is None
 
 
+def test_airquality_has_the_published_means_and_regression():
+    data = load_dataset("airquality").data
+    # R: colMeans(airquality, na.rm = TRUE); coef(lm(Ozone ~ Solar.R + Wind + Temp, airquality)), of the 111 complete days
+    np.testing.assert_allclose(np.nanmean(data, axis=0)[:4], [42.12931, 185.931507, 9.957516, 77.882353], atol=1e-6)
+    ozone, *predictors = data[~np.isnan(data).any(axis=1)].T[:4]
+    design = np.column_stack([np.ones(111), *predictors])
+    coefficients = np.linalg.lstsq(design, ozone, rcond=None)[0]
+    np.testing.assert_allclose(coefficients, [-64.34208, 0.05982, -3.33359, 1.65209], atol=1e-5)
+
+
 def test_cement_lacks_the_entries_that_little_and_rubin_take_away():
     cement = load_dataset("cement")
     assert cement.feature_names == ("x1", "x2", "x3", "x4", "y")
@@ -71,5 +83,5 @@ def test_each_call_returns_arrays_of_its_own():
 
 @pytest.mark.parametrize("name", ["", "Faithful", "../faithful", None, ["iris"]])
 def test_an_unknown_name_lists_the_known_ones(name):
-    with pytest.raises(ValueError, match="faithful, iris, galaxies, birthweight, cement"):
+    with pytest.raises(ValueError, match="faithful, iris, galaxies, birthweight, airquality, cement"):
         load_dataset(name)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastmix.engines.assign import Assigner
-from fastmix.engines.passes import layout, make_rows, run_em_pass
+from fastmix.engines.passes import NO_LABELS, layout, make_rows, run_em_pass
 from fastmix.families import GAUSSIAN_FAMILIES, GaussianParameters
 from fastmix.kernels.tiles import Schedule
 from fastmix.kernels.vectors import GROUP
@@ -70,7 +70,9 @@ def test_a_short_active_list_is_the_mixture_of_what_is_listed(name):
 def test_known_labels_take_the_place_of_responsibilities():
     parameters, X = problem("full")
     labels = np.random.default_rng(3).integers(-1, 5, len(X))
-    statistics = run_em_pass(parameters.family, parameters, make_rows(X, labels=labels))
+    right = np.where(np.arange(2) == 0, 0.0, np.full((5, 2), -1e300))
+    known = NO_LABELS._replace(labels=labels, label_classes=np.arange(5), label_terms=right)
+    statistics = run_em_pass(parameters.family, parameters, make_rows(X, labels=known))
     unknown = run_em_pass(parameters.family, parameters, make_rows(X[labels < 0]))
     known = np.bincount(labels[labels >= 0], minlength=5)
     np.testing.assert_allclose(statistics.counts, unknown.counts + known, rtol=1e-12)

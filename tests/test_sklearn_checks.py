@@ -3,18 +3,18 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastmix import GaussianMixture, KMeans
+from fastmix import GaussianMixture, KMeans, SoftKMeans
 
 
 def expected_failures(estimator):
     """K-means++ draws other seeds from repeated rows than from weighted ones; scikit-learn's KMeans fails here, too."""
-    if isinstance(estimator, KMeans):
+    if isinstance(estimator, (KMeans, SoftKMeans)):
         return {"check_sample_weight_equivalence_on_dense_data": "seeding is random"}
     return {}
 
 
 # Checks fit whatever they are given, often for one iteration only.
 @pytest.mark.filterwarnings("ignore::fastmix.ConvergenceWarning")
-@parametrize_with_checks([GaussianMixture(), KMeans()], expected_failed_checks=expected_failures)
+@parametrize_with_checks([GaussianMixture(), KMeans(), SoftKMeans()], expected_failed_checks=expected_failures)
 def test_scikit_learn_check(estimator, check):
     check(estimator)

@@ -21,7 +21,7 @@ __all__ = [
 # What `add_subparsers` returns has no public name.
 Subparsers = Any
 
-DATA_HELP = "a .npy, .csv or .parquet file, or dataset:NAME (faithful, iris, galaxies, birthweight, cement)"
+DATA_HELP = "a .npy, .csv or .parquet file, or dataset:NAME (faithful, iris, galaxies, birthweight, airquality, cement)"
 
 
 def positive_int(text: str) -> int:

@@ -42,6 +42,12 @@ def add_parser(subparsers: shared.Subparsers) -> None:
     )
     parser.add_argument("--accelerate", choices=_ACCELERATIONS, help="extrapolate where convergence is slow")
     parser.add_argument("--grow-sample", action="store_true", help="begin on a small sample that grows")
+    parser.add_argument(
+        "--missing",
+        choices=("error", "em"),
+        default="error",
+        help="what empty fields, NA and NaN mean: a fault, or entries missing at random (default: %(default)s)",
+    )
     shared.add_fitting(parser, tol=1e-3, max_iter=100)
     parser.add_argument("--checkpoint", metavar="PATH", help="write the state of the fit to this file now and then")
     parser.add_argument(
@@ -59,12 +65,12 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from fastmix import GaussianMixture
-    from fastmix.cli.data import open_data
+    from fastmix.cli.data import open_data, read_data
     from fastmix.cli.progress import fit_with_progress
 
     if arguments.resume and arguments.checkpoint is None:
         raise ValueError("--resume goes on from a checkpoint: name it with --checkpoint PATH")
-    data = open_data(arguments.data)
+    data = read_data(arguments.data, True) if arguments.missing == "em" else open_data(arguments.data, False)
     model = GaussianMixture(
         arguments.components,
         covariance_type=arguments.covariance,
@@ -78,6 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
         algorithm=arguments.algorithm,
         accelerate=arguments.accelerate,
         grow_sample=arguments.grow_sample,
+        missing=arguments.missing,
         dtype=arguments.dtype,
         checkpoint=arguments.checkpoint,
         checkpoint_interval=arguments.checkpoint_interval,

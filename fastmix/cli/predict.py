@@ -30,7 +30,7 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from fastmix.atomicfile import check_writable
-    from fastmix.cli.data import read_data
+    from fastmix.cli.data import may_miss, read_data
     from fastmix.modelfile import load
 
     if arguments.output is not None:
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
     model = load(arguments.model)
     if arguments.proba and not hasattr(model, "predict_proba"):
         raise ValueError(f"--proba: a {type(model).__name__} has no responsibilities; leave --proba out")
-    data = read_data(arguments.data)
+    data = read_data(arguments.data, may_miss(model))
     model.set_params(n_threads=arguments.threads)
     if arguments.proba:
         n_components = len(model.weights_)

@@ -23,11 +23,11 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from fastmix import KMeans
-    from fastmix.cli.data import read_data
+    from fastmix.cli.data import may_miss, read_data
     from fastmix.modelfile import load
 
     model = load(arguments.model)
-    data = read_data(arguments.data)
+    data = read_data(arguments.data, may_miss(model))
     model.set_params(n_threads=arguments.threads)
     if isinstance(model, KMeans):
         results = {"inertia": -model.score(data)}

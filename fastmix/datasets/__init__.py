@@ -1,4 +1,4 @@
-"""Five small data sets with published fits, for examples, tests and the command line's ``dataset:NAME``.
+"""Small data sets, most with published fits, for examples, tests and the command line's ``dataset:NAME``.
 
 faithful, 272 x 2
     Eruption length and waiting time of the Old Faithful geyser, Yellowstone, August 1985, in minutes. A. Azzalini and
@@ -18,6 +18,11 @@ birthweight, 189 x 10
     Risk factors of low infant birth weight, Baystate Medical Center, Springfield, Massachusetts, 1986. D. W. Hosmer and
     S. Lemeshow (1989), Applied Logistic Regression, Wiley; as ``birthwt`` in the R package MASS, which goes with
     W. N. Venables and B. D. Ripley, Modern Applied Statistics with S, Springer.
+airquality, 153 x 6, with missing entries
+    Daily air quality measurements in New York, May to September 1973: ozone from the New York State Department of
+    Conservation, weather from the National Weather Service. J. M. Chambers, W. S. Cleveland, B. Kleiner and P. A. Tukey
+    (1983), Graphical Methods for Data Analysis, Wadsworth; as ``airquality`` in R. Ozone is missing on 37 days, solar
+    radiation on 7, both on 2.
 cement, 13 x 5
     Four constituents of Portland cement and the heat that it gives off while hardening. H. Woods, H. H. Steinour and H. R.
     Starke (1932), Effect of composition of Portland cement on heat evolved during hardening, Industrial and Engineering
@@ -45,7 +50,7 @@ class Dataset:
     Attributes
     ----------
     data : ndarray of shape (N, D), float64
-        The numeric columns, one row an observation; NaN where an entry is missing (cement only).
+        The numeric columns, one row an observation; NaN where an entry is missing ("airquality", "cement").
     feature_names : tuple of D str
         What each column of ``data`` is called.
     target : ndarray of shape (N,) of str, or None
@@ -80,6 +85,11 @@ _SOURCES = {
         "3 other), smoke, ptl (earlier premature labours), ht (hypertension), ui (uterine irritability), ftv "
         "(physician visits in the first trimester), bwt (birth weight in grams)."
     ),
+    "airquality": _Source(
+        "Air quality in New York, May to September 1973, a day a row: mean ozone from 13 to 15 h at Roosevelt Island (parts "
+        "per billion), solar radiation from 8 to 12 h at Central Park (langley, 4000 to 7700 Angstrom), mean wind at 7 and "
+        "10 h (miles an hour) and highest temperature (degrees Fahrenheit) at LaGuardia Airport, month, day; NaN: missing."
+    ),
     "cement": _Source(
         "Portland cement: per cent by weight of tricalcium aluminate (x1), tricalcium silicate (x2), tetracalcium "
         "aluminoferrite (x3) and dicalcium silicate (x4), and the heat evolved in 180 days of hardening, in calories a gram "
@@ -95,7 +105,7 @@ def load_dataset(name: str) -> Dataset:
 
     Parameters
     ----------
-    name : {"faithful", "iris", "galaxies", "birthweight", "cement"}
+    name : {"faithful", "iris", "galaxies", "birthweight", "airquality", "cement"}
         Which one. ``fastmix.datasets.__doc__`` names the published source of each.
 
     Returns
@@ -120,8 +130,13 @@ def load_dataset(name: str) -> Dataset:
     text = resources.files(__name__).joinpath(f"{name}.csv").read_text(encoding="utf-8")
     header, *rows = csv.reader(text.splitlines())
     columns = [index for index, column in enumerate(header) if column != source.target_column]
-    data = np.array([[float(row[index] or "nan") for index in columns] for row in rows]) / source.unit
+    data = np.array([[_number(row[index]) for index in columns] for row in rows]) / source.unit
     target = None
     if source.target_column is not None:
         target = np.array([row[header.index(source.target_column)] for row in rows])
     return Dataset(data, tuple(header[index] for index in columns), target, source.description)
+
+
+def _number(entry: str) -> float:
+    """An entry of a bundled file; NaN for nothing, and for the NA that R writes, where one is missing."""
+    return np.nan if entry in ("", "NA") else float(entry)

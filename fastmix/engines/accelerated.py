@@ -26,6 +26,7 @@ from fastmix.engines.loop import EngineState, MixtureEngine, RunResult
 from fastmix.engines.squarem import Squarem
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Family
+from fastmix.families.rule import UpdateRule
 
 # Where no rise is promised (a floor under the variances, or float32), an objective may be lower by this, relative to its size.
 _SLACK = 1e-9
@@ -121,6 +122,9 @@ class Extrapolable(MixtureEngine, Protocol):
     def family(self) -> Family: ...
 
     @property
+    def rule(self) -> UpdateRule: ...
+
+    @property
     def tol(self) -> float: ...
 
     def begun_with(self, labels: np.ndarray | None) -> Extrapolable: ...
@@ -176,7 +180,9 @@ class Accelerated(Around):
         if to_be_confirmed or not state.near or not self.engine.extrapolates(state.inner):
             return None, state.method
         with np.errstate(all="ignore"):  # what comes out is looked at
-            return state.method.proposal(self.engine.family, state.parameters)
+            proposal, method = state.method.proposal(self.engine.family, state.parameters)
+            # Coordinates are not kept to the bit, and known weights not at all: free ones change the sum that all are divided by.
+            return None if proposal is None else self.engine.rule.held(proposal), method
 
     def _tried(self, inner: EngineState, proposal: Any) -> EngineState | None:
         """The inner state after a step from the proposal; None where that cannot be made."""

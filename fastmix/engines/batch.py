@@ -10,6 +10,7 @@ import numpy as np
 from fastmix.engines.loop import EngineState, RunResult
 from fastmix.engines.passes import EVERYTHING, NOTHING, WHOLE, Block, run_em_pass, seen
 from fastmix.families.base import Family, Statistics
+from fastmix.families.rule import PLAIN, UpdateRule
 from fastmix.incomplete import IncompleteRows
 from fastmix.kernels.normalise import LOG_ZERO, LOG_ZERO_32
 from fastmix.streams import Source
@@ -25,12 +26,14 @@ class BatchEM:
     ----------
     family : what the components are.
     rows : the data.
-    tol : converged when the mean log-likelihood a row changes by less.
+    tol : converged when the objective changes by less.
     reg_covar : added to variances in the M-step.
     n_threads : None for all.
     dtype : "float64" or "float32", what log-densities and responsibilities are computed in.
     order : the rows that are looked at, and in which order; empty: all.
     heights : OUT, the log-density of the row at each position; empty: not wanted.
+    rule : the M-step, and what is added to the log-likelihood.
+    all_known : the component of every row is known, so that the first M-step is the last.
     """
 
     family: Family
@@ -42,6 +45,8 @@ class BatchEM:
     sign: int = 1
     order: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
     heights: np.ndarray = field(default_factory=lambda: np.empty(0))
+    rule: UpdateRule = PLAIN
+    all_known: bool = False
     name: ClassVar[str] = "batch"
 
     @property
@@ -65,7 +70,11 @@ class BatchEM:
         return EngineState(parameters, evaluated=parameters, objective=-np.inf)
 
     def step(self, state: EngineState) -> EngineState:
-        return self._after(state, self._statistics(state.parameters, self.order))
+        after = self._after(state, self._statistics(state.parameters, self.order))
+        if not self.all_known or not np.isfinite(after.objective):
+            return after
+        objective = self.objective_of(after.parameters)
+        return replace(after, evaluated=after.parameters, objective=objective, settled=True)
 
     def _statistics(
         self, parameters: Any, order: np.ndarray, block: Block = WHOLE, tile_size: int | None = None
@@ -83,9 +92,17 @@ class BatchEM:
             n_threads=self.n_threads,
         )
 
-    def log_likelihood_of(self, parameters: Any) -> float:
+    def objective_of(self, parameters: Any) -> float:
         """A row, in nats, by a pass of its own."""
-        return self.mean_log_likelihood(self._statistics(parameters, self.order))
+        return self.objective(self._statistics(parameters, self.order))
+
+    def objective(self, statistics: Statistics) -> float:
+        """Mean log-likelihood a row, in nats, with the log-density of the parameters, if they have one."""
+        return self.mean_log_likelihood(statistics) + self.log_prior(statistics)
+
+    def log_prior(self, statistics: Statistics) -> float:
+        """Of the parameters at their centre, a row."""
+        return self.rule.log_prior(statistics.centre) / statistics.total_weight
 
     def mean_log_likelihood(self, statistics: Statistics) -> float:
         """A row, in nats; minus infinity where no component reaches a row."""
@@ -94,15 +111,19 @@ class BatchEM:
             return -np.inf
         return statistics.log_likelihood / statistics.total_weight
 
+    def maximize(self, statistics: Statistics) -> Any:
+        """The M-step."""
+        return self.rule.maximize(self.family, statistics, self.reg_covar)
+
     def _after(self, state: State, statistics: Statistics) -> State:
         """The state after the M-step."""
-        objective = self.mean_log_likelihood(statistics)
+        objective = self.objective(statistics)
         reached = np.isfinite(objective)
-        parameters = self.family.maximize(statistics, self.reg_covar) if reached else state.parameters
+        parameters = self.maximize(statistics) if reached else state.parameters
         return replace(state, parameters=parameters, evaluated=state.parameters, objective=objective)
 
     def converged(self, previous: EngineState, state: EngineState) -> bool:
-        return abs(state.objective - previous.objective) < self.tol
+        return state.settled or abs(state.objective - previous.objective) < self.tol
 
     def extrapolates(self, state: EngineState) -> bool:
         return True

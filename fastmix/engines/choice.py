@@ -106,13 +106,18 @@ def check_options_for_stream(options: Options) -> None:
         )
 
 
-def engine_for(options: Options, family: Family, rows: Source, n_components: int, **common: Any) -> MixtureEngine:
+def engine_for(
+    options: Options, family: Family, rows: Source, n_components: int, *, all_known: bool = False, **common: Any
+) -> MixtureEngine:
     """The engine that does what ``options`` say.
 
     Parameters
     ----------
+    all_known : the component of every row is known. Whatever the options say, one M-step is all there is to do.
     common : what every engine takes.
     """
+    if all_known:
+        return BatchEM(family, rows, all_known=True, **common)
     if isinstance(rows, Streamed):
         return _accelerated(BatchEM(family, rows, **common), options)
     algorithm = options.algorithm

@@ -18,6 +18,7 @@ from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import EngineState, RunResult, StopReason
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Family
+from fastmix.families.rule import UpdateRule
 from fastmix.incomplete import IncompleteRows
 from fastmix.kernels.tiles import Rows
 from fastmix.seeding import spread_places
@@ -59,6 +60,10 @@ class Growing(Around):
     @property
     def family(self) -> Family:
         return self.engine.family
+
+    @property
+    def rule(self) -> UpdateRule:
+        return self.engine.rule
 
     @property
     def tol(self) -> float:
@@ -174,9 +179,9 @@ class Growing(Around):
         return state
 
     def concluded(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
-        """The result, with the log-likelihood of all rows as its objective where the run ended on some of them."""
+        """The result, with the objective of all rows where the run ended on some of them."""
         state = result.state
         assert isinstance(state, GrowingState)
         if state.n_sampled < self.n_rows and result.reason is not StopReason.INTERRUPTED:
-            result = replace(result, objective=self.engine.log_likelihood_of(result.parameters))
+            result = replace(result, objective=self.engine.objective_of(result.parameters))
         return self.engine.concluded(result)

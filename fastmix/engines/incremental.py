@@ -85,18 +85,20 @@ def sweep(engine: BatchEM, state: Any, n_blocks: int, look_at: Callable[[int, An
         # The rows of a block may all have weight 0.
         if new.total_weight and not np.isfinite(engine.mean_log_likelihood(new)):
             return replace(state, evaluated=parameters, objective=-np.inf)
+        if engine.rows.says_more:
+            new = replace(new, remainder=_remainder_of(new))
         blocks.append(new)
         so_far = new if so_far is None else new + so_far  # about the means of the new ones, the latest
         total = so_far if block >= len(later) else so_far + later[block]
         is_last = block == n_blocks - 1
         if is_last:
-            objective, rounding = _free_energy(total)
+            objective, rounding = _free_energy(total, engine.log_prior(total))
             state = replace(state, evaluated=parameters, objective=objective, rounding=rounding)
         if is_last or state.blocks:
-            parameters = engine.family.maximize(total, engine.reg_covar)
+            parameters = engine.maximize(total)
         elif anew and _has_enough(total):
             with suppress(CollapsedError):  # of a component whose rows are alike so far: others are still to come
-                parameters = engine.family.maximize(total, engine.reg_covar)
+                parameters = engine.maximize(total)
     return replace(state, parameters=parameters, blocks=tuple(blocks))
 
 
@@ -108,15 +110,27 @@ def _summed_from_the_end(blocks: tuple[Statistics, ...]) -> list[Statistics]:
     return sums
 
 
-def _free_energy(statistics: Statistics) -> tuple[float, float]:
-    """(F a row at the statistics' centre, its rounding); a family that cannot tell has log-likelihoods as they were met."""
+def _free_energy(statistics: Statistics, log_prior: float) -> tuple[float, float]:
+    """(F a row at the statistics' centre, its rounding); a family that cannot tell has log-likelihoods as they were met.
+
+    ``log_prior``, a row, is part of both.
+    """
     family, weight = statistics.family, statistics.total_weight
     found = family.expected_log_joint(statistics)
     if found is None:
-        return statistics.log_likelihood / weight, np.inf
+        return statistics.log_likelihood / weight + log_prior, np.inf
     expected, size = found
-    objective = (expected + statistics.entropy) / weight
-    return objective, max(1e-12, _ROUNDING * size / weight / (1.0 + abs(objective)))
+    expected += statistics.expected_log_labels() + statistics.remainder
+    objective = (expected + statistics.entropy) / weight + log_prior
+    return objective, max(1e-12, _ROUNDING * (size / weight + abs(log_prior)) / (1.0 + abs(objective)))
+
+
+def _remainder_of(statistics: Statistics) -> float:
+    """What the log-likelihood of an E-step holds beyond the expected log-joint and the entropy; see ``Statistics.remainder``."""
+    found = statistics.family.expected_log_joint(statistics)
+    if found is None:
+        return 0.0
+    return statistics.log_likelihood - statistics.entropy - found[0] - statistics.expected_log_labels()
 
 
 def _has_enough(statistics: Statistics) -> bool:

@@ -57,7 +57,7 @@ class ActiveLists:
         totals = np.add.reduceat(masses, first)
         heaviest = np.maximum.reduceat(masses, first)
         kept = masses >= np.repeat(np.minimum(least * totals, heaviest), lengths)
-        return self._keep(kept)
+        return self.only(kept)
 
     def keep_longest(self, masses: np.ndarray, longest: int) -> tuple[ActiveLists, np.ndarray]:
         """Lists of the ``longest`` heaviest components of each tile at most, and their masses."""
@@ -69,9 +69,10 @@ class ActiveLists:
         rank = np.empty_like(by_mass)
         rank[by_mass] = np.arange(len(by_mass)) - np.repeat(self.schedule.offsets[:-1], lengths)
         kept = rank < longest
-        return self._keep(kept), masses[kept]
+        return self.only(kept), masses[kept]
 
-    def _keep(self, kept: np.ndarray) -> ActiveLists:
+    def only(self, kept: np.ndarray) -> ActiveLists:
+        """Lists of some of the entries; kept is a truth value of each."""
         offsets = np.concatenate([[0], np.cumsum(kept)])[self.schedule.offsets]
         schedule = self.schedule._replace(offsets=offsets, active=self.schedule.active[kept])
         return ActiveLists(schedule, self.tile_size)

@@ -170,7 +170,7 @@ class OnlineEM(BatchEM):
         kept = statistics.counts * (n_effective / statistics.counts.sum()) < fewest
         while True:
             try:
-                return self.family.maximize(self._holding(statistics, kept), self.reg_covar)
+                return self.maximize(self._holding(statistics, kept))
             except CollapsedError as collapse:
                 if kept.all():
                     raise

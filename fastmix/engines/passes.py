@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from fastmix.kernels.em_pass import ACCUMULATE, ENTROPY, LOG_LIKELIHOOD, N_TOTAL
 from fastmix.kernels.incomplete import hidden_bytes
 from fastmix.kernels.incomplete_pass import incomplete_em_pass_for
 from fastmix.kernels.scratch import scratch_bytes
-from fastmix.kernels.tiles import Rows, Schedule
+from fastmix.kernels.tiles import Labels, Rows, Schedule
 from fastmix.kernels.vectors import GROUP
 from fastmix.mapped import MappedRows
 from fastmix.streams import Source, Streamed
@@ -43,6 +44,7 @@ _OPERATIONS_PER_SECOND = 2e10
 _WORTH_THREADS = 1e6
 
 _NO_INDICES = np.empty(0, np.int64)
+NO_LABELS = Labels(_NO_INDICES, _NO_INDICES, *3 * (np.empty((0, 0)),))
 EVERYTHING = Schedule(order=np.empty(0, np.int32), offsets=_NO_INDICES, active=_NO_INDICES)
 
 
@@ -190,18 +192,34 @@ def slots_for(schedule: Schedule, lane_starts: np.ndarray, n_components: int, bl
 def make_rows(
     X: np.ndarray,
     weights: np.ndarray | None = None,
-    labels: np.ndarray | None = None,
+    labels: Labels = NO_LABELS,
     responsibilities: np.ndarray | None = None,
 ) -> Rows:
     """What a pass reads, with empty arrays for what is not given."""
     return Rows(
         X=_as_writable(X),
         weights=np.empty(0) if weights is None else _as_writable(weights),
-        labels=_NO_INDICES if labels is None else _as_writable(labels),
+        **{name: _as_writable(each) for name, each in labels._asdict().items()},
         responsibilities=np.empty((0, 0)) if responsibilities is None else _as_writable(responsibilities),
         origin=np.empty(0),
         like=np.empty(0),
     )
+
+
+def with_labels(rows: Source, labels: Labels) -> Source:
+    """The rows with what is known about their components; not for a stream."""
+    if isinstance(rows, IncompleteRows):
+        inner = with_labels(rows.rows, labels)
+        assert isinstance(inner, Rows)
+        return replace(rows, rows=inner)
+    assert isinstance(rows, Rows)
+    return rows._replace(**{name: _as_writable(each) for name, each in labels._asdict().items()})
+
+
+def labels_of(rows: Rows | IncompleteRows) -> Labels:
+    """What ``with_labels`` was given."""
+    inner = rows.rows if isinstance(rows, IncompleteRows) else rows
+    return Labels(*(getattr(inner, name) for name in Labels._fields))
 
 
 class _Memory:
@@ -270,7 +288,7 @@ def run_em_pass(
     n_statistics = family.n_statistics(n_features)
     n_shared = family.n_shared(n_features, n_components) if last_phase == ACCUMULATE else 0
     unit, itemsize = 1.0, 8
-    computed: dict[str, np.ndarray] = {}
+    computed: dict[str, Any] = {}
     if dtype == "float64":
         constants = family.kernel_parameters(parameters)
     else:
@@ -281,6 +299,11 @@ def run_em_pass(
             weights, unit = _moderate(rows.weights)
             rows = rows._replace(weights=weights)
     of_pattern: tuple[Any, ...] = ()
+    noise, n_label_counts = getattr(parameters, "label_noise", None), 0
+    if noise is not None:
+        table = noise.log_table()
+        computed["label_table"] = table
+        n_label_counts = table.size
     if incomplete:
         of_pattern = (constants,)
         constants = family.joint_parameters(parameters, constants.means.astype(np.float64))
@@ -298,7 +321,7 @@ def run_em_pass(
     if schedule.offsets.size or incomplete:
         at_once = n_tiles
     at_once = min(n_tiles, at_once)
-    n_kept = n_slots * n_statistics + n_shared
+    n_kept = n_slots * n_statistics + n_shared + n_label_counts
     lane_starts = cut_into_lanes(at_once, n_kept)
     n_lanes = len(lane_starts) - 1
     if schedule.offsets.size and last_phase < ACCUMULATE:  # nothing is kept
@@ -319,7 +342,7 @@ def run_em_pass(
         sums = (
             np.zeros((slots.starts[-1], n_statistics)),
             np.zeros((n_lanes, n_shared)),
-            np.zeros((n_lanes, N_TOTALS)),
+            np.zeros((n_lanes, N_TOTALS + n_label_counts)),
         )
         n_done = 0
         with closing(_stretches(rows, n_tiles, at_once, tile_size * block.of, in_order)) as stretches:
@@ -352,6 +375,7 @@ def run_em_pass(
         log_likelihood=float(totals[LOG_LIKELIHOOD]),
         entropy=float(totals[ENTROPY]),
         total_weight=float(totals[TOTAL_WEIGHT]),
+        label_counts=None if noise is None else totals[N_TOTALS:].reshape(table.shape),
     )
 
 

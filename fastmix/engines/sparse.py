@@ -25,10 +25,11 @@ import numpy as np
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.exact_lists import exact_lists
 from fastmix.engines.incremental import sweep
+from fastmix.engines.labelled_lists import narrowed_for_labels
 from fastmix.engines.lists import TILE, ActiveLists, Neighbourhood, Order, neighbours, order_by, united
 from fastmix.engines.loop import EngineState, RunResult, StopReason
 from fastmix.engines.moves import Moves, propose
-from fastmix.engines.passes import WHOLE, Block, run_em_pass, seen, usual_tile
+from fastmix.engines.passes import WHOLE, Block, labels_of, run_em_pass, seen, usual_tile
 from fastmix.engines.sparse_state import DENSE, SparseState
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
@@ -121,7 +122,8 @@ class SparseEM(BatchEM):
         """An iteration that remakes the lists, after moves where these are due."""
         view = self._view(state)
         state = replace(state, n_evaluations=state.n_evaluations + view.near.n_evaluations)
-        may_move = self.active_threshold > 0 and can_move(state.parameters) and state.n_refused < _MOST_REFUSED
+        may_move = self._may_move and can_move(state.parameters) and state.n_refused < _MOST_REFUSED
+        may_move = may_move and not self.rule.holds  # what is known is known of a component, wherever it is
         if may_move and state.interval >= _FIRST_MOVES:
             moves = self._promising(state, view)
             if moves is not None:
@@ -145,6 +147,11 @@ class SparseEM(BatchEM):
             after = self._iterated(known, state.fallback or state.lists, n_evaluations=after.n_evaluations)
             return replace(after, fallback=None, wait=self._interval(state))
         return self._narrowed(after, masses)
+
+    @property
+    def _may_move(self) -> bool:
+        """Components that labels pin to classes cannot take each other's place."""
+        return self.active_threshold > 0 and not self.rows.is_labelled
 
     def _promising(self, state: SparseState, view: _View) -> Moves | None:
         """Split and merge moves that are worth trying, if there are any."""
@@ -229,7 +236,7 @@ class SparseEM(BatchEM):
         assert state.exact is not None
         exact = on_lists = state.exact
         if state.lists is not DENSE:
-            on_lists = self.mean_log_likelihood(self._pass(state.parameters, state.lists, last_phase=NORMALISE))
+            on_lists = self.objective(self._pass(state.parameters, state.lists, last_phase=NORMALISE))
             state = replace(state, n_evaluations=state.n_evaluations + state.lists.n_evaluations)
         told |= {
             "n_evaluations_": state.n_evaluations,
@@ -340,6 +347,8 @@ class SparseEM(BatchEM):
         interval, wide = self._interval(state), state.lists
         lists, masses = wide.keep_longest(masses, self.max_active or n_components)
         lists = lists.narrowed(masses, self.active_threshold)
+        if self.rows.is_labelled:
+            lists = narrowed_for_labels(wide, lists, state.leaders[0], labels_of(self.rows))
         if self.active_threshold > 0 and lists.mean_length > _TOO_LONG * n_components:
             return replace(state, lists=DENSE, interval=interval, wait=interval)
         return replace(state, lists=lists, fallback=wide, interval=interval, wait=interval)
@@ -361,14 +370,15 @@ class SparseEM(BatchEM):
         statistics = self._pass(state.parameters, lists, None, leaders, self._no_floors(state), NORMALISE)
         return replace(
             state,
-            exact=self.mean_log_likelihood(statistics),
+            exact=self.objective(statistics),
             n_evaluations=state.n_evaluations + self._n_evaluations(lists, state),
         )
 
     def _exact_lists(self, state: SparseState) -> ActiveLists:
         """Lists of all that a bound does not rule out, where there is one that rules enough out."""
         lists = state.lists
-        if lists is DENSE or self.dtype != "float64":
+        # The bounds know nothing of labels: a component far from a row may be the only one that its label allows.
+        if lists is DENSE or self.dtype != "float64" or self.rows.is_labelled:
             return DENSE
         order = lists.schedule.order
         found = exact_lists(self.family, state.parameters, self.rows, order, lists.tile_size, n_threads=self.n_threads)

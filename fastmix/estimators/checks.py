@@ -6,6 +6,8 @@ import os
 from typing import Any
 
 from fastmix.engines.choice import ACCELERATIONS, ALGORITHMS, AUTO, ONLINE, check_options, options_of
+from fastmix.estimators.constraints import check_constraints
+from fastmix.estimators.labels import check_label_parameters
 from fastmix.families import gaussian_family
 from fastmix.initialize import INIT_METHODS
 from fastmix.validation import check_choice, check_dtype, check_flag, check_integer, check_real
@@ -35,9 +37,11 @@ def check_mixture(model: Any) -> None:
     check_choice(model.missing, "missing", MISSING)
     if model.missing != "error" and model.algorithm == ONLINE:
         raise ValueError(
-            f"missing={model.missing!r} is for algorithm 'batch', 'incremental' or 'sparse'; got algorithm='online'. Choose one of "
-            "these, or set missing='error'"
+            f"missing={model.missing!r} is for algorithm 'batch', 'incremental' or 'sparse'; got algorithm='online'. Choose one "
+            "of these, or set missing='error'"
         )
+    check_constraints(model)
+    check_label_parameters(model)
     check_real(model.checkpoint_interval, "checkpoint_interval")
     if model.checkpoint is not None and not isinstance(model.checkpoint, (str, os.PathLike)):
         raise ValueError(f"checkpoint must be a path or None; got {model.checkpoint!r}")

@@ -140,4 +140,5 @@ def _statistics(centre: GaussianParameters, name: str, arrays: dict[str, np.ndar
     totals = as_parameter_array(arrays[f"{name}_totals"], f"{name}_totals", (3,))
     if (components[:, 0] < 0).any() or not components[:, 0].any() or totals[2] < 0:
         raise ValueError(f"{name}_components has counts that are negative, or all of them 0")
-    return Statistics(centre.family, centre, components, shared, *map(float, totals))
+    log_likelihood, entropy, total_weight = map(float, totals)
+    return Statistics(centre.family, centre, components, shared, log_likelihood, entropy, total_weight)

@@ -40,8 +40,8 @@ def as_streamed(model: Any, X: Any, sample_weight: Any) -> Streamed:
     """The rows of a stream; ValueError where weights come beside it, or entries may be missing."""
     if model._may_miss():
         raise ValueError(
-            f"missing={model.missing!r} sorts rows by what is missing, but X is a {type(X).__name__}, which yields blocks of rows in "
-            "an order of its own: pass an array or a memory map, or set missing='error'"
+            f"missing={model.missing!r} sorts rows by what is missing, but X is a {type(X).__name__}, which yields blocks of "
+            "rows in an order of its own: pass an array or a memory map, or set missing='error'"
         )
     if sample_weight is not None:
         raise ValueError(

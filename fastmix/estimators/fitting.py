@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from fastmix.checkpoint import FitRecord
 from fastmix.engines.choice import engine_for, options_of
 from fastmix.estimators.concerns import concerns
+from fastmix.estimators.constraints import rule_for
 from fastmix.estimators.data import source_to_fit
+from fastmix.estimators.labels import labels_to_fit
 from fastmix.estimators.resuming import open_checkpoint
 from fastmix.estimators.runs import best_of
 from fastmix.exceptions import ConvergenceWarning
@@ -25,17 +28,9 @@ def fit_mixture(model: Any, X: Any, sample_weight: Any, labels: Any) -> None:
     """Fit ``model``; see ``GaussianMixture.fit``."""
     model._check_parameters()
     rows = source_to_fit(model, X, sample_weight)
+    known = labels_to_fit(model, labels, rows)
+    rows = known.attached(rows)
     family = gaussian_family(model.covariance_type)
-    engine = engine_for(
-        options_of(model),
-        family,
-        rows,
-        model.n_components,
-        tol=model.tol,
-        reg_covar=model.reg_covar,
-        n_threads=model.n_threads,
-        dtype=check_dtype(model.dtype, "dtype"),
-    )
     continued = _continued(model, rows.n_features)
     checkpoint = open_checkpoint(
         model,
@@ -43,24 +38,37 @@ def fit_mixture(model: Any, X: Any, sample_weight: Any, labels: Any) -> None:
         n_runs=1 if continued is not None or _start_is_given(model) else model.n_init,
         continued=continued is not None,
     )
+    rule = rule_for(model, rows, sample_weight, _begun_with(checkpoint.record, continued))
+    engine = engine_for(
+        options_of(model),
+        family,
+        rows,
+        model.n_components,
+        all_known=known.leaves_nothing_open(rows),
+        tol=model.tol,
+        reg_covar=model.reg_covar,
+        n_threads=model.n_threads,
+        dtype=check_dtype(model.dtype, "dtype"),
+        rule=rule,
+    )
     n_runs = checkpoint.record.n_runs
     streams = generators(checkpoint.seeds, 2 + n_runs)
     start = None
     # Of the fit as it began: one that was interrupted has left parameters, but its other runs do not begin with them.
     if not checkpoint.record.continued:
-        start = Start(family, rows, model.n_components, model.reg_covar, model.n_threads, streams[1])
+        start = Start(family, rows, model.n_components, model.reg_covar, model.n_threads, streams[1], rule)
         start.give(model.weights_init, model.means_init, model.precisions_init)
     callback = with_progress(model.verbose, model.verbose_interval, "mean log-likelihood", model.callback)
 
     def begin(index: int) -> tuple[GaussianParameters, np.ndarray | None]:
         if start is None:
             assert continued is not None  # a fit that is resumed stands somewhere in its only run
-            return continued, None
-        first = start(model.init_params, streams[2 + index])
+            return known.begun(continued), None
+        first = known.begun(start(model.init_params, streams[2 + index]))
         return first, start.hand_over_labels()
 
     best, told, n_collapsed, interrupted = best_of(engine, begin, checkpoint, model.max_iter, callback)
-    model._take(best, engine.name, told)
+    model._take(best, engine.name, told | known.told(best.parameters), rule.known)
     model.n_collapsed_runs_ = n_collapsed
     model._n_fitted = rows.n_weighted
     model._sampling = streams[0]
@@ -69,6 +77,13 @@ def fit_mixture(model: Any, X: Any, sample_weight: Any, labels: Any) -> None:
         raise KeyboardInterrupt
     for message in concerns(model, best, n_runs):
         warnings.warn(message, ConvergenceWarning, stacklevel=3)
+
+
+def _begun_with(record: FitRecord, continued: GaussianParameters | None) -> GaussianParameters | None:
+    """The parameters of an earlier fit that this one goes on from, or what a checkpoint has of their known ones; else None."""
+    if not record.continued or continued is not None:
+        return continued if record.continued else None
+    return record.results[-1][0].parameters if record.standing is None else record.standing.state.parameters
 
 
 def _start_is_given(model: Any) -> bool:

@@ -326,13 +326,13 @@ class GaussianMixture(Mixture):
         learn(self, X, sample_weight)
         return self
 
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
-        """``fit(X)``, then ``predict(X)``; returns labels (N,) int64. For arrays, not for streams."""
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> np.ndarray:
+        """``fit(X)``, then ``predict(X)``, which takes no ``labels``; returns components (N,) int64. For arrays only."""
         if is_stream(X):
             raise ValueError(
                 f"X is a {type(X).__name__}, which yields blocks of rows: fit it, then predict block by block"
             )
-        return self.fit(X, sample_weight=sample_weight).predict(X)
+        return self.fit(X, sample_weight=sample_weight, labels=labels).predict(X)
 
     def _check_parameters(self) -> None:
         check_mixture(self)

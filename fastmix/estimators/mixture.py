@@ -9,20 +9,21 @@ import numpy as np
 from fastmix.engines.choice import BATCHES_ATTRIBUTES, LISTS_ATTRIBUTES
 from fastmix.engines.evaluate import Evaluation, run_evaluation, total_log_density, total_of_stream
 from fastmix.engines.loop import RunResult, StopReason
-from fastmix.estimators.base import Estimator
+from fastmix.estimators.conditioning import Conditioning
 from fastmix.estimators.data import as_streamed
 from fastmix.families import GaussianParameters, gaussian_family
+from fastmix.families.gaussian_rule import Known
 from fastmix.sampling import draw
 from fastmix.validation import as_weights, check_integer, is_stream
 
 
-class Mixture(Estimator):
+class Mixture(Conditioning):
     """A mixture with parameters, however they were come by; a subclass fits it and stores what it was given."""
 
     _estimator_type = "density_estimator"
     _family_name: str
-    _sampling: np.random.Generator
     _n_fitted: int | None = None  # rows of the fit, for partial_fit to go on from
+    _n_known: int = 0  # parameters that the fit did not estimate
 
     weights_: np.ndarray
     means_: np.ndarray
@@ -87,11 +88,13 @@ class Mixture(Estimator):
         self._check_fitted()
         return GaussianParameters(gaussian_family(self._family_name), self.weights_, self.means_, self.covariances_)
 
-    def _take(self, result: RunResult, algorithm: str, told: dict[str, Any]) -> None:
-        """Take over a result, and what the engine tells besides (by attribute)."""
+    def _take(self, result: RunResult, algorithm: str, told: dict[str, Any], known: Known | None = None) -> None:
+        """Take over a result, what the engine tells besides (by attribute), and what was known of the parameters."""
         parameters = result.parameters
         family = parameters.family
         floored = family.marginal_variances(parameters.covariances) < 2 * self.reg_covar
+        if known is not None:
+            floored = floored & ~known.covariances[:, None]
         taken = {
             "_family_name": family.name,  # of the fit: covariance_type may be set to another before the next one
             "weights_": parameters.weights,
@@ -102,6 +105,7 @@ class Mixture(Estimator):
             "precisions_": family.precisions(parameters),
             "_course": None,
             "_n_fitted": None,
+            "_n_known": 0 if known is None else known.n_parameters(),
             "algorithm_": algorithm,
             "stop_reason_": result.reason,
             "converged_": result.reason is StopReason.CONVERGED,
@@ -111,7 +115,7 @@ class Mixture(Estimator):
             "n_collapsed_runs_": 0,
             "n_collapsed_components_": int(((parameters.weights == 0) | floored.any(axis=1)).sum()),
         }
-        stale = (*LISTS_ATTRIBUTES, *BATCHES_ATTRIBUTES)
+        stale = (*LISTS_ATTRIBUTES, *BATCHES_ATTRIBUTES, "label_noise_")
         kept = {name: value for name, value in vars(self).items() if name not in stale}
         self.__dict__ = kept | taken | told  # in one step: neither an error nor Ctrl-C leaves it half done
 
@@ -135,6 +139,6 @@ class Mixture(Estimator):
         return total, float(len(rows) if weights is None else weights.sum())
 
     def _n_parameters(self) -> int:
-        """The number of free parameters (scikit-learn's name for it)."""
+        """The number of free parameters (scikit-learn's name for it); those that were known to the fit are not."""
         n_components, n_features = self.means_.shape
-        return gaussian_family(self._family_name).n_free_parameters(n_features, n_components)
+        return gaussian_family(self._family_name).n_free_parameters(n_features, n_components) - self._n_known

@@ -10,18 +10,20 @@ import numpy as np
 from fastmix.engines.choice import LISTS_ATTRIBUTES
 from fastmix.engines.loop import RunResult
 from fastmix.estimators.course_file import KEY, array_names, read_course, stored_course
+from fastmix.estimators.labels import check_confusion
 from fastmix.estimators.partial_fits import told_of
 from fastmix.estimators.stored import ModelFields
 from fastmix.parameters import gaussian
 from fastmix.seeding import generators
 
 _NAMES = ("weights", "means", "covariances", "lower_bounds")
+_LABEL_NOISE = "label_noise"  # where labels were given, and doubtful
 
 Mixture = TypeVar("Mixture", bound=Any)
 
 
-def stored_mixture(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """(Header, arrays) of a fitted mixture."""
+def stored_mixture(model: Any, name: str = "GaussianMixture") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """(Header, arrays) of a fitted mixture; ``name`` is that of the class that reads them."""
     fit = {
         "stop_reason": model.stop_reason_.name,
         "lower_bound": model.lower_bound_ if np.isfinite(model.lower_bound_) else None,
@@ -30,12 +32,14 @@ def stored_mixture(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     }
     if model._n_fitted is not None:
         fit["n_rows"] = model._n_fitted
+    if model._n_known:
+        fit["n_known_parameters"] = model._n_known
     fit.update({name: getattr(model, name) for name in LISTS_ATTRIBUTES[1:] if hasattr(model, name)})
     parameters = model.get_params()
-    if model.checkpoint is not None:
+    if parameters.get("checkpoint") is not None:
         parameters["checkpoint"] = os.fsdecode(model.checkpoint)
     header = {
-        "class": "GaussianMixture",
+        "class": name,
         "parameters": parameters,
         "fit": fit,
         "feature_names": list(getattr(model, "feature_names_in_", [])),
@@ -46,27 +50,37 @@ def stored_mixture(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "covariances": model.covariances_,
         "lower_bounds": np.asarray(model.lower_bounds_, dtype=np.float64),
     }
+    if hasattr(model, "label_noise_"):
+        arrays[_LABEL_NOISE] = model.label_noise_
     if model._course is not None:
         header[KEY], of_course = stored_course(model._course)
         arrays |= of_course
     return header, arrays
 
 
-def read_mixture(cls: type[Mixture], header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Mixture:
-    """The mixture of a model file; ValueError for what cannot be."""
-    fields = ModelFields(cls, header, arrays, (*_NAMES, *array_names(header)))
+def read_mixture(
+    cls: type[Mixture], header: dict[str, Any], arrays: dict[str, np.ndarray], counted_by: str = "n_components"
+) -> Mixture:
+    """The mixture of a model file, whose constructor says by ``counted_by`` what K is; ValueError for what cannot be."""
+    optional = [_LABEL_NOISE] if _LABEL_NOISE in arrays else []
+    fields = ModelFields(cls, header, arrays, (*_NAMES, *optional, *array_names(header)))
     model = cls(**fields.parameters)
     model._check_parameters()
     parameters = gaussian(arrays["weights"], arrays["means"], arrays["covariances"], model.covariance_type)
-    if parameters.means.shape[0] != model.n_components:
-        raise ValueError(f"n_components is {model.n_components}, but there are {parameters.means.shape[0]} means")
+    if parameters.means.shape[0] != getattr(model, counted_by):
+        found = parameters.means.shape[0]
+        raise ValueError(f"{counted_by} is {getattr(model, counted_by)}, but there are {found} means")
     bounds = fields.history("lower_bounds")
     result = RunResult(parameters, fields.objective("lower_bound", -np.inf), bounds, fields.stop_reason())
     algorithm, told = fields.algorithm(bounds)
     course = read_course(header, arrays, parameters)
+    if optional:
+        told["label_noise_"] = check_confusion(arrays[_LABEL_NOISE], _LABEL_NOISE)
     model._take(result, algorithm, told | ({} if course is None else told_of(course)))
     if "n_rows" in fields.fit:
         model._n_fitted = max(1, fields.count("n_rows"))
+    if "n_known_parameters" in fields.fit:  # what they were is not stored, nor what was to be
+        model._n_known = fields.count("n_known_parameters")
     model.n_collapsed_runs_ = fields.count("n_collapsed_runs")
     model._remember_features(None, parameters.means.shape[1])
     fields.restore_feature_names(model)

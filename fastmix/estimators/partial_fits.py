@@ -12,6 +12,7 @@ from fastmix.engines.choice import AUTO, BATCHES_ATTRIBUTES, ONLINE
 from fastmix.engines.loop import RunResult, StopReason
 from fastmix.engines.online import START_BATCHES, Memory, OnlineEM, rows_a_batch
 from fastmix.engines.passes import make_rows
+from fastmix.estimators.constraints import check_unconstrained
 from fastmix.estimators.first_rows import FirstRows, count_weighty, features_of, no_rows, rows_of_batch, suffice
 from fastmix.exceptions import CollapsedError, ConvergenceWarning
 from fastmix.families import GaussianParameters, gaussian_family
@@ -47,6 +48,7 @@ def learn(model: Any, X: Any, sample_weight: Any) -> None:
         raise ValueError(
             f"partial_fit takes complete rows only; got missing={model.missing!r}. Set missing='error', or fit all rows at once"
         )
+    check_unconstrained(model)
     data = rows_of_batch(model, X)
     weights = as_weights(sample_weight, len(data))
     is_first, is_new = model._course is None, not model.__sklearn_is_fitted__()

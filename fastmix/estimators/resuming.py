@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping, Set
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
 
 from fastmix.checkpoint import Checkpoint, Identity
+from fastmix.engines.passes import labels_of
 from fastmix.seeding import seed_sequence
-from fastmix.streams import Source
+from fastmix.streams import Source, Streamed
 from fastmix.validation import check_dtype
 
 # What decides how a fit is computed or told about, not what comes out; ``max_iter`` may be raised when a fit goes on, and
@@ -75,7 +78,15 @@ def _data(rows: Source) -> dict[str, Any]:
     return {
         "X": {"shape": shape, "dtype": dtype, "digest": X.hexdigest()},
         "sample_weight": weights.hexdigest() if weighted else None,
+        "labels": _labels(rows),
     }
+
+
+def _labels(rows: Source) -> dict[str, Any] | None:
+    if isinstance(rows, Streamed) or not rows.is_labelled:
+        return None
+    labels = labels_of(rows)
+    return _described_array(labels.labels if labels.labels.size else labels.soft_labels)
 
 
 def _settings(model: Any) -> dict[str, Any]:
@@ -86,13 +97,19 @@ def _settings(model: Any) -> dict[str, Any]:
 
 
 def _described(value: Any) -> Any:
-    """A parameter as JSON holds it: arrays by their digests, functions by their names."""
+    """A parameter as JSON holds it: arrays by their digests, functions by their names, sets in one order."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if callable(value):
         return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
+    if is_dataclass(value):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: _described(value[name]) for name in sorted(value)}
+    if isinstance(value, Set):
+        return sorted(value)
     try:
         array = np.asarray(value)
     except ValueError:  # rows of different lengths: the start will refuse them

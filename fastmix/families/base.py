@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmix.families.coordinates import from_generic_coordinates, generic_coordinates
+from fastmix.families.label_noise import LabelNoise
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,10 @@ class Statistics:
     log_likelihood : total over rows, weighted, in nats.
     entropy : total entropy of the responsibilities, weighted, in nats; free energy = E[log joint] + entropy.
     total_weight : sum of the rows' weights (their number where there are none).
+    label_counts : (K, C + 1) sum of the responsibilities, weighted, by component and label given to the row, column 0 unused;
+        None where the parameters say nothing about labels.
+    remainder : total of log-likelihood less entropy and expected log-joint at the parameters that each row met, in nats, where
+        an engine asks (``remainder_of``): what the statistics do not tell, and what parameters do not change.
     """
 
     family: Family
@@ -33,11 +38,21 @@ class Statistics:
     log_likelihood: float
     entropy: float
     total_weight: float
+    label_counts: np.ndarray | None = None
+    remainder: float = 0.0
 
     @property
     def counts(self) -> np.ndarray:
         """(K,) sum of the responsibilities of each component."""
         return self.components[:, 0]
+
+    def maximized_label_noise(self) -> LabelNoise | None:
+        """The M-step for what labels say about components; None where that is not estimated."""
+        return None if self.label_counts is None else self.centre.label_noise.maximized(self.label_counts)
+
+    def expected_log_labels(self) -> float:
+        """E[log p(label | component)] in nats, summed over rows, at the statistics' centre, where that is estimated; else 0."""
+        return 0.0 if self.label_counts is None else self.centre.label_noise.expected(self.label_counts)
 
     def __add__(self, other: Statistics) -> Statistics:
         if not isinstance(other, Statistics):
@@ -56,6 +71,8 @@ class Statistics:
             log_likelihood=self.log_likelihood + other.log_likelihood,
             entropy=self.entropy + other.entropy,
             total_weight=self.total_weight + other.total_weight,
+            label_counts=_sum_of_counts(self.label_counts, other.label_counts),
+            remainder=self.remainder + other.remainder,
         )
 
     def scaled(self, factor: float) -> Statistics:
@@ -67,7 +84,16 @@ class Statistics:
             log_likelihood=factor * self.log_likelihood,
             entropy=factor * self.entropy,
             total_weight=factor * self.total_weight,
+            label_counts=None if self.label_counts is None else factor * self.label_counts,
+            remainder=factor * self.remainder,
         )
+
+
+def _sum_of_counts(left: np.ndarray | None, right: np.ndarray | None) -> np.ndarray | None:
+    """Where only one says anything it is of all the rows."""
+    if left is None or right is None:
+        return right if left is None else left
+    return left + right
 
 
 class Reach(NamedTuple):

@@ -12,6 +12,7 @@ import numpy as np
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Family, Reach, Statistics, log_weights
 from fastmix.families.gaussian_coordinates import from_gaussian_coordinates, gaussian_coordinates
+from fastmix.families.label_noise import LabelNoise
 
 LOG_2PI = float(np.log(2 * np.pi))
 # More than what rounding takes off a norm.
@@ -28,12 +29,14 @@ class GaussianParameters:
     weights : (K,), non-negative, sum 1.
     means : (K, D), in the units of the data.
     covariances : (K, D, D) full, (D, D) tied, (K, D) diag, (K,) spherical, (D,) tied_diag, () tied_spherical; squared units.
+    label_noise : what labels say about components, where that is estimated with them; else None.
     """
 
     family: GaussianFamily
     weights: np.ndarray
     means: np.ndarray
     covariances: np.ndarray
+    label_noise: LabelNoise | None = None
 
     @cached_property
     def cholesky(self) -> np.ndarray:
@@ -134,11 +137,9 @@ class GaussianFamily(Family):
             weights=counts / counts.sum(),
             means=statistics.centre.means + shifts,
             covariances=self.maximize_covariances(statistics, shifts, reg_covar),
+            label_noise=statistics.maximized_label_noise(),
         )
-        if reg_covar == 0:
-            _check_not_a_point(parameters)
-        _ = parameters.cholesky  # computed here, so that a collapse is found where it happens
-        return parameters
+        return not_collapsed(parameters, reg_covar)
 
     def expected_statistics(
         self, parameters: GaussianParameters, n_features: int, reg_covar: float = 0.0
@@ -180,10 +181,18 @@ class GaussianFamily(Family):
 
     def coordinates(self, parameters: GaussianParameters, reference: GaussianParameters) -> np.ndarray:
         """See ``Family.coordinates``; the same for whatever units of the features."""
-        return gaussian_coordinates(parameters, reference)
+        found, noise = gaussian_coordinates(parameters, reference), parameters.label_noise
+        if noise is None or reference.label_noise is None:
+            return found
+        return np.concatenate([found, noise.coordinates(reference.label_noise, reference.weights)])
 
     def from_coordinates(self, vector: np.ndarray, reference: GaussianParameters) -> GaussianParameters:
-        return from_gaussian_coordinates(vector, reference)
+        noise = reference.label_noise
+        if noise is None:
+            return from_gaussian_coordinates(vector, reference)
+        of_components, of_labels = np.split(vector, [vector.size - noise.confusion.size])
+        moved = noise.from_coordinates(of_labels, reference.weights)
+        return replace(from_gaussian_coordinates(of_components, reference), label_noise=moved)
 
     def _recentred(self, statistics: Statistics, centre: GaussianParameters):
         """(statistics with first moments about the new means, shifts (K, D) of the means, previous first moments)."""
@@ -195,11 +204,28 @@ class GaussianFamily(Family):
         return replace(statistics, centre=centre, components=components), shifts, first
 
 
-def _check_not_a_point(parameters: GaussianParameters) -> None:
+def not_collapsed(
+    parameters: GaussianParameters, reg_covar: float, known: np.ndarray | None = None
+) -> GaussianParameters:
+    """The parameters after an M-step, with their Cholesky factors, so that a collapse is found where it happens.
+
+    Parameters
+    ----------
+    known : (K,) bool, components whose covariance is not estimated, and may be as small as it likes.
+    """
+    if reg_covar == 0:
+        _check_not_a_point(parameters, known)
+    _ = parameters.cholesky
+    return parameters
+
+
+def _check_not_a_point(parameters: GaussianParameters, known: np.ndarray | None) -> None:
     """Raise CollapsedError where a component has shrunk to one value, up to the rounding of its mean."""
     variances = parameters.family.marginal_variances(parameters.covariances)
     variances = np.broadcast_to(variances, parameters.means.shape)
     points = variances <= (8 * np.finfo(np.float64).eps * parameters.means) ** 2
+    if known is not None:
+        points &= ~known[:, None]
     if points.any():
         k, d = np.argwhere(points)[0]
         raise CollapsedError(

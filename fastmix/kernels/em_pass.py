@@ -13,8 +13,9 @@ from numba import prange, types
 
 from fastmix._jit import call_at, entry_point, helper, lane_function, part
 from fastmix.kernels.gather import prefetch
+from fastmix.kernels.labels import add_labels, add_soft_labels, count_labels
 from fastmix.kernels.loading import load_tile, span_of_tile
-from fastmix.kernels.normalise import LOG_ZERO, log_rows, normalise
+from fastmix.kernels.normalise import log_rows, normalise
 from fastmix.kernels.scratch import carve, new_buffer
 from fastmix.kernels.sums import dot
 from fastmix.kernels.sums import total as sum_of
@@ -49,20 +50,10 @@ class Seen(NamedTuple):
     heights: np.ndarray  # OUT, the log-density of the row at each position, as far as its tile's components say it
 
 
-# Entries of ``totals``: sum w log p, sum w (entropy of the responsibilities), sum w.
+# Entries of ``totals``: sum w log p, sum w (entropy of the responsibilities), sum w. Beyond N_TOTALS, where they are wanted,
+# responsibilities times weights by component and label (see ``fastmix.kernels.labels.count_labels``).
 LOG_LIKELIHOOD, ENTROPY, TOTAL_WEIGHT = 0, 1, 2
 N_TOTALS = 8  # a cache line, so that lanes do not share one
-
-
-@part
-def keep_known_labels(labels, row_of, components, q):
-    """Leave a row of known component no other choice."""
-    for b in range(row_of.size):
-        known = labels[row_of[b]]
-        if known >= 0:
-            for a in range(components.size):
-                if components[a] != known:
-                    q[a, b] = LOG_ZERO
 
 
 @helper("elementwise")
@@ -196,7 +187,9 @@ def _em_tile(
             prefetch(rows.X, schedule.order, next_first + share[0], next_first + share[1])
             log_joint(parameters, tile, components[a], q[a])
         if rows.labels.size:
-            keep_known_labels(rows.labels, row_of, components, q)
+            add_labels(rows, row_of, components, entropy_row, scratch.packed_r, q)
+        if rows.soft_labels.size:
+            add_soft_labels(rows.soft_labels, row_of, components, entropy_row, q)
         if last_phase == LOG_JOINT:
             return
         if seen.leaders.size:
@@ -209,6 +202,8 @@ def _em_tile(
         totals[ENTROPY] += dot(w, entropy_row)
         if hard:
             _harden(q, w, maximum, spread)
+        if totals.size > N_TOTALS:
+            count_labels(rows, row_of, components, q, totals[N_TOTALS:])
     totals[TOTAL_WEIGHT] += sum_of(w)
     if seen.masses.size:
         for a in range(components.size):
@@ -332,7 +327,7 @@ def em_pass(
     slot_starts : (L + 1,) int64; lane l has the slots slot_starts[l]..slot_starts[l + 1] - 1 of the statistics.
     first_lane, last_lane : the lanes first_lane..last_lane - 1 are worked on.
     add_up : this is the last call of the pass.
-    sums : IN/OUT, zero before the first call: (statistics (slots, S), shared (L', S'), totals (L', N_TOTALS)), L' >= L.
+    sums : IN/OUT, zero before the first call: (statistics (slots, S), shared (L', S'), totals (L', N_TOTALS or more)), L' >= L.
     seen : see ``Seen``.
     """
     statistics, shared, totals = sums

@@ -27,6 +27,18 @@ class Tile(NamedTuple):
     work: np.ndarray
 
 
+class Labels(NamedTuple):
+    """What is known about the components of rows, by the names that it has among ``Rows``; empty arrays: nothing."""
+
+    labels: np.ndarray  # (N,) int64, the class that a row is said to be of, 0..C - 1, or -1: not said
+    label_classes: np.ndarray  # (K,) int64, the class that a component is of, or -1: of none
+    # (K, 2) float64, log p(label | component) where the label is the component's class, and where it is another one
+    label_terms: np.ndarray
+    # (K, C + 1) float64, the same for each label where other labels are not all alike; column 0: no label
+    label_table: np.ndarray
+    soft_labels: np.ndarray  # (N, K) float64 or float32, what the density of each component at a row is multiplied by
+
+
 class Rows(NamedTuple):
     """The data a pass reads. An empty array stands for "not given".
 
@@ -36,7 +48,11 @@ class Rows(NamedTuple):
 
     X: np.ndarray  # (N, D), any real type; converted as it is loaded
     weights: np.ndarray  # (N,) float64, or empty: all 1
-    labels: np.ndarray  # (N,) int64 known component, -1 unknown; or empty: all unknown
+    labels: np.ndarray  # see ``Labels``: nested, a parallel loop could not take it
+    label_classes: np.ndarray
+    label_terms: np.ndarray
+    label_table: np.ndarray
+    soft_labels: np.ndarray
     responsibilities: np.ndarray  # (N, K) float64, used instead of the E-step; or (0, 0)
     # (D,) float64 that float32 computation subtracts from each row, in float64, as it is loaded; or empty
     origin: np.ndarray
@@ -54,6 +70,16 @@ class Rows(NamedTuple):
     def n_weighted(self) -> int:
         """How many rows have positive weight."""
         return int(np.count_nonzero(self.weights)) if self.weights.size else self.n_rows
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether anything is known about the components of rows."""
+        return bool(self.labels.size or self.soft_labels.size)
+
+    @property
+    def says_more(self) -> bool:
+        """Whether the log-joint of a row holds terms that statistics do not tell: of doubtful labels."""
+        return bool(self.soft_labels.size or self.label_table.size or self.label_terms[:, :1].any())
 
     def take(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Copies of the rows at these ascending places among those of positive weight, and their weights (None: all 1)."""

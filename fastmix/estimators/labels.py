@@ -1,0 +1,305 @@
+"""What a user says about the components of rows: checked, and as passes read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from fastmix.engines.choice import ONLINE
+from fastmix.engines.passes import NO_LABELS, with_labels
+from fastmix.families import GaussianParameters
+from fastmix.families.label_noise import LabelNoise
+from fastmix.kernels.labels import LEAST_SHARE
+from fastmix.kernels.normalise import LOG_ZERO
+from fastmix.kernels.tiles import Labels, Rows
+from fastmix.streams import Source, Streamed
+from fastmix.validation import check_finite
+
+ESTIMATE = "estimate"
+# The share of wrong labels that the estimation of a confusion matrix begins with.
+_FIRST_NOISE = 0.1
+_CHUNK_ENTRIES = 1 << 20
+# Of sums of probabilities: those that are off by no more are left to the bit, so that a saved model comes back.
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known about the components of a fit's rows.
+
+    Attributes
+    ----------
+    labels : as passes read it.
+    noise : the confusion matrix, as it is given or as its estimation begins; None where labels are right, soft or not there.
+    estimated : whether the fit estimates it.
+    """
+
+    labels: Labels = NO_LABELS
+    noise: LabelNoise | None = None
+    estimated: bool = False
+
+    def attached(self, rows: Source) -> Source:
+        """The rows with what is known about them."""
+        return rows if self.labels is NO_LABELS else with_labels(rows, self.labels)
+
+    def leaves_nothing_open(self, rows: Source) -> bool:
+        """Whether the component of every row of ``rows``, which are complete, is known."""
+        if not isinstance(rows, Rows) or not self.labels.labels.size or self.noise is not None:
+            return False
+        known = self.labels.labels >= 0
+        one_a_class = np.bincount(self.labels.label_classes[self.labels.label_classes >= 0]).max() == 1
+        return bool(one_a_class and (known.all() or (rows.weights.size and not rows.weights[~known].any())))
+
+    def begun(self, parameters: GaussianParameters) -> GaussianParameters:
+        """The parameters that a run begins with, with the confusion matrix where that is estimated.
+
+        Raises
+        ------
+        ValueError : where rows have a label that only components of weight 0 could have.
+        """
+        if self.labels.labels.size:
+            alive = np.unique(self.labels.label_classes[parameters.weights > 0])
+            for label in np.unique(self.labels.labels[self.labels.labels >= 0]):
+                if not self._explained(int(label), alive):
+                    row = int(np.argmax(self.labels.labels == label))
+                    raise ValueError(
+                        f"labels say that row {row} is of class {label}, but the fit begins with weight 0 for all components "
+                        "that could have this label; raise weights_init there"
+                    )
+        return replace(parameters, label_noise=self.noise) if self.estimated else parameters
+
+    def _explained(self, label: int, classes: np.ndarray) -> bool:
+        """Whether a row of one of these classes may have the label."""
+        if self.noise is None:
+            return label in classes
+        return bool((self.noise.confusion[classes[classes >= 0], label] > 0).any())
+
+    def told(self, parameters: GaussianParameters) -> dict[str, Any]:
+        """What is to be told of a fit that ended with ``parameters``, by attribute of the estimator."""
+        noise = parameters.label_noise or self.noise
+        return {} if noise is None else {"label_noise_": noise.confusion}
+
+
+def check_label_parameters(model: Any) -> None:
+    """ValueError where ``component_labels`` or ``label_noise`` of a mixture cannot be."""
+    _confusion(model.label_noise, _n_classes(_classes(model)))
+
+
+def labels_to_fit(model: Any, labels: Any, rows: Source) -> Known:
+    """``labels`` of ``GaussianMixture.fit`` for these rows, checked.
+
+    Raises
+    ------
+    ValueError : labels of the wrong shape or type, or that cannot be; or that the model's engine cannot take.
+    """
+    if labels is None:
+        return Known()
+    if isinstance(rows, Streamed):
+        raise ValueError(
+            "labels go with an array, but X is a stream of blocks: give rows and labels as arrays (X may be a memory map)"
+        )
+    if model.algorithm == ONLINE:
+        raise ValueError(
+            f"labels are for algorithm 'batch', 'sparse' or 'incremental'; got algorithm={model.algorithm!r}. Use 'auto'"
+        )
+    if np.ma.isMaskedArray(labels) and np.ma.getmaskarray(labels).any():
+        raise ValueError("labels have masked entries; write -1 where the class is unknown")
+    array = np.asarray(labels)
+    if array.ndim == 2:
+        return _soft(model, array, rows)
+    return _hard(model, array, rows)
+
+
+def _hard(model: Any, labels: np.ndarray, rows: Source) -> Known:
+    classes = _classes(model)
+    n_classes = _n_classes(classes)
+    given = _whole_numbers(labels, rows.n_rows, n_classes)
+    found = np.unique(given)
+    found = found[found >= 0]
+    if not found.size:
+        return Known()
+    missing = np.setdiff1d(found, classes)
+    if missing.size:
+        row = int(np.argmax(given == missing[0]))
+        raise ValueError(
+            f"labels say that row {row} is of class {missing[0]}, but component_labels give no component to this class; give it "
+            "one, or write -1 for the row"
+        )
+    confusion = _confusion(model.label_noise, n_classes)
+    noise = None if confusion is None else LabelNoise(classes, confusion)
+    if isinstance(model.label_noise, str):
+        assert noise is not None
+        before: Any = getattr(model, "label_noise_", None)
+        if model.warm_start and np.shape(before) == noise.confusion.shape:
+            noise = replace(noise, confusion=before)
+        return Known(_as_read(given, noise, is_uniform=False), noise, estimated=True)
+    known = Known(_as_read(given, noise or LabelNoise(classes, np.eye(n_classes)), not _is_matrix(model)), noise)
+    for label in found:
+        if not known._explained(int(label), np.unique(classes)):
+            row = int(np.argmax(given == label))
+            raise ValueError(
+                f"labels say that row {row} is of class {label}, but label_noise has 0 for this label in the rows of all classes "
+                "that have components; raise one of them"
+            )
+    return known
+
+
+def _is_matrix(model: Any) -> bool:
+    return model.label_noise is not None and not isinstance(model.label_noise, Real)
+
+
+def _as_read(given: np.ndarray, noise: LabelNoise, is_uniform: bool) -> Labels:
+    """Labels for passes; ``is_uniform``: wrong labels are all alike."""
+    table = noise.log_table()
+    if not is_uniform:
+        return NO_LABELS._replace(labels=given, label_classes=noise.classes, label_table=table)
+    terms = np.full((len(noise.classes), 2), LOG_ZERO)
+    of_class = np.flatnonzero(noise.classes >= 0)
+    terms[of_class, 0] = table[of_class, 1 + noise.classes[of_class]]
+    if len(noise.confusion) > 1:
+        terms[of_class, 1] = table[of_class, 1 + (noise.classes[of_class] == 0)]  # label 1 for class 0, for others 0
+    return NO_LABELS._replace(labels=given, label_classes=noise.classes, label_terms=terms)
+
+
+def _soft(model: Any, soft: np.ndarray, rows: Source) -> Known:
+    shape = rows.n_rows, model.n_components
+    if soft.shape != shape:
+        raise ValueError(
+            f"labels have shape {soft.shape}: soft labels must have shape {shape}, a column for each component, and labels of "
+            f"classes shape {shape[:1]}"
+        )
+    if model.label_noise is not None:
+        raise ValueError(
+            "label_noise is for labels of classes (N,), and labels are soft; put the doubt into the soft labels, and set "
+            "label_noise=None"
+        )
+    if soft.dtype.kind not in "fiub":
+        raise ValueError(f"labels have dtype {soft.dtype}; soft labels must be real numbers of at least 0")
+    check_finite(soft, "labels")
+    if soft.dtype not in (np.float64, np.float32) or not soft.flags.c_contiguous or not soft.dtype.isnative:
+        soft = np.ascontiguousarray(soft, dtype=np.float64)
+    step = max(1, _CHUNK_ENTRIES // soft.shape[1])
+    for first in range(0, len(soft), step):
+        part = soft[first : first + step]
+        if part.min() < 0:
+            row, column = np.argwhere(part < 0)[0]
+            raise ValueError(
+                f"labels have {part[row, column]:g} at row {first + row}, column {column}; soft labels must be at least 0"
+            )
+        empty = part.max(axis=1) < LEAST_SHARE
+        if empty.any():
+            raise ValueError(
+                f"labels are 0 in the whole of row {first + int(np.argmax(empty))}, so that no component could have made it; "
+                "write ones where nothing is known"
+            )
+    return Known(NO_LABELS._replace(soft_labels=soft))
+
+
+def _whole_numbers(labels: np.ndarray, n_rows: int, n_classes: int) -> np.ndarray:
+    """Labels of classes as int64 (N,), without a copy where they are."""
+    if labels.shape != (n_rows,):
+        raise ValueError(
+            f"labels have shape {labels.shape}, expected {(n_rows,)}: give one class for each row of X, -1 where it is unknown"
+        )
+    if labels.dtype.kind == "O":
+        try:
+            labels = labels.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"labels hold what is no number ({error}); write classes as 0, 1, ..., and -1 where it is unknown"
+            ) from error
+    if labels.dtype.kind not in "fiu":
+        raise ValueError(
+            f"labels have dtype {labels.dtype}; write classes as whole numbers 0, 1, ..., and -1 where it is unknown"
+        )
+    bad = ~((labels >= -1) & (labels <= n_classes - 1))  # this way round NaN is bad, too
+    if labels.dtype.kind == "f":
+        bad |= labels != np.floor(labels)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise ValueError(
+            f"labels have {labels[row]} at row {row}; they must be whole numbers from -1 (unknown) to {n_classes - 1}, the "
+            "largest class of a component: see component_labels, or raise n_components"
+        )
+    return np.ascontiguousarray(labels, dtype=np.int64)
+
+
+def _classes(model: Any) -> np.ndarray:
+    """The class of each component, (K,) int64; -1: of none."""
+    n_components = model.n_components
+    if model.component_labels is None:
+        return np.arange(n_components)
+    array = np.asarray(model.component_labels)
+    if array.shape != (n_components,) or array.dtype.kind not in "fiu":
+        raise ValueError(
+            f"component_labels must hold the class of each of the {n_components} components; got shape {array.shape} and dtype "
+            f"{array.dtype}"
+        )
+    bad = ~((array >= -1) & (array <= np.iinfo(np.int32).max))
+    if array.dtype.kind == "f":
+        bad |= array != np.floor(array)
+    if bad.any():
+        k = int(np.argmax(bad))
+        raise ValueError(
+            f"component_labels have {array[k]} for component {k}; classes are whole numbers 0, 1, ..., and -1 is a component of "
+            "no class"
+        )
+    if (array < 0).all():
+        raise ValueError("component_labels are all -1; give at least one component a class, or use None")
+    return array.astype(np.int64)
+
+
+def _n_classes(classes: np.ndarray) -> int:
+    return int(classes.max()) + 1
+
+
+def _confusion(noise: Any, n_classes: int) -> np.ndarray | None:
+    """The (C, C) confusion matrix, or where its estimation begins; None where labels are right."""
+    if noise is None:
+        return None
+    if isinstance(noise, str):
+        if noise != ESTIMATE:
+            raise ValueError(f"label_noise must be None, a number, a matrix or {ESTIMATE!r}; got {noise!r}")
+        return _evenly(_FIRST_NOISE, n_classes)
+    if isinstance(noise, Real) and not isinstance(noise, bool):
+        share = float(noise)
+        if not 0 <= share < 1:
+            raise ValueError(f"label_noise is the share of wrong labels, at least 0 and below 1; got {noise!r}")
+        return _evenly(share, n_classes)
+    matrix = np.asarray(noise)
+    if matrix.shape != (n_classes, n_classes) or matrix.dtype.kind not in "fiu":
+        raise ValueError(
+            f"label_noise must be None, a number, {ESTIMATE!r} or a confusion matrix of shape {(n_classes, n_classes)}, true "
+            f"classes in rows and labels in columns; got shape {matrix.shape} and dtype {matrix.dtype}"
+        )
+    return check_confusion(matrix, "label_noise")
+
+
+def check_confusion(matrix: np.ndarray, name: str) -> np.ndarray:
+    """A square matrix of probabilities whose rows sum to 1, as float64; else ValueError."""
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"{name} must be a square matrix; it has shape {matrix.shape}")
+    matrix = matrix.astype(np.float64)
+    bad = ~((matrix >= 0) & (matrix <= 1 + 1e-6))
+    if bad.any():
+        i, j = np.argwhere(bad)[0]
+        raise ValueError(f"{name} has {matrix[i, j]:g} at row {i}, column {j}; its entries must be probabilities")
+    sums = matrix.sum(axis=1)
+    if (np.abs(sums - 1.0) > 1e-6).any():
+        i = int(np.argmax(np.abs(sums - 1.0) > 1e-6))
+        raise ValueError(
+            f"row {i} of {name} sums to {sums[i]:g}; each row must sum to 1, over the labels that rows of a class may get"
+        )
+    return matrix if (np.abs(sums - 1.0) <= _ROUNDING).all() else matrix / sums[:, None]
+
+
+def _evenly(share: float, n_classes: int) -> np.ndarray:
+    """The confusion matrix in which so large a share of labels is wrong, spread over the other classes."""
+    if n_classes == 1:
+        return np.ones((1, 1))
+    matrix = np.full((n_classes, n_classes), share / (n_classes - 1))
+    np.fill_diagonal(matrix, 1.0 - share)
+    return matrix

@@ -1,0 +1,215 @@
+"""Soft K-means clustering."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastmix.engines.loop import Callback
+from fastmix.estimators.fitting import fit_mixture
+from fastmix.estimators.gaussian_mixture import GaussianMixture
+from fastmix.estimators.mixture import Mixture
+from fastmix.estimators.mixture_file import read_mixture, stored_mixture
+from fastmix.validation import as_weights, check_integer, check_real, is_stream
+
+
+class SoftKMeans(Mixture):
+    """Soft K-means (MacKay 2003, ch. 20): K-means in which a row belongs to each cluster to a degree.
+
+    The responsibility of cluster k for row x is in proportion to exp(-beta |x - m_k|^2 / 2), and each centre m_k is the mean of
+    the rows by their responsibilities for it. That is EM for the means of a Gaussian mixture with weights 1 / K and one known
+    variance 1 / beta, which this is: it is fitted as ``GaussianMixture`` fits, and scores and samples as one. The larger beta,
+    the harder the assignments: K-means is the limit. The smaller, the fewer centres differ: below 1 / (largest variance of the
+    data in any direction) all of them come to lie at the mean.
+
+    Parameters
+    ----------
+    n_clusters : int, default 8
+        K.
+    beta : float, default 1.0
+        Stiffness, positive, in units of 1 / squared units of the data: what lies one standard deviation 1 / sqrt(beta) apart is
+        still much the same.
+    init : {"kmeans", "k-means++", "random", "random_from_data"}, callable or (K, D) array, default "kmeans"
+        How a run starts: as ``init_params`` of ``GaussianMixture`` has it, or the centres.
+    n_init : int, default 1
+        Number of starts, the best is kept. Centres that are given leave nothing to repeat.
+    max_iter : int, default 300
+        Most iterations of a run.
+    tol : float, default 1e-4
+        Converged when the mean log-likelihood a row (nats) changes by less.
+    missing : {"error", "em"}, default "error"
+        What NaN in X means, as for ``GaussianMixture``.
+    verbose : int, default 0
+        1 prints every tenth iteration to standard error.
+    random_state : None, int, SeedSequence, Generator or RandomState, default None
+        Seed; an int makes fits repeat to the last bit, whatever the number of threads.
+    n_threads : int, optional
+        Threads to use; None for all. Results do not depend on it.
+    callback : callable, optional
+        Called after each iteration with a ``FitState``; returning True ends the fit with the best run so far.
+
+    Attributes
+    ----------
+    cluster_centers_ : (K, D) array
+        Also ``means_``.
+    labels_ : (N,) int64 array
+        The cluster with the largest responsibility for each row, which is that of the nearest centre. Not after a stream.
+    inertia_ : float
+        -2 / beta times the weighted sum over rows of the log of the mean over k of exp(-beta |x - m_k|^2 / 2), in squared units
+        of the data: what the fit minimises. It is at least the inertia of K-means with these centres, and at most
+        2 log(K) / beta a row above. Of a row with missing entries the observed ones make up the distance.
+    weights_, covariances_ : (K,) and () arrays, 1 / K and 1 / beta
+    n_iter_, converged_, stop_reason_, lower_bound_, lower_bounds_, n_features_in_, feature_names_in_
+        As of ``GaussianMixture``.
+
+    References
+    ----------
+    MacKay, D. J. C. (2003), Information Theory, Inference, and Learning Algorithms, Cambridge University Press, ch. 20 and 22.
+
+    Examples
+    --------
+    >>> import fastmix
+    >>> model = fastmix.SoftKMeans(2, beta=4.0, random_state=0).fit([[0.0], [1.0], [9.0], [10.0]])
+    >>> [round(float(centre), 3) for centre in sorted(model.cluster_centers_[:, 0])]
+    [0.5, 9.5]
+    """
+
+    _estimator_type = "clusterer"
+    covariance_type = "tied_spherical"
+    reg_covar = 0.0  # nothing is added to a variance that is known
+
+    cluster_centers_: np.ndarray
+    labels_: np.ndarray
+    inertia_: float
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        beta: float = 1.0,
+        init: Any = "kmeans",
+        n_init: int = 1,
+        max_iter: int = 300,
+        tol: float = 1e-4,
+        missing: str = "error",
+        verbose: int = 0,
+        random_state: Any = None,
+        n_threads: int | None = None,
+        callback: Callback | None = None,
+    ):
+        self.n_clusters = n_clusters
+        self.beta = beta
+        self.init = init
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.missing = missing
+        self.verbose = verbose
+        self.random_state = random_state
+        self.n_threads = n_threads
+        self.callback = callback
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> SoftKMeans:
+        """Find the centres.
+
+        Parameters
+        ----------
+        X : (N, D) array-like of finite real numbers (or NaN, see ``missing``), or stream of blocks, as for ``GaussianMixture``.
+        y : ignored.
+        sample_weight : (N,) array-like, optional
+            Weight of each row, at least 0; weight k counts as k copies. None for a stream.
+
+        Raises
+        ------
+        ValueError : bad input.
+        KeyboardInterrupt : on Ctrl-C; the best centres so far are on the object.
+        """
+        self._check_parameters()
+        mixture = self._mixture()
+        try:
+            fit_mixture(mixture, X, sample_weight, None)
+        finally:
+            if mixture.__sklearn_is_fitted__():
+                self._take_over(mixture)
+        self._evaluate_fit(X, sample_weight)
+        return self
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
+        """``fit(X).labels_``; for arrays, not for streams."""
+        if is_stream(X):
+            raise ValueError(
+                f"X is a {type(X).__name__}, which yields blocks of rows: fit it, then predict block by block"
+            )
+        return self.fit(X, sample_weight=sample_weight).labels_
+
+    def _check_parameters(self) -> None:
+        check_integer(self.n_clusters, "n_clusters", 1)
+        if not check_real(self.beta, "beta") > 0:
+            raise ValueError(f"beta must be positive; got {self.beta!r}: as it goes to 0 all centres meet at the mean")
+
+    def _mixture(self) -> GaussianMixture:
+        """What is fitted."""
+        centres_given = not isinstance(self.init, str) and not callable(self.init)
+        return _Fitted(
+            self.n_clusters,
+            covariance_type=self.covariance_type,
+            fixed={"weights", "covariances"},
+            weights_init=np.full(self.n_clusters, 1.0 / self.n_clusters),
+            precisions_init=np.asarray(float(self.beta)),
+            means_init=self.init if centres_given else None,
+            init_params="kmeans" if centres_given else self.init,
+            reg_covar=self.reg_covar,
+            **{name: getattr(self, name) for name in _SHARED},
+        )
+
+    def _take_over(self, mixture: GaussianMixture) -> None:
+        """Everything that the fit left, but for the settings."""
+        settings = mixture.get_params()
+        found = {name: value for name, value in vars(mixture).items() if name not in settings}
+        kept = {
+            name: value for name, value in vars(self).items() if not name.endswith("_")
+        }  # not what was fitted before
+        self.__dict__ = kept | found | {"cluster_centers_": mixture.means_}
+
+    def _evaluate_fit(self, X: Any, sample_weight: Any) -> None:
+        """``labels_`` and ``inertia_``, of the final centres."""
+        if is_stream(X):
+            total, weight = self._total_and_weight(X, sample_weight)
+            n_observed = weight * self.n_features_in_
+        else:
+            found = self._evaluate(X, log_density=True, labels=True)
+            weights = as_weights(sample_weight, len(found.labels))
+            weights = np.ones(len(found.labels)) if weights is None else weights
+            total = float((found.log_density * weights).sum())
+            n_observed = float(weights.sum()) * self.n_features_in_
+            if self.missing == "em":
+                n_observed = float((~np.isnan(self._table_to_evaluate(X)) * weights[:, None]).sum())
+            self.labels_ = found.labels
+        self.inertia_ = -2.0 / self.beta * (total - 0.5 * n_observed * np.log(self.beta / (2.0 * np.pi)))
+
+    def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        header, arrays = stored_mixture(self, "SoftKMeans")
+        header["fit"]["inertia"] = self.inertia_
+        return header, arrays | {"labels": getattr(self, "labels_", np.empty(0, np.int64))}
+
+    @classmethod
+    def _from_model_file(cls, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> SoftKMeans:
+        labels = arrays.pop("labels")
+        model = read_mixture(cls, header, arrays, counted_by="n_clusters")
+        if labels.ndim != 1 or labels.dtype != np.int64 or ((labels < 0) | (labels >= model.n_clusters)).any():
+            raise ValueError(
+                f"labels must be int64 (N,) from 0 to {model.n_clusters - 1}; got {labels.dtype} {labels.shape}"
+            )
+        if labels.size:
+            model.labels_ = labels
+        model.cluster_centers_ = model.means_
+        model.inertia_ = check_real(header["fit"].get("inertia"), "inertia")
+        return model
+
+
+# What the mixture is given as it is.
+_SHARED = ("n_init", "max_iter", "tol", "missing", "verbose", "random_state", "n_threads", "callback")
+
+# A mixture that messages call by the name of what the user fits.
+_Fitted = type("SoftKMeans", (GaussianMixture,), {})

@@ -1,0 +1,165 @@
+"""Where EM begins when rows have labels: classes begin where their rows are."""
+
+from __future__ import annotations
+
+from math import log
+
+import numpy as np
+
+from fastmix.clusters import Clusters
+from fastmix.engines.lists import order_by
+from fastmix.engines.passes import labels_of, make_rows, run_em_pass
+from fastmix.families.gaussian import mean_shifts
+from fastmix.incomplete import IncompleteRows
+from fastmix.kernels.tiles import Rows
+from fastmix.seeding import spread_places
+
+# Rows that a component's mean is taken from, at least and at most, and numbers in all: 32 MB.
+_LEAST_ROWS, _MOST_ROWS = 50, 1000
+_MOST_ENTRIES = 1 << 22
+# Where something is left to chance: seedings, and iterations of K-means on the sample for each; fewer seedings where an
+# iteration evaluates more (row, component) pairs than a share of this.
+_SEEDINGS, _ITERATIONS = 8, 5
+_EVALUATIONS = 1e8
+_CHUNK = 1 << 16
+
+
+class LabelledStart:
+    """Means by labels.
+
+    Parameters
+    ----------
+    clusters : what "nearest" means.
+    rows : with labels.
+    """
+
+    def __init__(self, clusters: Clusters, rows: Rows | IncompleteRows):
+        self.clusters = clusters
+        self.rows = rows
+        self.labels = labels_of(rows)
+        if self.labels.labels.size:
+            self.classes, of_row = self.labels.label_classes, self.labels.labels
+        else:
+            self.classes, of_row = np.arange(clusters.n_components), _most_likely(self.labels.soft_labels)
+        if rows.weights.size:
+            of_row = of_row[rows.weights > 0]
+        # Of the rows of positive weight: 0 where there is no label, else 1 + the class.
+        self._keys = np.add(of_row, 1, dtype=np.int32, casting="unsafe")
+        self.counts = np.bincount(self._keys, minlength=int(self.classes.max()) + 2)
+        self.has_rows = (self.counts[1 + self.classes] > 0) & (self.classes >= 0)
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there are labelled rows."""
+        return bool(self.counts[1:].any())
+
+    @property
+    def leaves_a_choice(self) -> bool:
+        """Whether a mean does not follow from its class."""
+        return len(np.unique(self.classes)) < len(self.classes) or not self.has_rows.all()
+
+    def means(self, how: str, generator: np.random.Generator) -> np.ndarray:
+        """Means (K, D): of classes of one component those of their rows, and other components by k-means++ among the rows.
+
+        Components of classes without labelled rows, and those of no class, begin among the rows without labels.
+
+        Parameters
+        ----------
+        how : "kmeans", where several seedings are tried and improved; "k-means++": one seeding; "random_from_data": random rows.
+        """
+        X, weights, of_row, places = self._sample(generator)
+        if how != "kmeans" or not self.leaves_a_choice:
+            return self._seeded(X, weights, of_row, how, generator)
+        rows = self._sampled(X, weights, of_row, places)
+        n_seedings = max(1, min(_SEEDINGS, int(_EVALUATIONS / (float(len(X)) * len(self.classes)))))
+        found = []
+        for _ in range(n_seedings):
+            means = self._seeded(X, weights, of_row, how, generator)
+            for _ in range(_ITERATIONS):
+                around = self.clusters.around(means, self.clusters.scaled)
+                assigned = run_em_pass(self.clusters.family, around, rows, hard=True, n_threads=self.clusters.n_threads)
+                means = means + mean_shifts(assigned)
+            found.append((assigned.log_likelihood, means))
+        return max(found, key=lambda each: each[0])[1]
+
+    def _sampled(self, X: np.ndarray, weights: np.ndarray | None, of_row: np.ndarray, places: np.ndarray) -> Rows:
+        """The sample with what is known of it."""
+        if self.labels.labels.size:
+            return make_rows(X, weights, self.labels._replace(labels=of_row))
+        chosen = np.flatnonzero(self.rows.weights)[places] if self.rows.weights.size else places
+        return make_rows(X, weights, self.labels._replace(soft_labels=self.labels.soft_labels[chosen]))
+
+    def _sample(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None, np.ndarray, np.ndarray]:
+        """Rows of each class (n, D) as float64, their weights, their classes, and their places among those of positive weight."""
+        n_classes = len(self.counts) - 1
+        order = order_by(self._keys[None], n_classes)
+        components = np.bincount(self.classes + 1, minlength=n_classes + 1)
+        components[0] += components[1:][self.counts[1:] == 0].sum()
+        components = np.maximum(components, 1)
+        each = min(_MOST_ROWS, max(_LEAST_ROWS, _MOST_ENTRIES // (self.rows.n_features * int(components.sum()))))
+        chosen = [
+            first + spread_places(int(count), each * int(wanted), generator)
+            for first, count, wanted in zip(order.first[: n_classes + 1], self.counts, components, strict=True)
+        ]
+        places = np.sort(order.rows[np.concatenate(chosen)])
+        X, weights = self.rows.take(places)
+        return np.asarray(X, dtype=np.float64), weights, self._keys[places].astype(np.int64) - 1, places
+
+    def _seeded(
+        self, X: np.ndarray, weights: np.ndarray | None, of_row: np.ndarray, how: str, generator: np.random.Generator
+    ) -> np.ndarray:
+        coordinates = self.clusters.in_units(X)
+        mass = np.ones(len(X)) if weights is None else weights
+        means = np.empty((len(self.classes), X.shape[1]))
+        for label in np.unique(self.classes[self.has_rows]):
+            mine, rows = np.flatnonzero(self.classes == label), of_row == label
+            if len(mine) == 1 and how != "random_from_data":
+                means[mine] = np.average(X[rows], axis=0, weights=mass[rows])
+            else:
+                means[mine] = X[rows][_seeds(coordinates[rows], mass[rows], None, len(mine), how, generator)]
+        others = np.flatnonzero(~self.has_rows)
+        if others.size:
+            rows = of_row < 0 if (of_row < 0).any() else np.ones(len(X), dtype=bool)
+            known = self.clusters.in_units(means[self.has_rows])
+            means[others] = X[rows][_seeds(coordinates[rows], mass[rows], known, len(others), how, generator)]
+        return means
+
+
+def _seeds(
+    coordinates: np.ndarray,
+    mass: np.ndarray,
+    known: np.ndarray | None,
+    n_seeds: int,
+    how: str,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Indices (n_seeds,) by greedy k-means++ (Arthur and Vassilvitskii 2007), with seeds that are ``known`` before."""
+    distances = np.full(len(coordinates), np.inf)
+    for seed in () if known is None else known:
+        distances = np.minimum(distances, ((coordinates - seed) ** 2).sum(axis=1))
+    chosen: list[int] = []
+    for _ in range(n_seeds):
+        at_random = how == "random_from_data" or not np.isfinite(distances[0])
+        shares = mass * (distances > 0) if at_random else mass * distances
+        shares = shares if shares.any() else mass  # there are fewer distinct rows than seeds
+        n_tried = 1 if at_random else 2 + int(log(n_seeds))
+        tried = []
+        for index in generator.choice(len(coordinates), n_tried, p=shares / shares.sum()):
+            nearest = np.minimum(distances, ((coordinates - coordinates[index]) ** 2).sum(axis=1))
+            tried.append(((mass * nearest).sum(), int(index), nearest))
+        _, index, distances = min(tried, key=lambda each: each[:2])
+        chosen.append(index)
+    return np.array(chosen)
+
+
+def _most_likely(soft: np.ndarray) -> np.ndarray:
+    """The component that soft labels (N, K) give more than half of a row to, (N,) int64; -1 where there is none."""
+    found = np.empty(len(soft), np.int64)
+    step = max(1, _CHUNK // soft.shape[1])
+    for first in range(0, len(soft), step):
+        part = soft[first : first + step]
+        best = part.argmax(axis=1)
+        with np.errstate(over="ignore"):
+            sure = 2.0 * part[np.arange(len(part)), best] > part.sum(axis=1)
+        found[first : first + step] = np.where(sure, best, -1)
+    return found
