@@ -55,7 +55,7 @@ def stand_in(random_state: Any) -> Any:
 
 def subsample_as_is(rows: Source, n: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
     """``subsample``, in the type of the data."""
-    return rows.take(spread_places(rows.n_weighted, n, generator))
+    return rows.take(spread_places(rows.n_candidates, n, generator))
 
 
 def spread_places(n_candidates: int, n: int, generator: np.random.Generator) -> np.ndarray:

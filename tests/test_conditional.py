@@ -142,6 +142,16 @@ def test_nothing_observed_is_the_model(rng, covariance_type):
         np.testing.assert_allclose(model.covariances_, mixture.covariances, rtol=1e-13, atol=1e-15)
 
 
+def test_fits_to_missing_entries_see_the_same_marginals_and_responsibilities(rng):
+    mixture = random_mixture(rng, 3, 4, "full")
+    model = model_of(mixture, missing="em")
+    row = np.array([[0.3, np.nan, -0.2, np.nan]])
+    assert model.score_samples(row)[0] == pytest.approx(
+        model.marginal([0, 2]).score_samples(row[:, [0, 2]])[0], rel=1e-12
+    )
+    np.testing.assert_allclose(model.predict_proba(row)[0], model.condition(row[0]).weights_, rtol=1e-11)
+
+
 # -- impute --------------------------------------------------------------------------------------------------------------
 
 

@@ -38,8 +38,9 @@ def _needed(lists: ActiveLists, leaders: np.ndarray, labels: Labels) -> np.ndarr
     step = max(1, _PART // n_components)
     for first in range(0, lists.n_tiles, step):
         last = min(first + step, lists.n_tiles)
-        rows = lists.schedule.order[first * lists.tile_size : last * lists.tile_size]
-        tile_of_row = np.arange(len(rows)) // lists.tile_size
+        begins = lists.begins[first : last + 1]
+        rows = lists.schedule.order[begins[0] : begins[-1]]
+        tile_of_row = np.repeat(np.arange(last - first), np.diff(begins))
         wanted = np.zeros((last - first, n_components + 1), dtype=bool)
         wanted[tile_of_row, leaders[rows]] = True
         outside = leaders[rows] == n_components

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastmix.engines.passes import run_em_pass, seen
 from fastmix.families.base import Family
+from fastmix.incomplete import IncompleteRows
 from fastmix.kernels.em_pass import NORMALISE
 from fastmix.kernels.lists import sort_by, unite
 from fastmix.kernels.tiles import Rows, Schedule
@@ -39,8 +40,17 @@ class ActiveLists:
         return len(self.schedule.offsets) - 1
 
     @property
+    def begins(self) -> np.ndarray:
+        """(n_tiles + 1,) the position that each tile begins with."""
+        if self.schedule.tile_starts.size:
+            return self.schedule.tile_starts
+        return np.minimum(np.arange(self.n_tiles + 1) * self.tile_size, len(self.schedule.order))
+
+    @property
     def n_evaluations(self) -> int:
         """(row, component) densities that a pass computes."""
+        if self.schedule.tile_starts.size:
+            return int(np.dot(np.diff(self.schedule.tile_starts), np.diff(self.schedule.offsets)))
         return len(self.schedule.active) * self.tile_size
 
     @property
@@ -127,7 +137,7 @@ def order_by(leaders: np.ndarray, n_components: int) -> Order:
 def neighbours(
     family: Family,
     parameters: Any,
-    rows: Rows,
+    rows: Rows | IncompleteRows,
     order: Order,
     *,
     stretch: int,
@@ -167,12 +177,12 @@ def neighbours(
         everything = np.tile(np.arange(n_components), len(part))
         offsets = np.arange(len(part) + 1) * n_components
         masses, heights = np.empty(len(everything)), np.empty(positions.size)
-        schedule = Schedule(order.rows[positions.reshape(-1)], offsets, everything)
+        looked_at, places_there = rows.at(order.rows[positions.reshape(-1)])
         run_em_pass(
             family,
             parameters,
-            rows,
-            schedule,
+            looked_at,
+            Schedule(places_there, offsets, everything),
             tile_size=representatives,
             wanted=seen(masses=masses, heights=heights),
             dtype=dtype,
@@ -193,8 +203,9 @@ def neighbours(
         np.logical_or.at(near, owner[part], shares >= limit[:, None])
         all_heights[part] = heights.reshape(positions.shape)
     floors = np.full(n_components, -np.inf)
-    lower, median = np.quantile(all_heights, [0.25, 0.5], axis=1)
-    np.maximum.at(floors, owner, median - _OUT_OF_PLACE * (median - lower))
+    if isinstance(rows, Rows):  # densities of some features are on another scale
+        lower, median = np.quantile(all_heights, [0.25, 0.5], axis=1)
+        np.maximum.at(floors, owner, median - _OUT_OF_PLACE * (median - lower))
     return Neighbourhood.of(near, floors, partners, all_heights.size * n_components)
 
 
@@ -211,9 +222,33 @@ def united(order: Order, tile_size: int, near: Neighbourhood) -> ActiveLists:
     begins = begins[begins < n_rows]
     leaders = np.searchsorted(order.first, begins, side="right") - 1
     first_leaders = np.searchsorted(begins, np.arange(n_tiles + 1) * tile_size)
+    return _listed(Schedule(order.rows, _NO_INDICES, _NO_INDICES), tile_size, first_leaders, leaders, near)
+
+
+def united_by_pattern(order: Order, rows: IncompleteRows, leaders: np.ndarray, near: Neighbourhood) -> ActiveLists:
+    """``united`` where entries are missing: rows are sorted by what is observed first, and a tile has one pattern.
+
+    Parameters
+    ----------
+    leaders : (N,) by which the rows were put in ``order``.
+    """
+    sorted_rows = np.empty_like(order.rows)
+    sort_by()(rows.pattern_of_row, np.zeros(len(rows.starts), np.int64), order.rows, sorted_rows)
+    tile_starts = rows.tile_starts(TILE)
+    leading = leaders[sorted_rows]
+    begins = np.union1d(np.flatnonzero(leading[1:] != leading[:-1]) + 1, tile_starts[:-1])
+    schedule = Schedule(sorted_rows, _NO_INDICES, _NO_INDICES, tile_starts)
+    return _listed(schedule, TILE, np.searchsorted(begins, tile_starts), leading[begins], near)
+
+
+def _listed(
+    schedule: Schedule, tile_size: int, first_leaders: np.ndarray, leaders: np.ndarray, near: Neighbourhood
+) -> ActiveLists:
+    """Lists of the neighbours of the ``leaders`` of each tile, which are those from ``first_leaders`` (n_tiles + 1,) on."""
+    n_tiles = len(first_leaders) - 1
     offsets = np.empty(n_tiles + 1, np.int64)
     listing = first_leaders, leaders, near.starts, near.neighbours
     length = unite()(*listing, np.full(len(near.starts), -1), offsets, _NO_INDICES)
     active = np.empty(length, np.int64)
     unite()(*listing, np.full(len(near.starts), -1), offsets, active)
-    return ActiveLists(Schedule(order.rows, offsets, active), tile_size)
+    return ActiveLists(schedule._replace(offsets=offsets, active=active), tile_size)

@@ -17,6 +17,7 @@ from fastmix.engines.passes import run_em_pass, seen
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
 from fastmix.families.moves import halves, merged, placed, taken, towards
+from fastmix.incomplete import IncompleteRows
 from fastmix.kernels.em_pass import ACCUMULATE, NORMALISE
 from fastmix.kernels.tiles import Rows, Schedule
 
@@ -68,17 +69,18 @@ class Moves(NamedTuple):
 class Sample:
     """Rows of each component, in two halves of equal size, and passes over them."""
 
-    def __init__(self, rows: Rows, order: Order, **how: Any):
+    def __init__(self, rows: Rows | IncompleteRows, order: Order, **how: Any):
         first, n_features = order.first[:-1], rows.X.shape[1]
         self.counts = np.diff(first)
-        self.rows = rows
-        self.weights = rows.weights
         self.how = how
         # twice as many rows as features, for a covariance matrix; whole tiles of float32
         self.size = _SAMPLE * -(-max(_SAMPLE, 2 * n_features) // _SAMPLE)
         places = ((np.arange(2 * self.size) + 0.5) / (2 * self.size) * self.counts[:, None]).astype(np.int64)
         positions = np.minimum(first[:-1, None] + places, len(order.rows) - 1)
-        self.fitted, self.held = order.rows[positions[:, ::2]], order.rows[positions[:, 1::2]]
+        self.rows, places = rows.at(order.rows[positions.reshape(-1)])
+        self.weights = self.rows.weights
+        places = places.reshape(positions.shape)
+        self.fitted, self.held = places[:, ::2], places[:, 1::2]
 
     def run(self, parameters: Any, sample: np.ndarray, lists: np.ndarray, last_phase: int) -> tuple[Statistics, Any]:
         """A pass over ``sample`` (T, size), where row t looks at the components lists[t]; also log-densities (T, size)."""
@@ -138,7 +140,7 @@ class Sample:
 
 def propose(
     parameters: Any,
-    rows: Rows,
+    rows: Rows | IncompleteRows,
     order: Order,
     partners: np.ndarray,
     reg_covar: float,

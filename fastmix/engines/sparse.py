@@ -26,7 +26,16 @@ from fastmix.engines.batch import BatchEM
 from fastmix.engines.exact_lists import exact_lists
 from fastmix.engines.incremental import sweep
 from fastmix.engines.labelled_lists import narrowed_for_labels
-from fastmix.engines.lists import TILE, ActiveLists, Neighbourhood, Order, neighbours, order_by, united
+from fastmix.engines.lists import (
+    TILE,
+    ActiveLists,
+    Neighbourhood,
+    Order,
+    neighbours,
+    order_by,
+    united,
+    united_by_pattern,
+)
 from fastmix.engines.loop import EngineState, RunResult, StopReason
 from fastmix.engines.moves import Moves, propose
 from fastmix.engines.passes import WHOLE, Block, labels_of, run_em_pass, seen, usual_tile
@@ -34,6 +43,7 @@ from fastmix.engines.sparse_state import DENSE, SparseState
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
 from fastmix.families.moves import can_move
+from fastmix.incomplete import IncompleteRows
 from fastmix.kernels.em_pass import ACCUMULATE, NORMALISE
 from fastmix.kernels.tiles import Rows
 
@@ -83,7 +93,7 @@ class SparseEM(BatchEM):
     writes_over_leaders : a step may change the leaders of the state that it is given, which saves 8 bytes a row.
     """
 
-    rows: Rows
+    rows: Rows | IncompleteRows
     leaders: np.ndarray | None = None
     active_threshold: float = _THRESHOLD
     refresh_interval: int | None = None
@@ -139,7 +149,7 @@ class SparseEM(BatchEM):
 
     def _remade(self, state: SparseState, view: _View) -> SparseState:
         """An iteration over all candidates, which says what the lists are."""
-        lists = united(view.order, TILE, view.near)
+        lists = self._candidates(state, view)
         masses = np.empty(len(lists.schedule.active))
         after = self._iterated(state, lists, masses, view.near.floors)
         if self._fell(state, after):
@@ -147,6 +157,12 @@ class SparseEM(BatchEM):
             after = self._iterated(known, state.fallback or state.lists, n_evaluations=after.n_evaluations)
             return replace(after, fallback=None, wait=self._interval(state))
         return self._narrowed(after, masses)
+
+    def _candidates(self, state: SparseState, view: _View) -> ActiveLists:
+        """Lists of all that may matter to the rows of a tile."""
+        if isinstance(self.rows, IncompleteRows):
+            return united_by_pattern(view.order, self.rows, state.leaders[0], view.near)
+        return united(view.order, TILE, view.near)
 
     @property
     def _may_move(self) -> bool:
@@ -378,7 +394,7 @@ class SparseEM(BatchEM):
         """Lists of all that a bound does not rule out, where there is one that rules enough out."""
         lists = state.lists
         # The bounds know nothing of labels: a component far from a row may be the only one that its label allows.
-        if lists is DENSE or self.dtype != "float64" or self.rows.is_labelled:
+        if lists is DENSE or self.dtype != "float64" or self.rows.is_labelled or isinstance(self.rows, IncompleteRows):
             return DENSE
         order = lists.schedule.order
         found = exact_lists(self.family, state.parameters, self.rows, order, lists.tile_size, n_threads=self.n_threads)

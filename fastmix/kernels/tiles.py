@@ -81,12 +81,21 @@ class Rows(NamedTuple):
         """Whether the log-joint of a row holds terms that statistics do not tell: of doubtful labels."""
         return bool(self.soft_labels.size or self.label_table.size or self.label_terms[:, :1].any())
 
+    @property
+    def n_candidates(self) -> int:
+        """How many rows ``take`` has to choose from."""
+        return self.n_weighted
+
     def take(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Copies of the rows at these ascending places among those of positive weight, and their weights (None: all 1)."""
         if not self.weights.size:
             return np.take(self.X, places, axis=0), None
         chosen = np.flatnonzero(self.weights)[places]
         return np.take(self.X, chosen, axis=0), self.weights[chosen]
+
+    def at(self, chosen: np.ndarray) -> tuple[Rows, np.ndarray]:
+        """Complete rows that passes over the rows ``chosen`` may look at, and which of them these are."""
+        return self, chosen
 
     def pieces(self, n: int) -> AbstractContextManager[Iterator[tuple[np.ndarray, np.ndarray | None]]]:
         """The data n rows at a time (the last time fewer), with their weights."""
