@@ -14,8 +14,10 @@ from fastmix.engines.evaluate import run_evaluation
 from fastmix.engines.passes import make_rows, run_em_pass
 from fastmix.families.base import Statistics
 from fastmix.families.gaussian import GaussianParameters
+from fastmix.incomplete import IncompleteRows
 from fastmix.parameters import gaussian
-from fastmix.validation import as_kernels_read, as_table, as_weights, check_dtype
+from fastmix.streams import Source
+from fastmix.validation import as_kernels_read, as_table, as_weights, check_choice, check_dtype
 
 __all__ = [
     "GaussianParameters",
@@ -30,7 +32,12 @@ __all__ = [
 
 
 def em_pass(
-    parameters: Any, X: Any, sample_weight: Any = None, n_threads: int | None = None, dtype: str = "float64"
+    parameters: Any,
+    X: Any,
+    sample_weight: Any = None,
+    n_threads: int | None = None,
+    dtype: str = "float64",
+    missing: str = "error",
 ) -> Statistics:
     """One E-step, fused with the accumulation of the statistics that an M-step needs; no N x K array is made.
 
@@ -46,6 +53,9 @@ def em_pass(
         None for all; the result does not depend on it.
     dtype : {"float64", "float32"}, default "float64"
         What log-densities and responsibilities are computed in; sums over rows are float64.
+    missing : {"error", "em"}, default "error"
+        What NaN in X means: "em": the entry is missing. Statistics are then expected ones, given what is observed, and the
+        entropy holds that of the missing entries, too.
 
     Returns
     -------
@@ -56,10 +66,13 @@ def em_pass(
     ------
     ValueError : bad input.
     """
-    rows = as_kernels_read(_table(parameters, X))
+    rows = as_kernels_read(_table(parameters, X, missing))
     weights = as_weights(sample_weight, rows.shape[0])
     dtype = check_dtype(dtype, "dtype")
-    return run_em_pass(parameters.family, parameters, make_rows(rows, weights), dtype=dtype, n_threads=n_threads)
+    source: Source = make_rows(rows, weights)
+    if missing == "em":
+        source = IncompleteRows.of(make_rows(rows, weights))
+    return run_em_pass(parameters.family, parameters, source, dtype=dtype, n_threads=n_threads)
 
 
 def maximize(statistics: Statistics, reg_covar: float = 0.0) -> Any:
@@ -78,17 +91,19 @@ def maximize(statistics: Statistics, reg_covar: float = 0.0) -> Any:
     return statistics.family.maximize(statistics, reg_covar)
 
 
-def log_prob(parameters: Any, X: Any, n_threads: int | None = None) -> np.ndarray:
-    """Log-density of each row under the mixture, (N,), in nats."""
-    rows = _table(parameters, X)
-    return run_evaluation(parameters.family, parameters, rows, log_density=True, n_threads=n_threads).log_density
-
-
-def responsibilities(parameters: Any, X: Any, n_threads: int | None = None) -> np.ndarray:
-    """Probability of each component given each row, (N, K)."""
-    rows = _table(parameters, X)
+def log_prob(parameters: Any, X: Any, n_threads: int | None = None, missing: str = "error") -> np.ndarray:
+    """Log-density of each row under the mixture, (N,), in nats; with ``missing="em"`` of its entries that are not NaN."""
+    rows = _table(parameters, X, missing)
     return run_evaluation(
-        parameters.family, parameters, rows, responsibilities=True, n_threads=n_threads
+        parameters.family, parameters, rows, log_density=True, may_miss=missing == "em", n_threads=n_threads
+    ).log_density
+
+
+def responsibilities(parameters: Any, X: Any, n_threads: int | None = None, missing: str = "error") -> np.ndarray:
+    """Probability of each component given each row, (N, K); with ``missing="em"`` given its entries that are not NaN."""
+    rows = _table(parameters, X, missing)
+    return run_evaluation(
+        parameters.family, parameters, rows, responsibilities=True, may_miss=missing == "em", n_threads=n_threads
     ).responsibilities
 
 
@@ -100,8 +115,9 @@ def recentre(statistics: Statistics, parameters: Any) -> Statistics:
     return statistics.family.recentre(statistics, parameters)
 
 
-def _table(parameters: Any, X: Any) -> np.ndarray:
-    rows = as_table(X, owner="fastmix.backend")
+def _table(parameters: Any, X: Any, missing: str) -> np.ndarray:
+    check_choice(missing, "missing", ("error", "em"))
+    rows = as_table(X, owner="fastmix.backend", may_miss=missing == "em")
     means = getattr(parameters, "means", None)
     if means is not None and rows.shape[1] != means.shape[1]:
         raise ValueError(f"X has {rows.shape[1]} features, but the parameters have {means.shape[1]}")

@@ -27,6 +27,7 @@ def warmup(
     *,
     kmeans: bool = False,
     many: bool = False,
+    missing: bool = False,
 ) -> None:
     """Compile ahead, or load from the cache on disk, what the first fits of some models will need.
 
@@ -44,6 +45,8 @@ def warmup(
         Compile ``KMeans``, too.
     many : bool, default False
         Also what 64 components or more need: their starts, lists and evaluation by lists.
+    missing : bool, default False
+        Also what rows with missing entries need (``missing="em"``).
 
     Raises
     ------
@@ -69,6 +72,9 @@ def warmup(
                 model = GaussianMixture(2, **how).fit(X)
                 model.score_samples(X)
                 model.predict(X)
+                if missing:
+                    incomplete = GaussianMixture(2, missing="em", **how).fit(_with_gaps(X))
+                    incomplete.score_samples(_with_gaps(X))
                 if many:
                     large = GaussianMixture(
                         _CROWD, algorithm="sparse", tol=1e3, random_state=0, covariance_type=covariance_type
@@ -77,6 +83,8 @@ def warmup(
                 if kind == np.float32:
                     for data in (X, rows):
                         GaussianMixture(2, dtype="float32", **how).fit(data)
+                        if missing:
+                            GaussianMixture(2, dtype="float32", missing="em", **how).fit(_with_gaps(data))
             if many:
                 by_leaves(X, grow(X, np.ones(2), 2.0))
             if kmeans:
@@ -85,6 +93,13 @@ def warmup(
         Neighbourhoods(
             np.zeros(2, np.int32), np.zeros((2, 2)), n_threads=None
         )  # the passes over them are those of any fit
+
+
+def _with_gaps(X: np.ndarray) -> np.ndarray:
+    """X without one of its entries."""
+    gaps = X.copy()
+    gaps[0, 0] = np.nan
+    return gaps
 
 
 def _several(dtypes: Any) -> list[Any]:

@@ -12,6 +12,7 @@ from fastmix.engines.loop import MixtureEngine
 from fastmix.engines.online import OnlineEM
 from fastmix.engines.sparse import SparseEM
 from fastmix.families.base import Family
+from fastmix.kernels.tiles import Rows
 from fastmix.streams import Source, Streamed
 
 AUTO, BATCH, SPARSE, INCREMENTAL, ONLINE = "auto", "batch", "sparse", "incremental", "online"
@@ -129,6 +130,7 @@ def engine_for(
         lists = _given(options, "active_threshold", "refresh_interval", "max_active", "n_blocks")
         return _accelerated(SparseEM(family, rows, **common, **lists), options)
     if algorithm == ONLINE:
+        assert isinstance(rows, Rows)  # estimators refuse others
         return OnlineEM(family, rows, **common, **_given(options, "batch_size"))
     if algorithm == INCREMENTAL:
         n_blocks = options.n_blocks
