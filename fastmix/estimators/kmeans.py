@@ -12,7 +12,7 @@ from fastmix.engines.choice import BATCHES_ATTRIBUTES
 from fastmix.engines.lloyd import Lloyd
 from fastmix.engines.loop import Callback, RunResult, StopReason, run
 from fastmix.engines.neighbourhoods import worth_while
-from fastmix.engines.passes import make_rows
+from fastmix.engines.reading import make_rows
 from fastmix.estimators.base import Estimator
 from fastmix.estimators.course_file import KEY, array_names, read_clusters, stored_clusters
 from fastmix.estimators.kmeans_batches import learn, weighted_rows
