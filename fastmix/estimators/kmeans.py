@@ -55,9 +55,9 @@ class KMeans(Estimator):
         sum over rows of weight x sum over observed features d of (x_d - c_d)^2,  c the row's centre,
 
     which is ``inertia_``, and also what k-POD minimises (Chi, Chi and Baraniuk 2016). It is the limit of
-    ``SoftKMeans(beta, missing="em")`` as beta grows, and not itself the likelihood of anything: a row counts by how many features it
-    has, and one with few of them is near to many centres without a word of doubt. ``GaussianMixture(missing="em")`` has that
-    doubt in its responsibilities. A row with nothing observed is at distance 0 of every centre: it gets label 0 and moves nothing.
+    ``SoftKMeans(beta, missing="em")`` as beta grows, a heuristic and no likelihood: a row counts by how many features it has, and
+    one with few of them, near to many centres, goes to one of them without a doubt. ``GaussianMixture(missing="em")`` has that
+    doubt in its responsibilities. A row with nothing observed is at distance 0 of all centres: it has label 0 and moves nothing.
     Starts look at complete rows where there are enough of them, else at rows with missing entries filled in by draws from one
     Gaussian. An iteration is a pass over all rows and centres. Where nothing is missing the fit is that of ``missing="error"`` to
     the bit.
@@ -113,7 +113,8 @@ class KMeans(Estimator):
 
     References
     ----------
-    J. K. Dixon (1979), Pattern recognition with partly missing data, IEEE Transactions on Systems, Man, and Cybernetics 9, 617-621.
+    J. K. Dixon (1979), Pattern recognition with partly missing data, IEEE Transactions on Systems, Man, and Cybernetics 9,
+    617-621.
     J. T. Chi, E. C. Chi and R. G. Baraniuk (2016), k-POD: a method for k-means clustering of missing data, The American
     Statistician 70, 91-99.
     """
