@@ -89,7 +89,7 @@ def _measure(what: str, draw: Callable[[int], np.ndarray], quick: bool) -> Imput
             found.errors[name].append(float(np.sqrt(np.mean((filled - complete)[hidden] ** 2))))
             if name == BY_BIC:
                 found.chosen.append(chosen)
-    say(f"imputation {found}")
+    say(f"imputation {what}: " + ", ".join(f"{name} {np.mean(each):.3f}" for name, each in found.errors.items()))
     return found
 
 
