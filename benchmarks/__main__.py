@@ -19,7 +19,8 @@ README_SECTIONS = ("full", "diag", "kmeans")
 # How often --compare measures a section in which something seems slower.
 ATTEMPTS = 3
 DOCUMENTS = tuple(
-    processes.ROOT / name for name in ("docs/benchmarks.md", "docs/engines.md", "docs/sparse.md", "README.md")
+    processes.ROOT / name
+    for name in ("docs/benchmarks.md", "docs/engines.md", "docs/incomplete.md", "docs/sparse.md", "README.md")
 )
 
 
