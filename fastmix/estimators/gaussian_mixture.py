@@ -164,6 +164,8 @@ class GaussianMixture(Mixture):
         Sparse only: exp(free energy - log-likelihood) a row, of the fitted parameters and the last lists.
     n_collapsed_runs_ : int
         Runs given up because a component's covariance stopped being positive definite.
+    label_noise_ : (C, C) array
+        Where ``fit`` was given labels and ``label_noise``: the confusion matrix, row the true class, column the label given.
     n_collapsed_components_ : int
         Components of the fitted model without any weight, or with a variance that is ``reg_covar`` for the most part.
     n_steps_, n_samples_seen_ : int
@@ -288,8 +290,11 @@ class GaussianMixture(Mixture):
             Weight of each row, at least 0; weight k counts as k copies. Only ratios matter. None for a stream.
         labels : (N,) array-like of int or (N, K) array-like, optional
             What is known about the component of each row: its class (see ``component_labels``), -1 where it is unknown; or soft
-            labels s >= 0, so that row n has the likelihood sum_k s_nk w_k N(x_n | k): a row of ones says nothing. None for a
-            stream.
+            labels s >= 0, so that row n has the likelihood sum_k s_nk w_k N(x_n | k): a row of ones says nothing. A row that is
+            said to be of class c has the likelihood sum_k p(c | class of k) w_k N(x_n | k), see ``label_noise``; where labels are
+            right, the sum is over the components of that class. With the component of every row known the fit is the closed form,
+            after one iteration. Starts put components where the rows of their class are. Not for streams and algorithm "online";
+            ``predict``, ``score`` and the like know no labels.
 
         Returns
         -------
