@@ -8,7 +8,8 @@ import numpy as np
 
 from fastmix.clusters import Clusters
 from fastmix.engines.lists import order_by
-from fastmix.engines.passes import labels_of, make_rows, run_em_pass
+from fastmix.engines.passes import run_em_pass
+from fastmix.engines.reading import labels_of, make_rows
 from fastmix.families.gaussian import mean_shifts
 from fastmix.incomplete import IncompleteRows
 from fastmix.kernels.tiles import Rows

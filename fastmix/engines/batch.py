@@ -7,8 +7,9 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from fastmix.engines.layout import WHOLE, Block
 from fastmix.engines.loop import EngineState, RunResult
-from fastmix.engines.passes import EVERYTHING, NOTHING, WHOLE, Block, run_em_pass, seen
+from fastmix.engines.passes import EVERYTHING, NOTHING, run_em_pass, seen
 from fastmix.families.base import Family, Statistics
 from fastmix.families.rule import PLAIN, UpdateRule
 from fastmix.incomplete import IncompleteRows

@@ -26,6 +26,7 @@ from fastmix.engines.batch import BatchEM
 from fastmix.engines.exact_lists import exact_lists
 from fastmix.engines.incremental import sweep
 from fastmix.engines.labelled_lists import narrowed_for_labels
+from fastmix.engines.layout import WHOLE, Block, usual_tile
 from fastmix.engines.lists import (
     TILE,
     ActiveLists,
@@ -38,7 +39,8 @@ from fastmix.engines.lists import (
 )
 from fastmix.engines.loop import EngineState, RunResult, StopReason
 from fastmix.engines.moves import Moves, propose
-from fastmix.engines.passes import WHOLE, Block, labels_of, run_em_pass, seen, usual_tile
+from fastmix.engines.passes import run_em_pass, seen
+from fastmix.engines.reading import labels_of
 from fastmix.engines.sparse_state import DENSE, SparseState
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastmix.engines.choice import ONLINE
-from fastmix.engines.passes import NO_LABELS, with_labels
+from fastmix.engines.reading import NO_LABELS, with_labels
 from fastmix.families import GaussianParameters
 from fastmix.families.label_noise import LabelNoise
 from fastmix.kernels.labels import LEAST_SHARE
