@@ -67,6 +67,11 @@ def patterns_of(X: np.ndarray, with_observed: bool = True) -> Patterns:
     return Patterns(order, starts, observed)
 
 
+def has_missing(X: np.ndarray) -> bool:
+    """Whether any entry of X (N, D), of any real type, is NaN; of X a constant part is looked at at a time."""
+    return X.dtype.kind == "f" and any(np.isnan(X[part]).any() for part in _parts(*X.shape))
+
+
 def _fill_keys(X: np.ndarray, ranks: np.ndarray | None, row_bits: int, keys: np.ndarray) -> None:
     """Write (rank, NaN flags of these at most 63 features, row number) of each row into ``keys``, from high bits to low."""
     n_rows, n_features = X.shape

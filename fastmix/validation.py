@@ -16,7 +16,7 @@ _LARGEST = float(np.finfo(np.float64).max)
 
 # What to do about rows that cannot be read.
 _REMEDY = "Drop or fill such rows first"
-_MAY_MISS = f"{_REMEDY}, or set missing='em', which takes NaN for entries that are missing at random"
+BY_EM = "missing='em', which takes NaN for entries that are missing at random"
 
 # What log-densities may be computed in.
 DTYPES = ("float64", "float32")
@@ -57,13 +57,16 @@ def as_rows(X: Any, name: str = "X", owner: str = "this estimator") -> np.ndarra
     return as_kernels_read(as_table(X, name, owner))
 
 
-def as_table(X: Any, name: str = "X", owner: str = "this estimator", may_miss: bool | None = None) -> np.ndarray:
+def as_table(
+    X: Any, name: str = "X", owner: str = "this estimator", may_miss: bool | None = None, setting: str = BY_EM
+) -> np.ndarray:
     """X as an array (N, D) of finite real numbers, of any type and layout.
 
     Parameters
     ----------
     may_miss : whether NaN may stand in it, and what data frames and masked arrays have for missing entries, which become NaN.
         None: no, and the owner has no way to allow it.
+    setting : the owner's way to allow it, and what that does.
 
     Raises
     ------
@@ -73,7 +76,8 @@ def as_table(X: Any, name: str = "X", owner: str = "this estimator", may_miss: b
     if may_miss:
         X = _with_nan(X)
     array = as_real_table(X, name, owner)
-    check_finite(array, name, may_miss=bool(may_miss), remedy=_MAY_MISS if may_miss is False else _REMEDY)
+    remedy = f"{_REMEDY}, or set {setting}" if may_miss is False else _REMEDY
+    check_finite(array, name, may_miss=bool(may_miss), remedy=remedy)
     return array
 
 

@@ -31,7 +31,7 @@ _MISSING_CELL = re.compile(
     rf'[,\n](?=[,\n" \t{_NOT_AVAILABLE[0]}])[ \t]*(?:"[ \t]*(?:{_NOT_AVAILABLE})?[ \t]*"|{_NOT_AVAILABLE})?[ \t]*(?=[,\n])'
 )
 # What to do about a missing value for which there would have been a way.
-_FIT_WITH = "; or take it for missing: fit with --missing em"
+_FIT_WITH = "; or take it for missing: fit with --missing em, or kmeans with --missing partial"
 
 
 def read_data(source: str, may_miss: bool | None = None) -> NDArray[Any]:
@@ -64,7 +64,7 @@ def read_data(source: str, may_miss: bool | None = None) -> NDArray[Any]:
 def may_miss(model: Any) -> bool | None:
     """Whether values of data for a fitted model may be missing, as for ``read_data``."""
     missing = getattr(model, "missing", None)
-    return None if missing is None else missing == "em"
+    return None if missing is None else missing != "error"
 
 
 def open_data(source: str, may_miss: bool | None = None) -> NDArray[Any] | ParquetBlocks:

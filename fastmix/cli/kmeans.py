@@ -21,6 +21,12 @@ def add_parser(subparsers: shared.Subparsers) -> None:
         metavar="N",
         help="starts; the best is kept (default: 1 for k-means++, 10 for random)",
     )
+    parser.add_argument(
+        "--missing",
+        choices=("error", "partial"),
+        default="error",
+        help="what empty fields, NA and NaN mean: a fault, or distances over the other features (default: %(default)s)",
+    )
     shared.add_fitting(parser, tol=1e-4, max_iter=300)
     parser.set_defaults(run=run)
 
@@ -30,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     from fastmix.cli.data import read_data
     from fastmix.cli.progress import fit_with_progress
 
-    data = read_data(arguments.data)
+    data = read_data(arguments.data, arguments.missing != "error")
     model = KMeans(
         arguments.clusters,
         init=arguments.init,
@@ -38,6 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
         max_iter=arguments.max_iter,
         tol=arguments.tol,
         random_state=arguments.seed,
+        missing=arguments.missing,
         n_threads=arguments.threads,
     )
     seconds = fit_with_progress(model, data, objective="inertia", quiet=arguments.quiet, path=arguments.output)

@@ -41,6 +41,7 @@ class Assignment(NamedTuple):
     means: np.ndarray  # (K, D) their weighted mean; the centre itself where it has no weight
     inertia: float  # weighted sum of squared distances to the nearest centre
     n_changed: int  # rows whose label differs from the last assignment's
+    observed: np.ndarray  # (K, D) weight of the rows of each centre that have the feature
 
 
 class _Moments(NamedTuple):
@@ -157,6 +158,7 @@ class Assigner:
                 means=self._means(moments, centres),
                 inertia=float(self._within(moments, centres).sum()),
                 n_changed=len(self.labels) if old is None else n_changed,
+                observed=np.broadcast_to(moments.counts[:, None], centres.shape),
             )
 
     def mean_variance(self) -> float:

@@ -9,6 +9,8 @@ import numpy as np
 
 from fastmix.engines.assign import Assigner, Assignment
 from fastmix.engines.loop import EngineState
+from fastmix.engines.partial_distances import PartialAssigner, assigner_for, squared_deviations
+from fastmix.incomplete import IncompleteRows
 from fastmix.kernels.tiles import Rows
 
 _CHUNK_ENTRIES = 1 << 18
@@ -41,6 +43,9 @@ class Lloyd:
     With ``near`` most steps assign a row to the nearest of the centres near to its own. The first step looks at all centres,
     and so does each that follows one at which centres came to rest; only such a step ends the iteration.
 
+    Of rows with missing entries distances and means are over the features that the rows have (Dixon 1979). A step then is a pass
+    over all rows and centres.
+
     Attributes
     ----------
     rows : the data.
@@ -50,22 +55,22 @@ class Lloyd:
     n_threads : None for all.
     unit : the weights of the rows are measured in this; the objective is the inertia by whole weights, or the largest number
         where it exceeds that.
-    near : whether a step may look at near centres only.
+    near : whether a step may look at near centres only; not for rows with missing entries.
     assigner : keeps the labels, as of the last step that looked at all centres.
     """
 
-    rows: Rows
+    rows: Rows | IncompleteRows
     n_clusters: int
     tol: float = 0.0
     n_threads: int | None = None
     unit: float = 1.0
     near: bool = False
-    assigner: Assigner = field(init=False)
+    assigner: Assigner | PartialAssigner = field(init=False)
     sign: int = -1
     is_monotone: bool = True
 
     def __post_init__(self):
-        object.__setattr__(self, "assigner", Assigner(self.rows, self.n_clusters, self.n_threads))
+        object.__setattr__(self, "assigner", assigner_for(self.rows, self.n_clusters, self.n_threads))
 
     @property
     def n_rows(self) -> int:
@@ -80,7 +85,7 @@ class Lloyd:
             return self._step_near(state.parameters)
         centres = state.parameters
         assignment = self.assigner.assign(centres)
-        empty = np.flatnonzero(assignment.counts == 0)
+        empty = np.flatnonzero((assignment.observed == 0).all(axis=1))
         settled = assignment.n_changed == 0 and not empty.size
         if settled:  # what comes out are the means of the rows, without the rounding of rows that came and went
             assignment = self.assigner.assign(centres, afresh=True)
@@ -96,6 +101,7 @@ class Lloyd:
 
     def _step_near(self, centres: np.ndarray) -> LloydState:
         """A step by near centres; empty clusters wait for the next step that looks at all."""
+        assert isinstance(self.assigner, Assigner)
         assignment = self.assigner.assign_near(centres)
         at_rest = assignment.n_changed == 0 or self._is_close(assignment.means, centres)
         return LloydState(
@@ -111,18 +117,22 @@ class Lloyd:
         return min(inertia * self.unit, sys.float_info.max) if np.isfinite(inertia) else inertia
 
     def _relocated(self, assignment: Assignment, centres: np.ndarray, empty: np.ndarray) -> np.ndarray:
-        """Move empty clusters onto the rows farthest from their centres, in order; those rows leave their clusters."""
+        """Move empty clusters onto the rows farthest from their centres, in order; those rows leave their clusters.
+
+        A feature that such a row misses is as in the centre that it leaves.
+        """
         labels, weights = self.assigner.labels, self.rows.weights
         farthest, distances = self._farthest(centres, empty.size)
-        moved, left = assignment.means.copy(), assignment.counts.copy()
+        moved, left = assignment.means.copy(), assignment.observed.copy()
         for k, row, distance in zip(empty, farthest, distances, strict=False):
             if distance <= 0:
                 break  # every row sits on a centre: fewer distinct rows than clusters
             x, w, old = self.rows.X[row].astype(np.float64), weights[row] if weights.size else 1.0, labels[row]
-            if left[old] > w:
-                moved[old] += (moved[old] - x) * (w / (left[old] - w))
-                left[old] -= w
-            moved[k] = x
+            seen = ~np.isnan(x)
+            leaves = seen & (left[old] > w)
+            moved[old, leaves] += (moved[old, leaves] - x[leaves]) * (w / (left[old, leaves] - w))
+            left[old, leaves] -= w
+            moved[k] = np.where(seen, x, moved[old])
         return moved
 
     def _farthest(self, centres: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -133,7 +143,7 @@ class Lloyd:
         for first in range(0, self.n_rows, step):
             chunk = slice(first, first + step)
             X = self.rows.X[chunk]
-            found = ((X - centres[self.assigner.labels[chunk]]) ** 2).sum(axis=1)
+            found = squared_deviations(X, centres[self.assigner.labels[chunk]])
             if weights.size:
                 found[weights[chunk] == 0] = -1.0
             rows = np.concatenate([rows, np.arange(first, first + len(X))])

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastmix.exceptions import not_fitted
 from fastmix.modelfile import write_model
-from fastmix.validation import as_kernels_read, as_table, feature_names, warn_about_names
+from fastmix.validation import BY_EM, as_kernels_read, as_table, feature_names, warn_about_names
 
 
 class Estimator:
@@ -17,6 +17,7 @@ class Estimator:
 
     _estimator_type: str
     n_features_in_: int
+    _takes_missing = BY_EM  # what allows missing entries, where there is a choice
     _course: Any = None  # where partial_fit stands between batches
     feature_names_in_: np.ndarray
 
@@ -79,7 +80,11 @@ class Estimator:
     def _rows_to_fit(self, X: Any) -> np.ndarray:
         """Checked rows of the data to fit. ``_remember_features`` is for after the fit: a failed one leaves no trace."""
         feature_names(X)  # refuses mixed names now, not after a long fit
-        return as_kernels_read(as_table(X, owner=type(self).__name__, may_miss=self._may_miss()))
+        return as_kernels_read(self._checked_table(X))
+
+    def _checked_table(self, X: Any) -> np.ndarray:
+        owner = type(self).__name__
+        return as_table(X, owner=owner, may_miss=self._may_miss(), setting=self._takes_missing)
 
     def _may_miss(self) -> bool | None:
         """Whether entries of X may be missing (NaN); None where there is no choice."""
@@ -102,7 +107,7 @@ class Estimator:
         """Checked rows of data for a fitted model, of any real type and layout."""
         self._check_fitted()
         warn_about_names(getattr(self, "feature_names_in_", None), feature_names(X), type(self).__name__)
-        rows = as_table(X, owner=type(self).__name__, may_miss=self._may_miss())
+        rows = self._checked_table(X)
         self._check_n_features(rows.shape[1])
         return rows
 

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.engines.assign import Assigner
 from fastmix.engines.choice import BATCHES_ATTRIBUTES
 from fastmix.engines.lloyd import Lloyd
 from fastmix.engines.loop import Callback, RunResult, StopReason, run
 from fastmix.engines.neighbourhoods import worth_while
-from fastmix.engines.passes import make_rows
+from fastmix.engines.partial_distances import inertia, nearest, squared_deviations
 from fastmix.estimators.base import Estimator
 from fastmix.estimators.course_file import KEY, array_names, read_clusters, stored_clusters
 from fastmix.estimators.kmeans_batches import learn, weighted_rows
 from fastmix.estimators.stored import ModelFields
 from fastmix.exceptions import ConvergenceWarning
+from fastmix.incomplete import IncompleteRows
 from fastmix.kernels.tiles import Rows
 from fastmix.local_seeding import local_k_means_plus_plus
 from fastmix.progress import with_progress
@@ -47,14 +47,29 @@ class KMeans(Estimator):
     none has), or the iteration goes on. Other values of ``algorithm`` look at all centres in every
     iteration.
 
+    **Missing entries** (NaN, with ``missing="partial"``) are left out: distances are *partial distances* (Dixon 1979), over the
+    features that a row has. They are not scaled up to all features: that would multiply the distances of a row by a constant,
+    which changes no label. A centre is the weighted mean of its rows feature by feature, of those that have the feature; where
+    none has, it stays as it is. So each step lowers
+
+        sum over rows of weight x sum over observed features d of (x_d - c_d)^2,  c the row's centre,
+
+    which is ``inertia_``, and also what k-POD minimises (Chi, Chi and Baraniuk 2016). It is the limit of
+    ``SoftKMeans(beta, missing="em")`` as beta grows, a heuristic and no likelihood: a row counts by how many features it has, and
+    one with few of them, near to many centres, goes to one of them without a doubt. ``GaussianMixture(missing="em")`` has that
+    doubt in its responsibilities. A row with nothing observed is at distance 0 of all centres: it has label 0 and moves nothing.
+    Starts look at complete rows where there are enough of them, else at rows with missing entries filled in by draws from one
+    Gaussian. An iteration is a pass over all rows and centres. Where nothing is missing the fit is that of ``missing="error"`` to
+    the bit.
+
     Parameters
     ----------
     n_clusters : int, default 8
         K.
     init : {"k-means++", "random"}, callable or (K, D) array, default "k-means++"
         Greedy k-means++ (Arthur and Vassilvitskii 2007; on a subsample where there are many rows, and with many clusters
-        looking only around each seed), random rows, a callable ``f(X, n_clusters, generator)`` that returns centres, or the
-        centres.
+        looking only around each seed), random rows, a callable ``f(X, n_clusters, generator)`` that returns centres (missing
+        entries of X are filled in), or the centres.
     n_init : "auto" or int, default "auto"
         Number of starts, the best is kept; "auto" is 1 for "k-means++" and an array, 10 otherwise.
     max_iter : int, default 300
@@ -75,14 +90,18 @@ class KMeans(Estimator):
         Threads to use; None for all. Results do not depend on it.
     callback : callable, optional
         Called after each iteration with a ``FitState``; returning True ends the fit with the best run so far.
+    missing : {"error", "partial"}, default "error"
+        What NaN in X means: "error" refuses it; "partial" takes it for a missing entry, of which distances know nothing (above).
+        Also for ``predict``, ``transform`` and ``score``. Not for ``partial_fit``.
 
     Attributes
     ----------
     cluster_centers_ : (K, D) array
+        Never NaN.
     labels_ : (N,) int32 array
         The nearest centre of each row.
     inertia_ : float
-        Sum of squared distances to the nearest centre, weighted; squared units of the data.
+        Sum of squared distances to the nearest centre, weighted; squared units of the data. Missing entries add nothing.
     n_iter_ : int
         Iterations of the best run.
     stop_reason_ : StopReason
@@ -91,9 +110,17 @@ class KMeans(Estimator):
         ``n_iter_`` is 0.
     n_features_in_ : int
     feature_names_in_ : array of str, where X had column names.
+
+    References
+    ----------
+    J. K. Dixon (1979), Pattern recognition with partly missing data, IEEE Transactions on Systems, Man, and Cybernetics 9,
+    617-621.
+    J. T. Chi, E. C. Chi and R. G. Baraniuk (2016), k-POD: a method for k-means clustering of missing data, The American
+    Statistician 70, 91-99.
     """
 
     _estimator_type = "clusterer"
+    _takes_missing = "missing='partial', which leaves missing entries out of distances"
 
     cluster_centers_: np.ndarray
     labels_: np.ndarray
@@ -118,6 +145,7 @@ class KMeans(Estimator):
         algorithm: str = "auto",
         n_threads: int | None = None,
         callback: Callback | None = None,
+        missing: str = "error",
     ):
         self.n_clusters = n_clusters
         self.init = init
@@ -130,20 +158,21 @@ class KMeans(Estimator):
         self.algorithm = algorithm
         self.n_threads = n_threads
         self.callback = callback
+        self.missing = missing
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> KMeans:
         """Find the centres.
 
         Parameters
         ----------
-        X : (N, D) array-like of finite real numbers; float32 and memory maps are read as they are.
+        X : (N, D) array-like of finite real numbers (or NaN, see ``missing``); float32 and memory maps are read as they are.
         y : ignored.
         sample_weight : (N,) array-like, optional
             Weight of each row, at least 0; weight k counts as k copies.
 
         Raises
         ------
-        ValueError : bad input.
+        ValueError : bad input; also a feature that is observed in no row of positive weight.
         KeyboardInterrupt : on Ctrl-C; the best centres so far are on the object.
         """
         self._check_parameters()
@@ -153,7 +182,9 @@ class KMeans(Estimator):
             raise ValueError(
                 f"n_samples={n_rows} should be >= n_clusters={self.n_clusters} ({n_rows} sample): use at most {n_rows} clusters"
             )
-        rows, unit = weighted_rows(data, as_weights(sample_weight, n_rows))
+        complete, unit = weighted_rows(data, as_weights(sample_weight, n_rows))
+        rows = IncompleteRows.of(complete) if self._may_miss() else complete
+        is_complete = isinstance(rows, Rows)
         n_runs = self._n_runs()
         streams = generators(self.random_state, n_runs)
         callback = with_progress(self.verbose, 1, "inertia", self.callback)
@@ -165,7 +196,7 @@ class KMeans(Estimator):
             except KeyboardInterrupt:
                 interrupted = True
                 break
-            near = self.algorithm == "auto" and worth_while(n_rows, self.n_clusters)
+            near = self.algorithm == "auto" and is_complete and worth_while(n_rows, self.n_clusters)
             engine = Lloyd(rows, self.n_clusters, self.tol, self.n_threads, unit, near)
             result = run(engine, seeds, max_iter=self.max_iter, run=index, callback=callback)
             if best is None or result.objective < best[0].objective:
@@ -216,10 +247,10 @@ class KMeans(Estimator):
     def predict(self, X: Any) -> np.ndarray:
         """The nearest centre of each row, (N,) int32."""
         data = self._rows_to_evaluate(X)
-        return Assigner(make_rows(data), len(self.cluster_centers_), self.n_threads).label(self.cluster_centers_)
+        return nearest(data, self.cluster_centers_, self.n_threads)
 
     def transform(self, X: Any) -> np.ndarray:
-        """Distances to the centres, (N, K), in the units of the data."""
+        """Distances to the centres, (N, K), in the units of the data: Euclidean, over the features that a row has."""
         rows = self._rows_to_evaluate(X)
         n_clusters, n_features = self.cluster_centers_.shape
         distances = np.empty((rows.shape[0], n_clusters))
@@ -227,15 +258,14 @@ class KMeans(Estimator):
         for first in range(0, rows.shape[0], step):
             chunk = np.asarray(rows[first : first + step], dtype=np.float64)
             for k, centre in enumerate(self.cluster_centers_):
-                distances[first : first + step, k] = np.sqrt(((chunk - centre) ** 2).sum(axis=1))
+                distances[first : first + step, k] = np.sqrt(squared_deviations(chunk, centre))
         return distances
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the inertia of X."""
         data = self._rows_to_evaluate(X)
         rows, unit = weighted_rows(data, as_weights(sample_weight, len(data)))
-        assigner = Assigner(rows, len(self.cluster_centers_), self.n_threads)
-        return -assigner.assign(self.cluster_centers_).inertia * unit
+        return -inertia(rows, self.cluster_centers_, self.n_threads) * unit
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns of ``transform``: "kmeans0", "kmeans1", ..."""
@@ -262,6 +292,7 @@ class KMeans(Estimator):
         check_integer(self.max_iter, "max_iter", 1)
         check_real(self.tol, "tol")
         check_choice(self.algorithm, "algorithm", ["auto", "lloyd", "elkan"])
+        check_choice(self.missing, "missing", ["error", "partial"])
         if isinstance(self.init, str):
             check_choice(self.init, "init", ["k-means++", "random"])
         if self.n_init != "auto":
@@ -278,22 +309,24 @@ class KMeans(Estimator):
             return 1 if isinstance(self.init, str) and self.init == "k-means++" else 10
         return self.n_init
 
-    def _seeds(self, rows: Rows, generator: np.random.Generator) -> np.ndarray:
-        shape = (self.n_clusters, rows.X.shape[1])
+    def _seeds(self, rows: Rows | IncompleteRows, generator: np.random.Generator) -> np.ndarray:
+        shape = (self.n_clusters, rows.n_features)
         if callable(self.init):
-            return as_parameter_array(self.init(rows.X, self.n_clusters, generator), "the centres from init", shape)
+            with rows.pieces(rows.n_rows) as pieces:
+                X, _ = next(pieces)
+            return as_parameter_array(self.init(X, self.n_clusters, generator), "the centres from init", shape)
         if not isinstance(self.init, str):
             return as_parameter_array(self.init, "init", shape)
         if self.init == "random":
             X, _ = subsample(rows, self.n_clusters, generator)
             return X[np.arange(self.n_clusters) % len(X)]
-        if worth_while(rows.X.shape[0], self.n_clusters):
+        if worth_while(rows.n_rows, self.n_clusters):
             X, weights = subsample(rows, _SEEDED_PER_CLUSTER_OF_MANY * self.n_clusters, generator)
             return X[local_k_means_plus_plus(X, weights, self.n_clusters, generator, n_threads=self.n_threads)[0]]
         X, weights = subsample(rows, max(_LEAST_SEEDED, _SEEDED_PER_CLUSTER * self.n_clusters), generator)
         return X[k_means_plus_plus(X, weights, self.n_clusters, generator)[0]]
 
-    def _warn_about(self, result: RunResult, rows: Rows) -> None:
+    def _warn_about(self, result: RunResult, rows: Rows | IncompleteRows) -> None:
         n_used = len(np.unique(self.labels_[rows.weights > 0] if rows.weights.size else self.labels_))
         if n_used < self.n_clusters:
             warnings.warn(

@@ -11,7 +11,7 @@ import numpy as np
 from fastmix.engines.assign import Assigner
 from fastmix.engines.lloyd import Lloyd
 from fastmix.engines.loop import StopReason, run
-from fastmix.engines.passes import make_rows
+from fastmix.engines.reading import make_rows
 from fastmix.estimators.first_rows import FirstRows, count_weighty, features_of, no_rows, rows_of_batch, suffice
 from fastmix.exceptions import ConvergenceWarning
 from fastmix.kernels.tiles import Rows
@@ -48,6 +48,10 @@ class ClusterCourse:
 def learn(model: Any, X: Any, sample_weight: Any) -> None:
     """Take in one batch. Where anything is wrong with it, ``model`` stays as it was."""
     model._check_parameters()
+    if model._may_miss():
+        raise ValueError(
+            f"partial_fit takes complete rows only; got missing={model.missing!r}. Set missing='error', or fit all rows at once"
+        )
     data = rows_of_batch(model, X)
     weights = as_weights(sample_weight, len(data))
     is_first = model._course is None

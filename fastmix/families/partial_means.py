@@ -1,0 +1,87 @@
+"""K-means centres by partial distances, as a family: what rows with missing entries are to K-means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastmix.families.base import Family, Statistics
+from fastmix.kernels.partial_means import PartialMeansJoint, PartialMeansKernel
+
+
+@dataclass(frozen=True)
+class Centres:
+    """Parameters.
+
+    Attributes
+    ----------
+    means : (K, D).
+    sharpness : what squared distances are multiplied by to make differences of log-densities; a power of two, so that it rounds
+        nothing. See ``sharpness_for``.
+    """
+
+    means: np.ndarray
+    sharpness: float = 1.0
+
+    @property
+    def family(self) -> PartialMeans:
+        return PARTIAL_MEANS
+
+    @property
+    def weights(self) -> np.ndarray:
+        """(K,) all alike."""
+        return np.full(len(self.means), 1.0 / len(self.means))
+
+
+class PartialMeans(Family):
+    """Squared distances over the features that a row has (Dixon 1979), not scaled up to all features.
+
+    Statistics of a component: count, first moments (D,), second moments (D,), weight of the rows that have each feature (D,). The
+    last are kept of rows with missing entries only: passes over complete rows are the Assigner's.
+    """
+
+    name = "partial_means"
+    kernel_class = PartialMeansKernel
+
+    def n_statistics(self, n_features):
+        return 1 + 3 * n_features
+
+    def kernel_parameters(self, parameters):
+        return PartialMeansKernel(parameters.means, np.array([-parameters.sharpness]))
+
+    def joint_parameters(self, parameters, means):
+        return PartialMeansJoint(means, np.array([-parameters.sharpness]))
+
+    def maximize(self, statistics, reg_covar=0.0):
+        """Each centre moves to the mean of its rows, feature by feature; of a feature that none of them has it stays."""
+        found, centre = by_feature(statistics), statistics.centre
+        shifts = np.divide(found.first, found.weights, out=np.zeros_like(found.first), where=found.weights > 0)
+        return Centres(centre.means + shifts, centre.sharpness)
+
+
+@dataclass(frozen=True)
+class FeatureMoments:
+    """Statistics by component and feature, each (K, D)."""
+
+    first: np.ndarray
+    second: np.ndarray
+    weights: np.ndarray  # of the rows that have the feature
+
+
+def by_feature(statistics: Statistics) -> FeatureMoments:
+    """The statistics of a ``PartialMeans`` taken apart."""
+    return FeatureMoments(*np.split(statistics.components[:, 1:], 3, axis=1))
+
+
+def sharpness_for(variance: float) -> float:
+    """For rows with this total variance: distances that differ by more than rounding do not share a row, and none overflows.
+
+    A squared distance d of the order of the variance becomes 2^400, a difference of 2^-53 d one of 2^347 nats; what is 2^-150 of
+    the spread is still told apart by 2^47 nats, and an outlier at 2^290 times the spread stays within float64.
+    """
+    exponent = int(np.frexp(variance)[1]) if np.isfinite(variance) else 1024
+    return 2.0 ** int(np.clip(400 - exponent, -1020, 1020))
+
+
+PARTIAL_MEANS = PartialMeans()
