@@ -35,11 +35,12 @@ _FEW_EACH = 100
 _FIT = """
 import numpy
 from fastmix import GaussianMixture
-def read(name):
-    return numpy.load("{folder}/" + name + ".npy", mmap_mode="r")[:{rows}].copy()
+def read(name, dtype, shape):
+    count = {rows} * shape[1] if len(shape) == 2 else {rows}
+    return numpy.fromfile("{folder}/" + name, dtype, count).reshape({rows}, *shape[1:])
 means = numpy.load("{folder}/means.npy")
-X = read("rows")
-arguments = {{name: read(name) for name in {arguments}}}
+X = read(*{data})
+arguments = {{each[0]: read(*each) for each in {arguments}}}
 before = high_water_mark()
 GaussianMixture(
     len(means), means_init=means, algorithm="batch", max_iter={iterations}, **{options}
@@ -77,9 +78,12 @@ def _measure(name: str, truth: Truth, shape: tuple[int, int, int]) -> Memory:
     problem = KINDS[name].problem(truth)
     rows = shape[0]
     with tempfile.TemporaryDirectory(prefix="fastmix-benchmark-") as folder:
-        for file, array in {"rows": problem.X, "means": truth.means, **problem.arguments}.items():
-            np.save(Path(folder) / f"{file}.npy", array)
-        given = {"folder": folder, "arguments": list(problem.arguments), "options": dict(problem.options)}
+        np.save(Path(folder) / "means.npy", truth.means)
+        files = []
+        for file, array in {"rows": problem.X, **problem.arguments}.items():
+            array.tofile(Path(folder) / file)
+            files.append((file, array.dtype.str, array.shape))
+        given = {"folder": folder, "data": files[0], "arguments": files[1:], "options": dict(problem.options)}
 
         def peak(rows: int) -> float:
             program = _FIT.format(rows=rows, iterations=_ITERATIONS, **given)

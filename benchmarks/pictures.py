@@ -1,6 +1,6 @@
-"""The pictures of docs/sparse.md and docs/engines.md, drawn from benchmarks/results.json: ``python -m benchmarks.pictures``.
+"""The pictures of docs/sparse.md, engines.md and incomplete.md, from benchmarks/results.json: ``python -m benchmarks.pictures``.
 
-``python -m benchmarks --only sparse --only engines`` measures what they show. Needs matplotlib.
+``python -m benchmarks --only sparse --only engines --only incomplete`` measures what they show. Needs matplotlib.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator, PercentFormatter
 
 from benchmarks import results
 from benchmarks.engine_sets import KINDS
 from benchmarks.engines import NEAR, EngineFits
+from benchmarks.incomplete_accuracy import DELETION, EM, MEANS
 from benchmarks.processes import ROOT
 
 _INK, _GREY, _DENSE, _SPARSE = "#2b2b2b", "#6b6b6b", "#d1603d", "#2a6f97"
@@ -33,6 +35,7 @@ _ENGINES = {
     "online": (_GREY, "-"),
     "sparse": (_BROWN, "-"),
 }
+_WITH_MISSING = {EM: (_SPARSE, "o"), MEANS: (_DENSE, "s"), DELETION: (_PURPLE, "^")}
 _LEAST_GAP, _MOST_GAP = 1e-5, 10.0
 _FOLDER = ROOT / "docs"
 
@@ -129,11 +132,40 @@ def engines(*measured: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def missing(measured: Sequence[Mapping[str, Any]]) -> Figure:
+    """Accuracy against the share of missing entries: medians of the seeds, and bands that half of them are in."""
+    figure = Figure(figsize=(8.0, 3.9), layout="constrained")
+    panels = figure.subplots(1, 2)
+    titles = ("iris: flowers in the cluster of their species", "mixture: nats a row below the truth, on new rows")
+    for axes, case, title in zip(panels, measured, titles, strict=True):
+        for name, (colour, marker) in _WITH_MISSING.items():
+            values = np.array(case["values"][name])
+            kept = ~np.isnan(values).any(axis=1)  # as far as every seed leaves rows enough
+            shares = np.array(case["shares"])[kept]
+            low, middle, high = np.percentile(values[kept], (25, 50, 75), axis=1)
+            axes.fill_between(shares, low, high, color=colour, alpha=0.18, linewidth=0)
+            axes.plot(shares, middle, marker=marker, markersize=4, color=colour, label=name)
+        axes.set_title(title, loc="left", fontsize=10, color=_INK)
+        axes.set_xlabel("share of entries missing", color=_INK)
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    panels[1].set_yscale("log")
+    _finish(panels[1:], legend=False)
+    panels[1].yaxis.set_major_locator(LogLocator())
+    panels[1].yaxis.set_minor_locator(NullLocator())
+    _bare(panels[0])
+    panels[0].set_ylim(0.0, 1.03)
+    panels[0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=3, frameon=False, labelcolor=_INK, fontsize=9)
+    return figure
+
+
 # By file: the sections that a picture is of, and how it is drawn.
 PICTURES: dict[str, tuple[tuple[str, ...], Callable[..., Figure]]] = {
     "sparse-fit.svg": (("sparse_trace",), trace),
     "sparse-growth.svg": (("sparse_growth",), growth),
     "engines.svg": (("engines_c05", "engines_c1", "engines_higgs"), engines),
+    "incomplete.svg": (("incomplete_accuracy",), missing),
 }
 
 
@@ -148,13 +180,17 @@ def _finish(panels: Sequence[Axes], *, legend: bool = True) -> None:
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.grid(color="#ececec", linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.tick_params(length=0, which="both", colors=_GREY)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+        _bare(axes)
     if legend:
         panels[0].legend(frameon=False, labelcolor=_INK)
+
+
+def _bare(axes: Axes) -> None:
+    axes.grid(color="#ececec", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, which="both", colors=_GREY)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
 
 
 def _thousands(number: int) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from fastmix.engines.evaluate import run_evaluation
-from fastmix.engines.passes import make_rows, run_em_pass
+from fastmix.engines.passes import run_em_pass
+from fastmix.engines.reading import make_rows
 from fastmix.families.base import Statistics
 from fastmix.families.gaussian import GaussianParameters
 from fastmix.incomplete import IncompleteRows

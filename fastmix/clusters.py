@@ -8,7 +8,8 @@ import numpy as np
 
 from fastmix.engines.assign import Assigner
 from fastmix.engines.lists import TILE, Neighbourhood, order_by, united
-from fastmix.engines.passes import make_rows, run_em_pass
+from fastmix.engines.passes import run_em_pass
+from fastmix.engines.reading import make_rows
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
 from fastmix.families.gaussian import GaussianFamily, GaussianParameters, mean_shifts

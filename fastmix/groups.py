@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmix.engines.assign import Assigner
-from fastmix.engines.passes import make_rows
+from fastmix.engines.reading import make_rows
 from fastmix.kernels.vectors import GROUP
 
 TILE = GROUP  # rows: groups are filled up to whole tiles, so that longer ones would be emptier

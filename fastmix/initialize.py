@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from fastmix.clusters import Clusters
-from fastmix.engines.passes import make_rows, run_em_pass
+from fastmix.engines.passes import run_em_pass
+from fastmix.engines.reading import make_rows
 from fastmix.exceptions import CollapsedError, ConvergenceWarning
 from fastmix.families.base import Statistics
 from fastmix.families.gaussian import GaussianFamily, GaussianParameters, mean_shifts

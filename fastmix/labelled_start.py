@@ -8,7 +8,8 @@ import numpy as np
 
 from fastmix.clusters import Clusters
 from fastmix.engines.lists import order_by
-from fastmix.engines.passes import labels_of, make_rows, run_em_pass
+from fastmix.engines.passes import run_em_pass
+from fastmix.engines.reading import labels_of, make_rows
 from fastmix.families.gaussian import mean_shifts
 from fastmix.incomplete import IncompleteRows
 from fastmix.kernels.tiles import Rows
@@ -21,7 +22,8 @@ _MOST_ENTRIES = 1 << 22
 # iteration evaluates more (row, component) pairs than a share of this.
 _SEEDINGS, _ITERATIONS = 8, 5
 _EVALUATIONS = 1e8
-_CHUNK = 1 << 16
+_CHUNK = 1 << 14  # rows at once
+_SEED = 1957
 
 
 class LabelledStart:
@@ -40,7 +42,7 @@ class LabelledStart:
         if self.labels.labels.size:
             self.classes, of_row = self.labels.label_classes, self.labels.labels
         else:
-            self.classes, of_row = np.arange(clusters.n_components), _most_likely(self.labels.soft_labels)
+            self.classes, of_row = _classes_in(self.labels.soft_labels)
         if rows.weights.size:
             of_row = of_row[rows.weights > 0]
         # Of the rows of positive weight: 0 where there is no label, else 1 + the class.
@@ -152,14 +154,49 @@ def _seeds(
     return np.array(chosen)
 
 
-def _most_likely(soft: np.ndarray) -> np.ndarray:
-    """The component that soft labels (N, K) give more than half of a row to, (N,) int64; -1 where there is none."""
-    found = np.empty(len(soft), np.int64)
-    step = max(1, _CHUNK // soft.shape[1])
-    for first in range(0, len(soft), step):
-        part = soft[first : first + step]
-        best = part.argmax(axis=1)
-        with np.errstate(over="ignore"):
-            sure = 2.0 * part[np.arange(len(part)), best] > part.sum(axis=1)
-        found[first : first + step] = np.where(sure, best, -1)
-    return found
+def _classes_in(soft: np.ndarray, n_rows_looked_at: int = 100_000) -> tuple[np.ndarray, np.ndarray]:
+    """Classes that soft labels (N, K) speak of: (K,) of components, (N,) int32 of rows; -1: of none.
+
+    A row speaks of the components that have more than half of its largest share. The sets that rows speak of most often, as far
+    as they have no component in common, are the classes; rows that speak of all components say nothing. Where the classes are
+    what less than half of the other rows speak of there are none.
+    """
+    n_components = soft.shape[1]
+    rng = np.random.default_rng(_SEED)
+    keys = rng.integers(1, 1 << 63, n_components, dtype=np.uint64)  # sums of some of them tell which ones
+
+    def codes_of(part: np.ndarray) -> np.ndarray:
+        return np.where(_is_likely(part), keys, np.uint64(0)).sum(axis=1, dtype=np.uint64)
+
+    places = spread_places(len(soft), n_rows_looked_at, rng)
+    codes = np.concatenate([codes_of(soft[places[first : first + _CHUNK]]) for first in range(0, len(places), _CHUNK)])
+    values, examples, counts = np.unique(codes, return_index=True, return_counts=True)
+    classes, n_spoken = np.full(n_components, -1), 0
+    code_of_class: list[np.uint64] = []
+    for n in np.argsort(-counts, kind="stable")[: 4 * n_components]:
+        likely = _is_likely(soft[places[examples[n]]][None])[0]
+        if not likely.all() and (classes[likely] < 0).all():
+            classes[likely] = len(code_of_class)
+            code_of_class.append(values[n])
+            n_spoken += int(counts[n])
+    if 2 * n_spoken < int(counts[values != keys.sum(dtype=np.uint64)].sum()):
+        classes[:] = -1
+    # By their first components, as classes of one component each are numbered.
+    _, first_components = np.unique(classes, return_index=True)
+    order = classes[np.sort(first_components)]
+    order = order[order >= 0]
+    number = np.append(np.argsort(order), -1)
+    found = np.full(len(soft), -1, np.int32)
+    if not order.size:
+        return number[classes], found
+    known = np.array(code_of_class)[order]
+    by_code = np.argsort(known)
+    for first in range(0, len(soft), _CHUNK):
+        codes = codes_of(soft[first : first + _CHUNK])
+        place = by_code[np.minimum(np.searchsorted(known[by_code], codes), len(known) - 1)]
+        found[first : first + _CHUNK] = np.where(known[place] == codes, place, -1)
+    return number[classes], found
+
+
+def _is_likely(soft: np.ndarray) -> np.ndarray:
+    return soft > 0.5 * soft.max(axis=1, keepdims=True)

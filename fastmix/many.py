@@ -6,7 +6,7 @@ import numpy as np
 
 from fastmix.clusters import Clusters
 from fastmix.engines.lloyd import Lloyd
-from fastmix.engines.passes import make_rows
+from fastmix.engines.reading import make_rows
 from fastmix.kernels.tiles import Rows
 from fastmix.local_seeding import local_k_means_plus_plus
 from fastmix.merging import merged

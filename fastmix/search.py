@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmix.clusters import Clusters
-from fastmix.engines.passes import make_rows, run_em_pass
+from fastmix.engines.passes import run_em_pass
+from fastmix.engines.reading import make_rows
 from fastmix.exceptions import CollapsedError
 from fastmix.families.gaussian import GaussianParameters
 from fastmix.kernels.tiles import Rows

@@ -187,7 +187,7 @@ def check_finite(
             where = np.argwhere(bad)[0]
             value = chunk[tuple(where)]
             place = f"row {first_row + first + where[0]}" + (f", column {where[1]}" if array.ndim == 2 else "")
-            found = "NaN" if np.isnan(value) else "infinity (inf)"
+            found, remedy = ("NaN", remedy) if np.isnan(value) else ("infinity (inf)", _REMEDY)
             raise ValueError(f"Input {name} contains {found}: the first is at {place} (counting from 0). {remedy}")
 
 

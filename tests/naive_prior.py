@@ -58,11 +58,14 @@ def objective(rows, mixture, prior, sample_weight=None):
     return float((log_likelihood(rows, mixture, sample_weight) + log_prior(mixture, prior)) / total)
 
 
-def map_step(rows, mixture, prior, sample_weight=None):
-    """One iteration of EM to the posterior mode: Fraley and Raftery (2007), tables 1 and 2, and a Dirichlet prior besides."""
+def map_step(rows, mixture, prior, sample_weight=None, shares=None):
+    """One iteration of EM to the posterior mode: Fraley and Raftery (2007), tables 1 and 2, and a Dirichlet prior besides.
+
+    ``shares`` (N, K) in place of the responsibilities, where these are known.
+    """
     n_components, n_features = mixture.means.shape
     weights = np.ones(len(rows)) if sample_weight is None else np.asarray(sample_weight)
-    shares = np.asarray(responsibilities(rows, mixture), dtype=float) * weights[:, None]
+    shares = np.asarray(responsibilities(rows, mixture) if shares is None else shares, dtype=float) * weights[:, None]
     counts = shares.sum(axis=0)
     pseudo = counts if prior.concentration is None else counts + prior.concentration - 1
     kappa, centre, one = (0.0, np.zeros(n_features), 0) if prior.mean is None else (prior.kappa, prior.mean, 1)

@@ -15,7 +15,7 @@ from fastmix import GaussianMixture, StopReason
 from fastmix.engines.accelerated import Accelerated
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import run
-from fastmix.engines.passes import make_rows
+from fastmix.engines.reading import make_rows
 from fastmix.exceptions import CollapsedError
 
 METHODS = ("squarem", "anderson", "auto")

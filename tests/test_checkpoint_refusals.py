@@ -134,7 +134,7 @@ def test_other_files_are_refused_and_stay(rows, path, resume):
 def test_other_versions_are_refused(rows, begun):
     forge(begun, format_version=99, fastmix_version="9.9")
     with pytest.raises(
-        ValueError, match=r"format version 99, written by fastmix 9\.9; this fastmix goes on from version 1"
+        ValueError, match=r"format version 99, written by fastmix 9\.9; this fastmix goes on from version 2"
     ):
         mixture(checkpoint=begun, resume=True).fit(rows)
 

@@ -6,7 +6,7 @@ import pytest
 from draws import draw_rows, random_mixture
 
 from fastmix.engines.exact_lists import exact_lists
-from fastmix.engines.passes import make_rows
+from fastmix.engines.reading import make_rows
 from fastmix.parameters import gaussian
 
 TILE = 32

@@ -149,6 +149,29 @@ def test_known_parameters_are_not_counted(rng, covariance_type):
     assert model.aic(rows) == pytest.approx(-2 * found["log_likelihood"])
 
 
+def test_sparse_em_moves_no_component_of_which_something_is_known(rng):
+    """Without it a component out of reach of all rows is put to use elsewhere."""
+    truth = random_mixture(rng, 16, 2, "diag", separation=12.0)
+    rows = draw_rows(rng, truth, 3000)
+    start = truth._replace(means=np.concatenate([[[1e4, 1e4]], truth.means[1:]]))
+    how = {"algorithm": "sparse", "max_iter": 40}
+    known = fit_quietly(started_at(start, fixed={"means": np.arange(16) == 0}, **how), rows)
+    assert (known.means_[0] == 1e4).all()
+    assert (fit_quietly(started_at(start, **how), rows).means_[0] < 100).all()
+
+
+def test_known_means_of_a_stream(rng):
+    rows, start = crowded(rng, "full", 200)
+
+    class Blocks:
+        def __iter__(self):
+            yield from np.array_split(rows, 3)
+
+    settings = {"fixed": {"means": SOME["means"]}, "max_iter": 5, "algorithm": "batch"}
+    streamed = fit_quietly(started_at(start, **settings), Blocks())
+    assert bits(streamed) == bits(fit_quietly(started_at(start, **settings), rows))
+
+
 def test_with_everything_known_nothing_moves(rng):
     rows, start = crowded(rng, "full", 100)
     model = started_at(start, fixed=["weights", "means", "covariances"], tol=1e-3).fit(rows)

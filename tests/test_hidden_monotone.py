@@ -78,19 +78,22 @@ def random_case(seed, covariance_type, engine):
     fixed = what_is_fixed(rng, n_components)
     prior = rng.choice([None, "mclust", "own"], p=[0.6, 0.2, 0.2])
     if prior == "own":
-        prior = random_prior(rng, n_features)
+        prior = random_prior(rng, n_components, n_features, covariance_type)
     model = started_at(
         disturbed(rng, mixture), missing="em", fixed=fixed, prior=prior, max_iter=20, **settings, **ENGINES[engine]
     )
     return model, rows, sample_weight, known
 
 
-def random_prior(rng, n_features):
-    return fastmix.Prior(
-        weights=float(rng.uniform(1.0, 4.0)),
-        mean_precision=float(rng.uniform(0.01, 2.0)),
-        degrees=n_features + float(rng.uniform(1.5, 5.0)),
+def random_prior(rng, n_components, n_features, covariance_type):
+    """Some of the three parts of a prior, or all."""
+    scale = np.eye(n_features) * rng.uniform(0.2, 3.0) if covariance_type in ("full", "tied") else rng.uniform(0.2, 3.0)
+    parts = (
+        {"weight_concentration": rng.uniform(1.0, 4.0, size=n_components)},
+        {"mean": rng.normal(size=n_features), "mean_precision": rng.uniform(0.01, 2.0)},
+        {"degrees_of_freedom": n_features + rng.uniform(0.5, 5.0), "scale": scale},
     )
+    return fastmix.Prior(**{name: value for part in parts if rng.random() < 0.7 for name, value in part.items()})
 
 
 @pytest.mark.filterwarnings("ignore::fastmix.ConvergenceWarning")

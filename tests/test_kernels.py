@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from fastmix.engines.assign import Assigner
-from fastmix.engines.passes import NO_LABELS, layout, make_rows, run_em_pass
+from fastmix.engines.layout import layout
+from fastmix.engines.passes import run_em_pass
+from fastmix.engines.reading import NO_LABELS, make_rows
 from fastmix.families import GAUSSIAN_FAMILIES, GaussianParameters
 from fastmix.kernels.tiles import Schedule
 from fastmix.kernels.vectors import GROUP

@@ -45,6 +45,17 @@ def test_every_iteration_is_the_oracles(kind):
     np.testing.assert_allclose(model.label_noise_, confusion, atol=1e-9)
 
 
+def test_a_prior_and_known_means_leave_the_matrix_to_be_estimated():
+    rows, start, labels, weights = problem()
+    how = {"component_labels": CLASSES, "label_noise": "estimate", "max_iter": 200, "tol": 1e-8}
+    for engine in ({}, {"algorithm": "incremental"}, {"accelerate": "anderson"}):
+        for more in ({"prior": "mclust"}, {"fixed": {"means"}}):
+            model = fit_quietly(started_at(start, **how, **more, **engine), rows, weights, labels=labels)
+            assert np.diff(model.lower_bounds_).min() > -1e-12
+            np.testing.assert_allclose(model.label_noise_.sum(axis=1), 1.0)
+            assert not np.allclose(model.label_noise_, oracle.evenly(0.1, 3), atol=1e-2)
+
+
 def test_components_of_no_class_take_no_labelled_rows():
     rows, start, labels, _ = problem()
     labels = np.where(labels == 2, 1, labels)

@@ -154,6 +154,19 @@ def test_starts_put_components_where_the_rows_of_their_class_are(rng):
     np.testing.assert_allclose(by_responsibility.means_, model.means_, rtol=1e-6)
 
 
+def test_soft_labels_of_classes_start_where_labels_of_classes_do(rng):
+    centres = np.array([[0.0, 0.0], [50.0, 0.0], [0.0, 50.0], [50.0, 50.0]])
+    component = np.arange(800) % 4
+    rows = centres[component] + rng.normal(size=(800, 2))
+    classes = np.array([1, 0, 0, 1])  # of components; of the centres it is 0, 0, 1, 1
+    is_known = np.arange(800) % 3 == 0
+    soft = np.where(classes == np.where(component < 2, 0, 1)[:, None], rng.uniform(0.8, 1.0, (800, 4)), 0.05)
+    model = GaussianMixture(4, random_state=2).fit(rows, labels=np.where(is_known[:, None], soft, 1.0))
+    nearest = np.linalg.norm(model.means_[:, None] - centres, axis=2).argmin(axis=1)
+    assert sorted(nearest[[1, 2]]) == [0, 1]
+    assert sorted(nearest[[0, 3]]) == [2, 3]
+
+
 def test_given_means_win_over_labels(iris):
     labels = np.arange(150) // 50
     labels[1::2] = -1

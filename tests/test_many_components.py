@@ -9,7 +9,7 @@ from fits import bits, fit_quietly
 from naive import COVARIANCE_TYPES, relative_error
 
 from fastmix import GaussianMixture
-from fastmix.engines.passes import make_rows
+from fastmix.engines.reading import make_rows
 from fastmix.exceptions import ConvergenceWarning
 from fastmix.families import gaussian_family
 from fastmix.initialize import Start

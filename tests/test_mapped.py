@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from processes import run_python
 
-from fastmix.engines.passes import make_rows
+from fastmix.engines.reading import make_rows
 from fastmix.mapped import MappedRows
 
 pytestmark = pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="the system takes no advice")

@@ -155,9 +155,3 @@ def test_labels_have_no_missing_values(rows):
     labels[5] = np.nan
     with pytest.raises(ValueError, match=r"(?s)labels.*row 5|labels"):
         em().fit(rows, labels=labels)
-
-
-def test_masked_arrays_name_the_way_to_say_it(rows):
-    masked = np.ma.masked_invalid(rows)
-    with pytest.raises(ValueError, match="X has masked entries"):
-        em().fit(masked)

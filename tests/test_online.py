@@ -13,7 +13,7 @@ from test_open_frame import RATES, Poisson, counts, start  # noqa: F401
 from fastmix import ConvergenceWarning, GaussianMixture
 from fastmix.engines.loop import run
 from fastmix.engines.online import OnlineEM
-from fastmix.engines.passes import make_rows
+from fastmix.engines.reading import make_rows
 
 BATCH = 60
 

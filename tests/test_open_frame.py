@@ -14,7 +14,7 @@ from fastmix.engines.evaluate import run_evaluation
 from fastmix.engines.growing import Growing
 from fastmix.engines.incremental import IncrementalEM
 from fastmix.engines.loop import StopReason, run
-from fastmix.engines.passes import make_rows
+from fastmix.engines.reading import make_rows
 from fastmix.families.base import Family, log_weights
 from fastmix.kernels.em_pass import em_pass_for
 from fastmix.kernels.tiles import register_tile_functions

@@ -6,7 +6,7 @@ from test_open_frame import Poisson, PoissonParameters
 
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import StopReason, run
-from fastmix.engines.passes import make_rows
+from fastmix.engines.reading import make_rows
 from fastmix.engines.sparse import SparseEM
 
 N_COMPONENTS, N_FEATURES = 40, 6

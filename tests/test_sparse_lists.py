@@ -6,7 +6,8 @@ from draws import random_problem
 
 from fastmix import GaussianMixture, backend
 from fastmix.engines.lists import ActiveLists, Neighbourhood, neighbours, order_by, united
-from fastmix.engines.passes import make_rows, run_em_pass
+from fastmix.engines.passes import run_em_pass
+from fastmix.engines.reading import make_rows
 from fastmix.kernels.tiles import Schedule
 
 N_ROWS, N_COMPONENTS = 4000, 20

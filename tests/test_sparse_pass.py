@@ -7,7 +7,8 @@ from draws import random_problem
 from naive import COVARIANCE_TYPES, relative_error
 
 from fastmix import backend
-from fastmix.engines.passes import make_rows, run_em_pass
+from fastmix.engines.passes import run_em_pass
+from fastmix.engines.reading import make_rows
 from fastmix.kernels.tiles import Schedule
 
 TOLERANCE = 1e-12

@@ -7,8 +7,9 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from fastmix.engines.layout import WHOLE, Block
 from fastmix.engines.loop import EngineState, RunResult
-from fastmix.engines.passes import EVERYTHING, NOTHING, WHOLE, Block, run_em_pass, seen
+from fastmix.engines.passes import EVERYTHING, NOTHING, run_em_pass, seen
 from fastmix.families.base import Family, Statistics
 from fastmix.families.rule import PLAIN, UpdateRule
 from fastmix.incomplete import IncompleteRows
@@ -113,7 +114,9 @@ class BatchEM:
 
     def maximize(self, statistics: Statistics) -> Any:
         """The M-step."""
-        return self.rule.maximize(self.family, statistics, self.reg_covar)
+        parameters = self.rule.maximize(self.family, statistics, self.reg_covar)
+        noise = statistics.maximized_label_noise()
+        return parameters if noise is None else replace(parameters, label_noise=noise)
 
     def _after(self, state: State, statistics: Statistics) -> State:
         """The state after the M-step."""

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastmix.engines.passes import call_by_lanes, make_rows
+from fastmix.engines.passes import call_by_lanes
+from fastmix.engines.reading import make_rows
 from fastmix.kernels.coherent import grow_tree, leaves_of
 
 # Rows of the sample that a leaf of the tree is made of. With 2 lists are up to a fifth longer (D = 16), with 8 as short.

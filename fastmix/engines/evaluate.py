@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmix.engines.exact_lists import CoherentLists, coherent_lists
-from fastmix.engines.passes import EVERYTHING, call_by_lanes, cut_into_lanes, layout, make_rows
+from fastmix.engines.layout import cut_into_lanes, layout
+from fastmix.engines.passes import EVERYTHING, call_by_lanes
+from fastmix.engines.reading import make_rows
 from fastmix.families.base import Family
 from fastmix.incomplete import cut_into_tiles
 from fastmix.kernels.evaluate import evaluate_for

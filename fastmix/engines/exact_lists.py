@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmix.engines.coherent import by_leaves, grow
-from fastmix.engines.passes import EVERYTHING, call_by_lanes, cut_into_lanes, make_rows
+from fastmix.engines.layout import cut_into_lanes
+from fastmix.engines.passes import EVERYTHING, call_by_lanes
+from fastmix.engines.reading import make_rows
 from fastmix.families.base import Family, Reach
 from fastmix.kernels.reach import TILES_AT_ONCE, list_pass_for
 from fastmix.kernels.scratch import scratch_bytes

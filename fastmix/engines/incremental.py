@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastmix.engines.batch import BatchEM
+from fastmix.engines.layout import Block, smallest_tile, usual_tile
 from fastmix.engines.loop import EngineState
-from fastmix.engines.passes import Block, smallest_tile, usual_tile
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
 

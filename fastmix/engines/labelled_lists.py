@@ -47,7 +47,9 @@ def _needed(lists: ActiveLists, leaders: np.ndarray, labels: Labels) -> np.ndarr
         if labels.labels.size:
             outside &= labels.labels[rows] >= 0
         for tile, row in zip(tile_of_row[outside], rows[outside], strict=True):
-            wanted[tile, :n_components] |= soft[row] > 0 if soft.size else classes == labels.labels[row]
+            allowed = soft[row] > 0 if soft.size else classes == labels.labels[row]
+            if not allowed.all():
+                wanted[tile, :n_components] |= allowed
         tiles = np.repeat(np.arange(last - first), np.diff(offsets[first : last + 1]))
         entries = slice(offsets[first], offsets[last])
         needed[entries] = wanted[tiles, active[entries]]

@@ -102,7 +102,8 @@ class FitState:
     ----------
     iteration : from 1.
     run : which of the ``n_init`` starts, from 0.
-    objective : mean log-likelihood a row (nats), free energy a row (sparse EM) or inertia, before this iteration's update.
+    objective : mean log-likelihood a row (nats), free energy a row (sparse EM) or inertia, before this iteration's update; with a
+        prior, with the log-density of the parameters.
     change : difference from the previous iteration's objective; infinite in the first.
     n_rows : rows of the data.
     seconds : since the run began.

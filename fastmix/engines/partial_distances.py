@@ -8,7 +8,8 @@ import numpy as np
 
 from fastmix.engines.assign import Assigner, Assignment
 from fastmix.engines.evaluate import parts, run_evaluation
-from fastmix.engines.passes import make_rows, run_em_pass, seen
+from fastmix.engines.passes import run_em_pass, seen
+from fastmix.engines.reading import make_rows
 from fastmix.families.base import Statistics
 from fastmix.families.partial_means import PARTIAL_MEANS, Centres, FeatureMoments, by_feature, precision_for
 from fastmix.incomplete import IncompleteRows

@@ -26,6 +26,7 @@ from fastmix.engines.batch import BatchEM
 from fastmix.engines.exact_lists import exact_lists
 from fastmix.engines.incremental import sweep
 from fastmix.engines.labelled_lists import narrowed_for_labels
+from fastmix.engines.layout import WHOLE, Block, usual_tile
 from fastmix.engines.lists import (
     TILE,
     ActiveLists,
@@ -38,7 +39,8 @@ from fastmix.engines.lists import (
 )
 from fastmix.engines.loop import EngineState, RunResult, StopReason
 from fastmix.engines.moves import Moves, propose
-from fastmix.engines.passes import WHOLE, Block, labels_of, run_em_pass, seen, usual_tile
+from fastmix.engines.passes import run_em_pass, seen
+from fastmix.engines.reading import labels_of
 from fastmix.engines.sparse_state import DENSE, SparseState
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
@@ -132,8 +134,9 @@ class SparseEM(BatchEM):
         """An iteration that remakes the lists, after moves where these are due."""
         view = self._view(state)
         state = replace(state, n_evaluations=state.n_evaluations + view.near.n_evaluations)
-        may_move = self._may_move and can_move(state.parameters) and state.n_refused < _MOST_REFUSED
-        may_move = may_move and not self.rule.holds  # what is known is known of a component, wherever it is
+        may_move = self.active_threshold > 0 and can_move(state.parameters) and state.n_refused < _MOST_REFUSED
+        # What is known is known of a component, wherever it is, and labels pin components to classes.
+        may_move = may_move and not self.rule.holds and not self.rows.is_labelled
         if may_move and state.interval >= _FIRST_MOVES:
             moves = self._promising(state, view)
             if moves is not None:
@@ -163,11 +166,6 @@ class SparseEM(BatchEM):
         if isinstance(self.rows, IncompleteRows):
             return united_by_pattern(view.order, self.rows, state.leaders[0], view.near)
         return united(view.order, TILE, view.near)
-
-    @property
-    def _may_move(self) -> bool:
-        """Components that labels pin to classes cannot take each other's place."""
-        return self.active_threshold > 0 and not self.rows.is_labelled
 
     def _promising(self, state: SparseState, view: _View) -> Moves | None:
         """Split and merge moves that are worth trying, if there are any."""

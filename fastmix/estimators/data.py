@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastmix.engines.choice import check_options_for_stream, options_of
-from fastmix.engines.passes import make_rows
+from fastmix.engines.reading import make_rows
 from fastmix.incomplete import IncompleteRows
 from fastmix.streams import Source, Streamed
 from fastmix.validation import as_weights, is_stream

@@ -80,10 +80,17 @@ def fit_mixture(model: Any, X: Any, sample_weight: Any, labels: Any) -> None:
 
 
 def _begun_with(record: FitRecord, continued: GaussianParameters | None) -> GaussianParameters | None:
-    """The parameters of an earlier fit that this one goes on from, or what a checkpoint has of their known ones; else None."""
-    if not record.continued or continued is not None:
-        return continued if record.continued else None
-    return record.results[-1][0].parameters if record.standing is None else record.standing.state.parameters
+    """The parameters of an earlier fit that this one goes on from, None where it does not.
+
+    In another process they are not there any more, but a checkpoint's have the known ones as they were.
+    """
+    if not record.continued:
+        return None
+    if continued is None and record.standing is not None:
+        return record.standing.state.parameters
+    if continued is None and record.results:
+        return record.results[-1][0].parameters
+    return continued
 
 
 def _start_is_given(model: Any) -> bool:

@@ -102,11 +102,18 @@ class GaussianMixture(Mixture):
         Labels may be wrong: the share of wrong ones, spread evenly over the other classes; or the confusion matrix, row the
         true class, column the label given; or it is estimated with everything else (``label_noise_``). None: labels are right.
     fixed : collection of {"weights", "means", "covariances"}, or dict of these to True or (K,) bool array, optional
-        Parameters that are known: they stay as ``weights_init``, ``means_init`` and ``precisions_init`` (or a warm start) have
-        them. A mask names the components whose parameter is known.
+        Parameters that are known: they stay, to the bit, as ``weights_init``, ``means_init`` and ``precisions_init`` (or a warm
+        start) have them. A mask names the components whose parameter is known; of the others the same argument says where they
+        start. Free weights share what the known ones leave; a covariance is about the mean as it is known. Covariances that
+        components share are known or not, and ``reg_covar`` is not added to those that are. Known parameters do not count in
+        ``bic`` and ``aic``. Not for ``partial_fit``.
     prior : None, "mclust" or ``fastmix.Prior``, default None
         Maximise the posterior density, not the likelihood: Dirichlet on the weights, normal-inverse-Wishart on means and
-        covariances. "mclust": the defaults of Fraley and Raftery (2007).
+        covariances. "mclust": the defaults of Fraley and Raftery (2007), with the R package of that name: means expected at that
+        of the rows as if 0.01 rows said so, and covariances with D + 2 degrees of freedom and the covariance of the rows (its
+        mean variance, for types without matrices) divided by K^(2 / D) as scale. Strengths are in rows, of weight 1. The
+        log-density of the parameters, divided by the sum of weights, is then part of every objective below; ``score`` and the
+        like remain likelihoods. Not for algorithm "online" and ``partial_fit``.
     checkpoint : path, optional
         Where to write the state of the fit: when the first start is made, then every ``checkpoint_interval`` seconds, and when
         the fit ends, also by an error or an interruption. Never half written. A file with a fit that is not done, or that is no
@@ -145,7 +152,8 @@ class GaussianMixture(Mixture):
         Incremental: the free energy. Each is at most the log-likelihood of the fitted parameters. Online: an average of the
         last sweep.
     lower_bounds_ : list of float
-        The objective after each of its iterations: mean log-likelihood, or free energy; of the rows looked at.
+        The objective after each of its iterations: mean log-likelihood, or free energy; of the rows looked at. With a prior
+        both are penalised, and that is what does not fall.
     free_energies_ : list of float
         Sparse only: ``lower_bounds_`` by its proper name, nats a row.
     n_evaluations_ : int
@@ -156,6 +164,8 @@ class GaussianMixture(Mixture):
         Sparse only: exp(free energy - log-likelihood) a row, of the fitted parameters and the last lists.
     n_collapsed_runs_ : int
         Runs given up because a component's covariance stopped being positive definite.
+    label_noise_ : (C, C) array
+        Where ``fit`` was given labels and ``label_noise``: the confusion matrix, row the true class, column the label given.
     n_collapsed_components_ : int
         Components of the fitted model without any weight, or with a variance that is ``reg_covar`` for the most part.
     n_steps_, n_samples_seen_ : int
@@ -280,8 +290,11 @@ class GaussianMixture(Mixture):
             Weight of each row, at least 0; weight k counts as k copies. Only ratios matter. None for a stream.
         labels : (N,) array-like of int or (N, K) array-like, optional
             What is known about the component of each row: its class (see ``component_labels``), -1 where it is unknown; or soft
-            labels s >= 0, so that row n has the likelihood sum_k s_nk w_k N(x_n | k): a row of ones says nothing. None for a
-            stream.
+            labels s >= 0, so that row n has the likelihood sum_k s_nk w_k N(x_n | k): a row of ones says nothing. A row that is
+            said to be of class c has the likelihood sum_k p(c | class of k) w_k N(x_n | k), see ``label_noise``; where labels are
+            right, the sum is over the components of that class. With the component of every row known the fit is the closed form,
+            after one iteration. Starts put components where the rows of their class are. Not for streams and algorithm "online";
+            ``predict``, ``score`` and the like know no labels.
 
         Returns
         -------

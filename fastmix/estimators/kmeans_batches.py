@@ -11,7 +11,7 @@ import numpy as np
 from fastmix.engines.assign import Assigner
 from fastmix.engines.lloyd import Lloyd
 from fastmix.engines.loop import StopReason, run
-from fastmix.engines.passes import make_rows
+from fastmix.engines.reading import make_rows
 from fastmix.estimators.first_rows import FirstRows, count_weighty, features_of, no_rows, rows_of_batch, suffice
 from fastmix.exceptions import ConvergenceWarning
 from fastmix.kernels.tiles import Rows

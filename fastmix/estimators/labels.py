@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastmix.engines.choice import ONLINE
-from fastmix.engines.passes import NO_LABELS, with_labels
+from fastmix.engines.reading import NO_LABELS, with_labels
 from fastmix.families import GaussianParameters
 from fastmix.families.label_noise import LabelNoise
 from fastmix.kernels.labels import LEAST_SHARE
@@ -158,9 +158,9 @@ def _as_read(given: np.ndarray, noise: LabelNoise, is_uniform: bool) -> Labels:
         return NO_LABELS._replace(labels=given, label_classes=noise.classes, label_table=table)
     terms = np.full((len(noise.classes), 2), LOG_ZERO)
     of_class = np.flatnonzero(noise.classes >= 0)
-    terms[of_class, 0] = table[of_class, 1 + noise.classes[of_class]]
+    terms[of_class, 0] = table[1 + noise.classes[of_class], of_class]
     if len(noise.confusion) > 1:
-        terms[of_class, 1] = table[of_class, 1 + (noise.classes[of_class] == 0)]  # label 1 for class 0, for others 0
+        terms[of_class, 1] = table[1 + (noise.classes[of_class] == 0), of_class]  # label 1 for class 0, for others 0
     return NO_LABELS._replace(labels=given, label_classes=noise.classes, label_terms=terms)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from fastmix.engines.choice import AUTO, BATCHES_ATTRIBUTES, ONLINE
 from fastmix.engines.loop import RunResult, StopReason
 from fastmix.engines.online import START_BATCHES, Memory, OnlineEM, rows_a_batch
-from fastmix.engines.passes import make_rows
+from fastmix.engines.reading import make_rows
 from fastmix.estimators.constraints import check_unconstrained
 from fastmix.estimators.first_rows import FirstRows, count_weighty, features_of, no_rows, rows_of_batch, suffice
 from fastmix.exceptions import CollapsedError, ConvergenceWarning

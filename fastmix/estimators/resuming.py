@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastmix.checkpoint import Checkpoint, Identity
-from fastmix.engines.passes import labels_of
+from fastmix.engines.reading import labels_of
 from fastmix.seeding import seed_sequence
 from fastmix.streams import Source, Streamed
 from fastmix.validation import check_dtype

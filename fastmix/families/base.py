@@ -25,10 +25,10 @@ class Statistics:
     log_likelihood : total over rows, weighted, in nats.
     entropy : total entropy of the responsibilities, weighted, in nats; free energy = E[log joint] + entropy.
     total_weight : sum of the rows' weights (their number where there are none).
-    label_counts : (K, C + 1) sum of the responsibilities, weighted, by component and label given to the row, column 0 unused;
-        None where the parameters say nothing about labels.
+    label_counts : (C + 1, K) sum of the responsibilities, weighted, by label given to the row and component, laid out as
+        ``LabelNoise.log_table``; None where the parameters say nothing about labels.
     remainder : total of log-likelihood less entropy and expected log-joint at the parameters that each row met, in nats, where
-        an engine asks (``remainder_of``): what the statistics do not tell, and what parameters do not change.
+        an engine asks (``fastmix.engines.incremental``): what the statistics do not tell, and what parameters do not change.
     """
 
     family: Family

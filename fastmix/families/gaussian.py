@@ -137,7 +137,6 @@ class GaussianFamily(Family):
             weights=counts / counts.sum(),
             means=statistics.centre.means + shifts,
             covariances=self.maximize_covariances(statistics, shifts, reg_covar),
-            label_noise=statistics.maximized_label_noise(),
         )
         return not_collapsed(parameters, reg_covar)
 

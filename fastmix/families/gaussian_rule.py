@@ -121,14 +121,16 @@ class GaussianRule(UpdateRule):
             for_weights = counts + prior.pseudo_counts
             joined, shifts = prior.divided(joined, counts, shifts)
         covariances = family.maximize_covariances(joined, shifts, reg_covar)
+        noise = statistics.maximized_label_noise()
         if known is None:
-            parameters = GaussianParameters(family, for_weights / for_weights.sum(), means, covariances)
-            return not_collapsed(parameters, reg_covar)
+            weights = for_weights / for_weights.sum()
+            return not_collapsed(GaussianParameters(family, weights, means, covariances, noise), reg_covar)
         parameters = GaussianParameters(
             family,
             known.weights_from(for_weights, previous.weights),
             known.means_in(means),
             known.covariances_in(covariances),
+            noise,
         )
         return not_collapsed(parameters, reg_covar, known.covariances)
 

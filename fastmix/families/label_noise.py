@@ -24,22 +24,25 @@ class LabelNoise:
     confusion: np.ndarray
 
     def log_table(self) -> np.ndarray:
-        """(K, C + 1) log p(label | component), log 0 a huge negative number; column 0, of rows without a label, is 0."""
-        table = np.zeros((len(self.classes), len(self.confusion) + 1))
-        table[:, 1:] = LOG_ZERO
-        of_class = self.classes >= 0
-        given = self.confusion[self.classes[of_class]]
-        table[of_class, 1:] = np.log(given, out=np.full(given.shape, LOG_ZERO), where=given > 0)
+        """(C + 1, K) log p(label | component), log 0 a huge negative number; row 0, of rows without a label, is 0.
+
+        There are as many more columns as make their number a multiple of 4.
+        """
+        table = np.zeros((len(self.confusion) + 1, -(-len(self.classes) // 4) * 4))
+        table[1:] = LOG_ZERO
+        of_class = np.flatnonzero(self.classes >= 0)
+        given = self.confusion[self.classes[of_class]].T
+        table[1:, of_class] = np.log(given, out=np.full(given.shape, LOG_ZERO), where=given > 0)
         return table
 
     def maximized(self, counts: np.ndarray) -> LabelNoise:
-        """The M-step, given responsibilities by component and label, laid out as ``log_table``.
+        """The M-step, given responsibilities by label and component, laid out as ``log_table``.
 
         A class without labelled rows keeps its row.
         """
         by_class = np.zeros_like(self.confusion)
-        of_class = self.classes >= 0
-        np.add.at(by_class, self.classes[of_class], counts[of_class, 1:])
+        of_class = np.flatnonzero(self.classes >= 0)
+        np.add.at(by_class, self.classes[of_class], counts[1:, of_class].T)
         totals = by_class.sum(axis=1, keepdims=True)
         return replace(self, confusion=np.divide(by_class, totals, out=self.confusion.copy(), where=totals > 0))
 
@@ -63,5 +66,5 @@ class LabelNoise:
         return np.sqrt(of_class[:, None] * self.confusion)
 
     def expected(self, counts: np.ndarray) -> float:
-        """The sum of log p(label | component) over responsibilities by component and label."""
+        """The sum of log p(label | component) over responsibilities by label and component."""
         return float((counts * self.log_table())[counts > 0].sum())

@@ -19,14 +19,7 @@ from fastmix.kernels.normalise import log_rows, normalise
 from fastmix.kernels.scratch import carve, new_buffer
 from fastmix.kernels.sums import dot
 from fastmix.kernels.sums import total as sum_of
-from fastmix.kernels.tiles import (
-    Tile,
-    accumulate,
-    accumulate_shared,
-    log_joint,
-    prepare,
-    registered_sources,
-)
+from fastmix.kernels.tiles import Tile, accumulate, accumulate_shared, log_joint, prepare, registered_sources
 from fastmix.kernels.vectors import VECTOR
 
 # A row's share of a component's mass in a tile below which it does not count.
@@ -187,9 +180,9 @@ def _em_tile(
             prefetch(rows.X, schedule.order, next_first + share[0], next_first + share[1])
             log_joint(parameters, tile, components[a], q[a])
         if rows.labels.size:
-            add_labels(rows, row_of, components, entropy_row, scratch.packed_r, q)
+            add_labels(rows, row_of, components, vectors, scratch.packed_r, q)
         if rows.soft_labels.size:
-            add_soft_labels(rows.soft_labels, row_of, components, entropy_row, q)
+            add_soft_labels(rows, row_of, components, vectors, q)
         if last_phase == LOG_JOINT:
             return
         if seen.leaders.size:

@@ -129,7 +129,7 @@ def _transpose(n_features):
     return transpose
 
 
-transpose_8, _transpose_4, _transpose_2 = (_transpose(n) for n in (8, 4, 2))
+transpose_8, transpose_4, _transpose_2 = (_transpose(n) for n in (8, 4, 2))
 
 
 @helper("elementwise")
@@ -163,7 +163,7 @@ def _gather_by_vectors(X, row_of, origin, x):
             transpose_8(X, row_of, origin, b, d, x)
             d += 8
         if d + 4 <= n_features:
-            _transpose_4(X, row_of, origin, b, d, x)
+            transpose_4(X, row_of, origin, b, d, x)
             d += 4
         if d + 2 <= n_features:
             _transpose_2(X, row_of, origin, b, d, x)

@@ -34,7 +34,8 @@ class Labels(NamedTuple):
     label_classes: np.ndarray  # (K,) int64, the class that a component is of, or -1: of none
     # (K, 2) float64, log p(label | component) where the label is the component's class, and where it is another one
     label_terms: np.ndarray
-    # (K, C + 1) float64, the same for each label where other labels are not all alike; column 0: no label
+    # (C + 1, K or up to 3 more) float64, the same by label, where other labels are not all alike; row 0: no label. The number
+    # of columns is a multiple of 4.
     label_table: np.ndarray
     soft_labels: np.ndarray  # (N, K) float64 or float32, what the density of each component at a row is multiplied by
 

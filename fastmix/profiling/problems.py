@@ -12,7 +12,9 @@ import numba
 import numpy as np
 
 from fastmix.engines.assign import Assigner, Assignment
-from fastmix.engines.passes import Layout, layout, make_rows, run_em_pass
+from fastmix.engines.layout import Layout, layout
+from fastmix.engines.passes import run_em_pass
+from fastmix.engines.reading import make_rows
 from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.kmeans import KMeans
 from fastmix.exceptions import ConvergenceWarning
