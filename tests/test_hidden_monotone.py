@@ -45,14 +45,17 @@ def what_is_known(rng, labels, n_components):
     return np.where(rng.random(len(labels)) < 0.4, given, -1), settings
 
 
-def what_is_fixed(rng, n_components):
+def what_is_fixed(rng, n_components, covariance_type):
     """Nothing, or some of the parameters, of all components or of some."""
     if rng.random() < 0.6:
         return None
     names = [name for name in ("weights", "means", "covariances") if rng.random() < 0.4]
     if rng.random() < 0.5:
         return set(names)
-    return {name: rng.random(n_components) < 0.5 for name in names}
+    masks = {name: rng.random(n_components) < 0.5 for name in names}
+    if "covariances" in masks and covariance_type.startswith("tied"):
+        masks["covariances"] = True  # the components share it
+    return masks
 
 
 def random_case(seed, covariance_type, engine):
@@ -75,7 +78,7 @@ def random_case(seed, covariance_type, engine):
         rows = without(rng, rows, rng.uniform(0.05, 0.3))
     known, settings = what_is_known(rng, labels, n_components)
     sample_weight = rng.uniform(0.1, 5.0, size=n_rows) if rng.random() < 0.5 else None
-    fixed = what_is_fixed(rng, n_components)
+    fixed = what_is_fixed(rng, n_components, covariance_type)
     prior = rng.choice([None, "mclust", "own"], p=[0.6, 0.2, 0.2])
     if prior == "own":
         prior = random_prior(rng, n_components, n_features, covariance_type)

@@ -195,7 +195,7 @@ def _em_tile(
         totals[ENTROPY] += dot(w, entropy_row)
         if hard:
             _harden(q, w, maximum, spread)
-        if totals.size > N_TOTALS:
+        if totals.size > N_TOTALS and rows.labels.size:  # copies of rows that lists are made from have lost theirs
             count_labels(rows, row_of, components, q, totals[N_TOTALS:])
     totals[TOTAL_WEIGHT] += sum_of(w)
     if seen.masses.size:
