@@ -31,9 +31,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only",
         action="append",
-        choices=[*SECTIONS, "sparse", "engines"],
+        choices=[*SECTIONS, "sparse", "engines", "incomplete"],
         metavar="NAME",
-        help=f"{', '.join(SECTIONS)}; sparse: all of sparse EM's; engines: all of these",
+        help=f"{', '.join(SECTIONS)}; sparse: all of sparse EM's; engines, incomplete: all of these",
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write every number to this file")
     parser.add_argument("--dry-run", action="store_true", help="print the tables; the documents stay")
