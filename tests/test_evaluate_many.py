@@ -39,7 +39,9 @@ def test_results_are_those_of_all_components(covariance_type, n_features, separa
     rows = draw_rows(rng, mixture, 5001)
     rows[:5] *= 4.0  # far from every component
     model = model_of(mixture)
-    some = slice(None, None, 4)  # in long double all of them would take most of the time; there are some of them in every tile
+    some = slice(
+        None, None, 4
+    )  # in long double all of them would take most of the time; there are some of them in every tile
     joints = naive.log_joints(rows[some], mixture)
     densities = naive.log_sum_exp(joints)
     np.testing.assert_array_equal(model.predict(rows)[some], joints.argmax(axis=1))
