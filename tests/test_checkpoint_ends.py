@@ -124,8 +124,8 @@ def test_an_interruption_while_a_run_is_written_keeps_its_parameters(rows, path,
 
 
 def test_thousands_of_blocks(path):
-    rows = np.random.default_rng(0).normal(size=(140_000, 1))
-    parameters = {"algorithm": "incremental", "n_blocks": 4000, "covariance_type": "diag", "init_params": "k-means++"}
+    rows = np.random.default_rng(0).normal(size=(88_000, 1))
+    parameters = {"algorithm": "incremental", "n_blocks": 2500, "covariance_type": "diag", "init_params": "k-means++"}
     parameters |= {"n_components": 2, "max_iter": 2}
     whole = fitted(fit_quietly(mixture(**parameters), rows))
     assert interrupted(mixture(**parameters, checkpoint=path), rows, 1)

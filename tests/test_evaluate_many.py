@@ -39,12 +39,15 @@ def test_results_are_those_of_all_components(covariance_type, n_features, separa
     rows = draw_rows(rng, mixture, 5001)
     rows[:5] *= 4.0  # far from every component
     model = model_of(mixture)
-    joints = naive.log_joints(rows, mixture)
+    some = slice(
+        None, None, 4
+    )  # in long double all of them would take most of the time; there are some of them in every tile
+    joints = naive.log_joints(rows[some], mixture)
     densities = naive.log_sum_exp(joints)
-    np.testing.assert_array_equal(model.predict(rows), joints.argmax(axis=1))
-    assert relative_error(model.score_samples(rows), densities) < 1e-12
+    np.testing.assert_array_equal(model.predict(rows)[some], joints.argmax(axis=1))
+    assert relative_error(model.score_samples(rows)[some], densities) < 1e-12
     shares = model.predict_proba(rows)
-    assert relative_error(shares, np.exp(joints - densities[:, None])) < 1e-12
+    assert relative_error(shares[some], np.exp(joints - densities[:, None])) < 1e-12
     np.testing.assert_allclose(shares.sum(axis=1), 1.0, rtol=1e-13)
     assert len(listed) == 3
     assert all(listed)

@@ -13,9 +13,12 @@ def overlapping(rng, n_rows=4000, n_features=5, n_components=3, offset=0.0):
     return means[rng.integers(0, n_components, n_rows)] + rng.standard_normal((n_rows, n_features)), means
 
 
-@pytest.mark.parametrize("data_dtype", [np.float64, np.float32])
+# How float32 is read is the same code for every family, so that it is compiled for one of them only.
+@pytest.mark.parametrize(
+    ("covariance_type", "data_dtype"),
+    [*((name, np.float64) for name in TYPES), ("spherical", np.float32), ("tied_spherical", np.float32)],
+)
 @pytest.mark.parametrize("n_features", [1, 2, 3, 5, 8, 9, 17, 40])
-@pytest.mark.parametrize("covariance_type", TYPES)
 def test_a_pass_agrees_with_one_in_float64(covariance_type, n_features, data_dtype, rng):
     X, means = overlapping(rng, 700, n_features)
     X = X.astype(data_dtype)

@@ -10,7 +10,7 @@ from fits import bits, fit_quietly, mixture_of, started_at
 from incomplete import without
 from naive import COVARIANCE_TYPES, Mixture, em_step, relative_error
 
-from fastmix import GaussianMixture
+from fastmix import GaussianMixture, backend
 from fastmix.datasets import load_dataset
 
 ITERATIONS = 6
@@ -37,7 +37,15 @@ def check_one_iteration(rows, start, sample_weight=None, tolerance=1e-11, reg_co
     model = fit_quietly(em(start, max_iter=1, reg_covar=reg_covar, **parameters), rows, sample_weight)
     assert_agree(mixture_of(model), expected.mixture, tolerance)
     assert model.lower_bounds_[0] == pytest.approx(expected.log_likelihood / total, rel=tolerance, abs=tolerance)
-    return model
+
+    statistics = backend.em_pass(backend.gaussian(*start), rows, sample_weight, missing="em")
+    assert relative_error(statistics.counts, expected.counts) < tolerance
+    assert statistics.log_likelihood == pytest.approx(expected.log_likelihood, rel=tolerance, abs=tolerance)
+    assert statistics.entropy == pytest.approx(expected.entropy, rel=tolerance, abs=tolerance * total)
+    # The free energy of the parameters that responsibilities come from is the log-likelihood: the statistics are consistent.
+    log_joint, size = statistics.family.expected_log_joint(statistics)
+    free_energy = log_joint + statistics.entropy
+    assert free_energy == pytest.approx(statistics.log_likelihood, abs=tolerance * (size + total))
 
 
 @pytest.mark.parametrize("accelerate", [None, "squarem"])
