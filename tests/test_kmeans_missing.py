@@ -55,15 +55,15 @@ def test_an_example_by_hand():
     np.testing.assert_array_equal(model.transform([[4.0, NAN], [NAN, NAN]]), [[3.0, 8.0], [0.0, 0.0]])
 
 
-@pytest.mark.parametrize("n_features", [1, 3, 12, 33])
+@pytest.mark.parametrize("n_features", [1, 3, 12, 17])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 @pytest.mark.parametrize("offset", [0.0, 1e6])
 def test_each_iteration_is_that_of_the_oracle(n_features, dtype, weighted, offset, rng):
-    rows = (without(rng, rng.normal(size=(200, n_features)), 0.2) + offset).astype(dtype)
-    weights = rng.uniform(0.2, 3.0, size=200) if weighted else None
+    rows = (without(rng, rng.normal(size=(120, n_features)), 0.2) + offset).astype(dtype)
+    weights = rng.uniform(0.2, 3.0, size=120) if weighted else None
     centres = start = 0.3 * rng.normal(size=(5, n_features)) + offset
-    for max_iter in range(1, 12):
+    for max_iter in range(1, 7):
         expected = naive.step(rows, centres, weights)
         assert len(np.unique(expected.labels)) == 5  # else a cluster would be moved
         told = []

@@ -37,9 +37,8 @@ class PartialAssigner:
         self._n_threads = n_threads
         with np.errstate(over="ignore"):
             self._precision = precision_for(float((rows.filling.scale**2).sum()))
-        self._last: tuple[np.ndarray, FeatureMoments, Assignment] | None = (
-            None  # what the last assignment was to, and found
-        )
+        # The centres of the last assignment, and what it found.
+        self._last: tuple[np.ndarray, FeatureMoments, Assignment] | None = None
         self._labelled: tuple[np.ndarray, np.ndarray] | None = None  # centres, and the labels by them
 
     @property
