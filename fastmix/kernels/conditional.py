@@ -10,6 +10,7 @@ from fastmix._jit import part
 from fastmix.kernels.blocks import BLOCK
 from fastmix.kernels.matrix_rows import (
     add_row_to_blocks,
+    angles,
     combine_rows,
     copy_block_row,
     copy_vector,
@@ -51,13 +52,18 @@ def _gather_row(source, i, features, run_ends, n, out, p):
 
 
 @part
-def _spread_row(source, i, features, run_ends, n, out, p):
-    """out[p, features[:n]] = source[i, :n]; spoils up to VECTOR numbers after each run of them."""
+def _spread_columns(source, features, run_ends, n_observed, first, last, out):
+    """out[features[i], features[:o]] = source[i, :o] for the rows first..last - 1; spoils numbers after each run of features.
+
+    One run after the other, so that the innermost loops are long enough for their ends to be foreseen.
+    """
     place = 0
-    while place < n:
+    while place < n_observed:
         end = run_ends[place]
         for q in range(place, end, VECTOR):
-            copy_vector(source, i, q, out, p, features[place] + q - place)
+            column = features[place] + q - place
+            for i in range(first, last):
+                copy_vector(source, i, q, out, features[i], column)
         place = end
 
 
@@ -125,23 +131,19 @@ def delete_missing(factor, features, n_observed, run_ends, remaining, deleted, p
     n, start = features.size, place_of_factor(n_observed)
     cosines, sines = remaining[n], deleted[n]
     for i in range(n):
-        for j in range(0, i + 1, VECTOR):
+        for j in range(0, n, VECTOR):
             copy_vector(factor, i, j, remaining, i, j)
-        for j in range((i // VECTOR + 1) * VECTOR, n):
-            remaining[i, j] = 0.0
     half_log_determinant = 0.0
     for m in range(n - 1, n_observed - 1, -1):
         gone = features[m]
-        square, length = remaining[gone, gone] * remaining[gone, gone], remaining[gone, gone]
+        square = remaining[gone, gone] * remaining[gone, gone]
         for i in range(gone + 1, n):
             number = remaining[i, gone]
+            cosines[i], sines[i] = number, square
             square += number * number
-            longer = math.sqrt(square)
-            shrink = 1.0 / longer
-            cosines[i], sines[i] = number * shrink, length * shrink
-            length = longer
+        angles(gone + 1, n, cosines, sines)
         rotate_rows(remaining, gone, n, cosines, sines, deleted)
-        half_log_determinant += math.log(length)
+        half_log_determinant += 0.5 * math.log(square)
     for m in range(n_observed, n):
         gone = features[m]
         scale = -1.0 / deleted[gone, gone]
@@ -164,28 +166,31 @@ def copy_factor(source, of_missing, features, run_ends, n_observed, out):
     for i in range(n_observed, size):
         for j in range(size):
             out[i, j] = 0.0
-    for i in range(n_observed):
-        place = 0
-        while place <= i:
-            row = features[i] if of_missing else i
-            first = features[place] if of_missing else place
-            end = min(run_ends[place], i + 1) if of_missing else i + 1
-            while place < end and place + BLOCK <= size:
-                copy_block_row(source, row, first, out, i, place)
-                place, first = place + BLOCK, first + BLOCK
-            while place < end:
-                out[i, place] = source[row, first]
-                place, first = place + 1, first + 1
-            place = end
+    place = 0
+    while place < n_observed:  # see ``_spread_columns``
+        end = run_ends[place] if of_missing else n_observed
+        first = features[place] if of_missing else place
+        while place < end:
+            if place + BLOCK <= size:
+                for i in range(place, n_observed):
+                    copy_block_row(source, features[i] if of_missing else i, first, out, i, place)
+            else:
+                for i in range(place, n_observed):
+                    for j in range(min(size, n_observed) - place):
+                        out[i, place + j] = source[features[i] if of_missing else i, first + j]
+            place, first = place + BLOCK, first + BLOCK
+        place = end
 
 
 @part
 def predicted_first_moments(features, n_observed, prediction, observed, out):
-    """Add to out (D,) the first moments of all features, given those of the observed ones, and finite numbers after them."""
+    """Add to out (D,) the first moments of all features, given those of the observed ones. Scratch: the prediction's first row."""
+    known = prediction[0]
     for j in range(n_observed):
+        known[j] = observed[j]
         out[features[j]] += observed[j]
     for m in range(n_observed, features.size):
-        out[features[m]] += dot_row(prediction, m, observed, n_observed)
+        out[features[m]] += dot_row(prediction, m, known, n_observed)
 
 
 @part
@@ -206,20 +211,16 @@ def predicted_second_moments(features, n_observed, run_ends, prediction, mass, s
 
     mass : of the rows, each of which adds the covariance of its missing features.
     second : (R, W) symmetric, in the order of ``features``. Its first o rows and columns are given.
-    products, whole : scratch (R, W).
+    products, whole : scratch (R, W), finite.
     """
     n, start = features.size, place_of_factor(n_observed)
-    for i in range(n_observed):
-        for j in range(n_observed, start):
-            second[i, j] = 0.0
     for m in range(n_observed, n):
-        for j in range(start):
-            products[m, j] = 0.0
-        combine_rows(prediction, m, 0, 1, second, n_observed, 0, n_observed, 1.0, 1.0, products, m)
-    for i in range(n):
-        _spread_row(second if i < n_observed else products, i, features, run_ends, n_observed, whole, features[i])
-        for d in range(n, (n + BLOCK - 1) // BLOCK * BLOCK):
-            whole[features[i], d] = 0.0
+        combine_rows(prediction, m, 0, 1, second, n_observed, 0, n_observed, 0.0, 1.0, products, m)
+    _spread_columns(second, features, run_ends, n_observed, 0, n_observed, whole)
+    _spread_columns(products, features, run_ends, n_observed, n_observed, n, whole)
+    for d in range(n, (n + BLOCK - 1) // BLOCK * BLOCK):
+        for i in range(n):
+            whole[i, d] = 0.0
     for m in range(n_observed, n):
         missing = features[m]
         for j in range(n_observed):

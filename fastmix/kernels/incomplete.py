@@ -205,7 +205,8 @@ def carve_hidden(buffer, joint, rows, n_slots, n_statistics, n_shared):
     ready[:] = 0
     for d in range(n_features):
         features[0, d] = d
-    workspace[:] = 0.0  # what is beyond the ends of rows is read, if for nothing
+    matrices[:] = 0.0  # what is beyond the ends of rows is read, if for nothing
+    workspace[:] = 0.0
     statistics[:] = 0.0
     shared[:] = 0.0
     hidden = Hidden(

@@ -16,6 +16,7 @@ from fastmix.kernels.vectors import (
     add_lanes_of,
     cast,
     index,
+    intrinsic,
     is_matrix,
     is_vector,
     load,
@@ -80,6 +81,24 @@ def combine_rows(typing_context, coefficients, row, column, step, matrix, n, fir
     numbers = (types.intp,) * 3
     signature = types.void(coefficients, *numbers, matrix, *numbers, types.float64, types.float64, out, types.intp)
     return signature, generate
+
+
+@numba.extending.intrinsic
+def angles(typing_context, first, last, cosines, sines):
+    """cosines[i] = a_i / r_i and sines[i] = r_(i - 1) / r_i, given a_i and r_(i - 1)^2, where r_i^2 = r_(i - 1)^2 + a_i^2."""
+    if not (is_vector(cosines) and is_vector(sines)):
+        return None
+
+    def generate(context, builder, signature, arguments):
+        numbers, squares = (vector_data(context, builder, kind, arguments[a]) for kind, a in ((cosines, 2), (sines, 3)))
+        with cgutils.for_range_slice(builder, arguments[0], arguments[1], index(VECTOR)) as (i, _):
+            a, before = (load(builder, builder.gep(each, [i]), _ROW) for each in (numbers, squares))
+            square = multiply_add(builder, a, a, before)
+            store(builder, builder.fdiv(a, intrinsic(builder, "llvm.sqrt", square)), builder.gep(numbers, [i]))
+            store(builder, intrinsic(builder, "llvm.sqrt", builder.fdiv(before, square)), builder.gep(squares, [i]))
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, cosines, sines), generate
 
 
 @numba.extending.intrinsic
