@@ -184,10 +184,7 @@ def copy_factor(source, of_missing, features, run_ends, n_observed, out):
 
 @part
 def predicted_first_moments(features, n_observed, prediction, observed, out):
-    """Add to out (D,) the first moments of all features, given those of the observed ones.
-
-    Scratch: the first row of the prediction.
-    """
+    """Add to out (D,) the first moments of all features, given those of the observed ones. Scratch: row 0 of the prediction."""
     known = prediction[0]
     for j in range(n_observed):
         known[j] = observed[j]
