@@ -8,7 +8,7 @@ import pyarrow
 import pytest
 from pyarrow.parquet import write_table
 
-from fastmix import KMeans, load
+from fastmix import KMeans, SoftKMeans, load
 from fastmix.cli import impute, main
 from fastmix.cli.data import read_data
 from fastmix.datasets import load_dataset
@@ -189,6 +189,13 @@ def test_impute_writes_what_the_model_expects(capsys, files, gaps, tmp_path, mon
     np.testing.assert_allclose(np.load(tmp_path / "filled.npy"), expected, rtol=1e-13)
     observed = ~np.isnan(gaps)
     np.testing.assert_array_equal(np.load(tmp_path / "filled.npy")[observed], gaps[observed])
+
+
+def test_impute_takes_soft_k_means(capsys, files, gaps, tmp_path):
+    model = SoftKMeans(2, beta=0.02, missing="em", random_state=0).fit(gaps)
+    model.save(tmp_path / "soft.fastmix")
+    filled = output_of(capsys, "impute", tmp_path / "soft.fastmix", files / "data.csv")
+    np.testing.assert_array_equal(numbers_in(filled), model.impute(gaps))
 
 
 def test_draws_are_copies_and_repeat_with_the_seed(capsys, files, gaps, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from draws import draw_rows, random_mixture
 from sklearn.base import clone
 
-from fastmix import GaussianMixture, KMeans, SoftKMeans, load
+from fastmix import ConvergenceWarning, GaussianMixture, KMeans, SoftKMeans, load
 
 
 def soft_step(rows, centres, beta, weights):
@@ -100,6 +100,21 @@ def test_distances_of_rows_with_missing_entries_are_those_of_what_is_observed(rn
     observed = ~np.isnan(rows)
     averages = shares.T @ np.nan_to_num(rows) / (shares.T @ observed)
     np.testing.assert_allclose(model.cluster_centers_, averages, rtol=1e-5)
+
+
+def test_mixtures_of_fewer_features_are_mixtures(rng):
+    rows = three(rng)
+    model = SoftKMeans(3, beta=2.0, init=rows[:3], max_iter=5, tol=0.0, random_state=1, missing="em")
+    with pytest.warns(ConvergenceWarning):
+        model.fit(rows)
+    marginal, conditional = model.marginal(1), model.condition({0: 0.5})
+    assert type(marginal) is type(conditional) is GaussianMixture
+    np.testing.assert_array_equal(marginal.means_, model.means_[:, 1:])
+    np.testing.assert_array_equal(conditional.means_, model.means_[:, 1:])
+    powers = np.exp(-((0.5 - model.means_[:, 0]) ** 2))
+    np.testing.assert_allclose(conditional.weights_, powers / powers.sum(), rtol=1e-12)
+    settings = marginal.get_params()
+    assert [settings[name] for name in ("max_iter", "tol", "random_state", "missing")] == [5, 0.0, 1, "em"]
 
 
 def test_streams_files_clones_and_repeated_fits(rng, tmp_path):

@@ -38,7 +38,7 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from fastmix import GaussianMixture
+    from fastmix import KMeans
     from fastmix.atomicfile import check_writable
     from fastmix.cli.data import read_data
     from fastmix.modelfile import load
@@ -46,8 +46,8 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.output is not None:
         check_writable(arguments.output)
     model = load(arguments.model)
-    if not isinstance(model, GaussianMixture):
-        raise ValueError(f"MODEL: a {type(model).__name__} has no distribution to fill in from; name a GaussianMixture")
+    if isinstance(model, KMeans):
+        raise ValueError("MODEL: a KMeans has no distribution to fill in from; name a GaussianMixture or SoftKMeans")
     data = read_data(arguments.data, may_miss=True)
     rows = max(1, _CHUNK_VALUES // data.shape[1])
     generator = np.random.default_rng(arguments.seed)

@@ -51,7 +51,7 @@ class Conditioning(Estimator):
         -------
         GaussianMixture
             Same weights and covariance type; the means and covariances of these features. It has this model's settings,
-            except starts (and ``fixed``, ``prior``), checkpoints and the callback.
+            except starts (and ``fixed``, ``prior``), checkpoints and the callback. Also of a ``SoftKMeans``.
 
         Raises
         ------
@@ -199,12 +199,15 @@ class Conditioning(Estimator):
         return known[given], values[given]
 
     def _with_parameters(self, parameters: GaussianParameters, features: np.ndarray) -> Any:
-        """A model like this one, of these of its features."""
-        settings = {name: value for name, value in self.get_params().items() if name not in _OF_THIS_FIT}
+        """A model of these of its features, with those of its settings that such a model has, too."""
+        from fastmix.estimators.gaussian_mixture import GaussianMixture  # here: it is a subclass
+
+        wanted = set(GaussianMixture._parameter_names()) - set(_OF_THIS_FIT)
+        settings = {name: getattr(self, name) for name in wanted if hasattr(self, name)}
         for name in ("init_params", "prior"):
             if not isinstance(settings.get(name, ""), str):
                 del settings[name]
-        model = type(self).from_parameters(  # type: ignore[attr-defined]
+        model = GaussianMixture.from_parameters(
             parameters.weights, parameters.means, parameters.covariances, parameters.family.name, **settings
         )
         names = self._names()
