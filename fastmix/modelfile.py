@@ -1,9 +1,9 @@
 """A fitted model as one file of arrays with a JSON header (``arrayfile``).
 
 Format version 1. The header holds ``format_version``, ``fastmix_version``, ``class``, ``parameters`` (what the
-constructor was given; null where that cannot be written, such as an array or a function, and then named in
-``not_stored``), ``seed`` (``random_state`` if that was an int, else null), ``arrays`` (dtype and shape of each array) and
-whatever else the class wants to keep.
+constructor was given, of lists those of ints; null where that cannot be written, such as an array or a function, and then
+named in ``not_stored``), ``seed`` (``random_state`` if that was an int, else null), ``arrays`` (dtype and shape of each
+array) and whatever else the class wants to keep.
 
 What the numbers mean (weights that sum to 1, positive definite covariances) is checked by the class that reads them.
 """
@@ -110,8 +110,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     Returns
     -------
     GaussianMixture, KMeans or SoftKMeans
-        Fitted, equal in every number to the model saved. Constructor arguments that a file cannot hold (arrays,
-        functions, random generators, known parameters, priors) have their defaults.
+        Fitted, equal in every number to the model saved. Constructor arguments that a file cannot hold (arrays but for
+        ``component_labels``, functions, random generators, known parameters, priors) have their defaults.
 
     Raises
     ------
@@ -162,7 +162,10 @@ def _plain(value: Any) -> Any:
     """`value` as JSON holds it, None if JSON cannot hold it."""
     if isinstance(value, np.generic):
         value = value.item()
-    return value if isinstance(value, (bool, int, float, str)) else None
+    is_plain = isinstance(value, (bool, int, float, str)) or (
+        isinstance(value, list) and all(type(entry) is int for entry in value)
+    )
+    return value if is_plain else None
 
 
 def _complaint(header: dict[str, Any]) -> str | None:

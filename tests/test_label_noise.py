@@ -162,6 +162,7 @@ def test_a_saved_model_has_its_label_noise(tmp_path):
     loaded = fastmix.load(tmp_path / "model")
     np.testing.assert_array_equal(loaded.label_noise_, model.label_noise_)
     assert loaded.label_noise == "estimate"
+    assert loaded.component_labels == list(CLASSES)
     np.testing.assert_array_equal(loaded.predict(rows), model.predict(rows))
 
 

@@ -90,7 +90,7 @@ class Known:
 
 def check_label_parameters(model: Any) -> None:
     """ValueError where ``component_labels`` or ``label_noise`` of a mixture cannot be."""
-    _confusion(model.label_noise, _n_classes(_classes(model)))
+    _confusion(model.label_noise, _n_classes(classes_of(model)))
 
 
 def labels_to_fit(model: Any, labels: Any, rows: Source) -> Known:
@@ -119,7 +119,7 @@ def labels_to_fit(model: Any, labels: Any, rows: Source) -> Known:
 
 
 def _hard(model: Any, labels: np.ndarray, rows: Source) -> Known:
-    classes = _classes(model)
+    classes = classes_of(model)
     n_classes = _n_classes(classes)
     given = _whole_numbers(labels, rows.n_rows, n_classes)
     parts = (given[first : first + _CHUNK_ENTRIES] for first in range(0, len(given), _CHUNK_ENTRIES))
@@ -227,8 +227,8 @@ def _whole_numbers(labels: np.ndarray, n_rows: int, n_classes: int) -> np.ndarra
     return np.ascontiguousarray(labels, dtype=np.int64)
 
 
-def _classes(model: Any) -> np.ndarray:
-    """The class of each component, (K,) int64; -1: of none."""
+def classes_of(model: Any) -> np.ndarray:
+    """The class of each component, (K,) int64; -1: of none. ValueError where ``component_labels`` cannot be."""
     n_components = model.n_components
     if model.component_labels is None:
         return np.arange(n_components)

@@ -37,7 +37,12 @@ class Mixture(Conditioning):
     n_threads: int | None
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable component of each row, (N,) int64."""
+        """The most probable component of each row, (N,) int64.
+
+        With ``component_labels`` the class of that component (-1: of none) is
+        ``np.asarray(model.component_labels)[model.predict(X)]``. The probability of a class is the sum of those that
+        ``predict_proba`` gives to its components; with several components a class the most probable class may be another one.
+        """
         return self._evaluate(X, labels=True).labels
 
     def predict_proba(self, X: Any) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from fastmix.engines.choice import LISTS_ATTRIBUTES
 from fastmix.engines.loop import RunResult
 from fastmix.estimators.course_file import KEY, array_names, read_course, stored_course
-from fastmix.estimators.labels import check_confusion
+from fastmix.estimators.labels import check_confusion, classes_of
 from fastmix.estimators.partial_fits import told_of
 from fastmix.estimators.stored import ModelFields
 from fastmix.parameters import gaussian
@@ -38,6 +38,8 @@ def stored_mixture(model: Any, name: str = "GaussianMixture") -> tuple[dict[str,
     parameters = model.get_params()
     if parameters.get("checkpoint") is not None:
         parameters["checkpoint"] = os.fsdecode(model.checkpoint)
+    if parameters.get("component_labels") is not None:
+        parameters["component_labels"] = classes_of(model).tolist()
     header = {
         "class": name,
         "parameters": parameters,
