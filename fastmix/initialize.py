@@ -18,6 +18,7 @@ from fastmix.exceptions import CollapsedError, ConvergenceWarning
 from fastmix.families.base import Statistics
 from fastmix.families.gaussian import GaussianFamily, GaussianParameters, mean_shifts
 from fastmix.families.rule import PLAIN, UpdateRule
+from fastmix.incomplete import IncompleteRows
 from fastmix.kernels.tiles import Rows
 from fastmix.labelled_start import LabelledStart
 from fastmix.many import many_means, seeds
@@ -161,7 +162,7 @@ class Start:
                     "init_params is a function of the whole X, which is a stream of blocks here: name a method, or give "
                     "means_init or responsibilities"
                 )
-            init = np.asarray(init(self.rows.X, self.n_components, generator))
+            init = np.asarray(init(self._all_rows(), self.n_components, generator))
             shapes = (self.n_components, self.rows.n_features), (self.rows.n_rows, self.n_components)
             if init.shape not in shapes:
                 raise ValueError(
@@ -194,6 +195,14 @@ class Start:
         means = first.centre.means + mean_shifts(first)
         again = self.from_responsibilities(lambda part: given[part], means)
         return self.rule.maximize(self.family, again, self.reg_covar)
+
+    def _all_rows(self) -> np.ndarray:
+        """(N, D) without NaN."""
+        if isinstance(self.rows, IncompleteRows):
+            with self.rows.pieces(self.rows.n_rows) as pieces:
+                return next(pieces)[0]
+        assert isinstance(self.rows, Rows)
+        return self.rows.X
 
     def _from_means(self, means: np.ndarray) -> GaussianParameters:
         # The pass respects what is known of rows, and of rows in memory alone one label each is kept.

@@ -65,6 +65,19 @@ def test_a_callable_start_may_return_means_or_responsibilities(five):
     assert bits(by_function) == bits(by_array)
 
 
+def test_a_callable_start_gets_rows_without_gaps(five):
+    rows = five.copy()
+    rows[::3, 1] = np.nan
+
+    def first_rows(X, n_components, rng):
+        assert np.isfinite(X).all()
+        np.testing.assert_array_equal(X[~np.isnan(rows)], rows[~np.isnan(rows)])
+        return X[:n_components]
+
+    model = fit_quietly(GaussianMixture(2, init_params=first_rows, missing="em", max_iter=0), rows)
+    assert np.isfinite(model.means_).all()
+
+
 def test_responsibilities_as_a_start_give_the_m_step(five):
     shares = np.random.default_rng(0).dirichlet([1, 1, 1], size=400)
     model = fit_quietly(GaussianMixture(3, init_params=shares, max_iter=0, reg_covar=1e-6), five)
