@@ -33,7 +33,9 @@ class GaussianMixture(Mixture):
     reg_covar : float, default 1e-6
         Added to every variance in the M-step, in squared units of the data: the floor under a collapsing component. With 0 no
         step lowers the likelihood, and a run in which a covariance stops being positive definite is given up; above 0 the
-        likelihood may fall a little where the floor bears.
+        likelihood may fall a little where the floor bears. With ``missing="em"`` it is added to the expected moments, which
+        hold the previous variances of what is missing, so that where EM comes to rest a variance has more of it: for a feature
+        that depends on no other, ``reg_covar`` divided by the share of its entries that are observed.
     max_iter : int, default 100
         Most iterations of a run; 0 returns the start.
     n_init : int, default 1
@@ -46,7 +48,8 @@ class GaussianMixture(Mixture):
         matrices, whitened. It takes no longer than two iterations on a large data set, some 0.1 s on a small one. From 64
         components on: K-means on a subsample from three times as many seeds, the cheapest clusters merged (Ward 1963).
         "k-means++": one seeding; "random_from_data": random rows as means; "random": random responsibilities; a callable
-        ``f(X, n_components, generator)`` that returns means (K, D) or responsibilities (N, K); an array of responsibilities.
+        ``f(X, n_components, generator)`` that returns means (K, D) or responsibilities (N, K) (missing entries of X are filled
+        in, by draws); an array of responsibilities.
         Means become a full start by one hard assignment of all rows, each to the nearest, features in units of their
         standard deviations: weights, means and covariances by cluster, shrunk towards the pooled covariance where a cluster
         has few rows.
@@ -112,7 +115,8 @@ class GaussianMixture(Mixture):
         Maximise the posterior density, not the likelihood: Dirichlet on the weights, normal-inverse-Wishart on means and
         covariances. "mclust": the defaults of Fraley and Raftery (2007), with the R package of that name: means expected at that
         of the rows as if 0.01 rows said so, and covariances with D + 2 degrees of freedom and the covariance of the rows (its
-        mean variance, for types without matrices) divided by K^(2 / D) as scale. Strengths are in rows, of weight 1. The
+        mean variance, for types without matrices) divided by K^(2 / D) as scale; both of rows with missing entries filled in by
+        draws, where there are any. Strengths are in rows, of weight 1. The
         log-density of the parameters, divided by the sum of weights, is then part of every objective below; ``score`` and the
         like remain likelihoods. Not for algorithm "online" and ``partial_fit``.
     checkpoint : path, optional
@@ -288,7 +292,8 @@ class GaussianMixture(Mixture):
             ``init_params`` that is a function. Up to 63 components the fit is that of the same rows in memory, to the bit.
         y : ignored, as pipelines expect.
         sample_weight : (N,) array-like, optional
-            Weight of each row, at least 0; weight k counts as k copies. Only ratios matter. None for a stream.
+            Weight of each row, at least 0; weight k counts as k copies. Without a ``prior``, whose strength is in rows of weight
+            1, only ratios matter. None for a stream.
         labels : (N,) array-like of int or (N, K) array-like, optional
             What is known about the component of each row: its class (see ``component_labels``), -1 where it is unknown; or soft
             labels s >= 0 (Côme et al. 2009), so that row n has the likelihood sum_k s_nk w_k N(x_n | k): a row of ones says
