@@ -26,7 +26,7 @@ from fastmix.parameters import covariances_from_precisions
 from fastmix.search import Search, draw_blocks
 from fastmix.seeding import subsample
 from fastmix.streams import Source, Streamed
-from fastmix.validation import as_parameter_array, check_finite, check_weights
+from fastmix.validation import as_array, as_parameter_array, check_finite, check_weights
 
 INIT_METHODS = ("kmeans", "k-means++", "random", "random_from_data")
 
@@ -162,7 +162,9 @@ class Start:
                     "init_params is a function of the whole X, which is a stream of blocks here: name a method, or give "
                     "means_init or responsibilities"
                 )
-            init = np.asarray(init(self._all_rows(), self.n_components, generator))
+            init = as_array(
+                init(self._all_rows(), self.n_components, generator), "what the callable init_params returned"
+            )
             shapes = (self.n_components, self.rows.n_features), (self.rows.n_rows, self.n_components)
             if init.shape not in shapes:
                 raise ValueError(
@@ -238,7 +240,7 @@ def _random_responsibilities(part: slice, n_components: int, generator: np.rando
 
 def check_responsibilities(given: Any, n_rows: int, n_components: int) -> np.ndarray:
     """``given`` as an array (N, K) of non-negative rows that sum to 1 (within 1e-6); else ValueError."""
-    array = np.asarray(given)
+    array = as_array(given, "init_params")
     if array.shape != (n_rows, n_components) or array.dtype.kind not in "fiub":
         raise ValueError(
             f"init_params given as an array must hold responsibilities of shape {(n_rows, n_components)}; got shape "

@@ -11,7 +11,7 @@ import numpy as np
 from fastmix.families import GaussianFamily
 from fastmix.families.gaussian_prior import GaussianPrior
 from fastmix.streams import Source
-from fastmix.validation import as_parameter_array
+from fastmix.validation import as_array, as_parameter_array
 
 # The prior of Fraley and Raftery (2007) by its name.
 MCLUST = "mclust"
@@ -83,8 +83,10 @@ class Prior:
             known = value is None or (isinstance(value, Real) and not isinstance(value, bool))
             if not known or (value is not None and not 0 < value < np.inf):
                 raise ValueError(f"{name} of a Prior must be a positive number; got {value!r}")
+        for name in ("mean", "scale"):
+            as_array(getattr(self, name), f"{name} of a Prior")
         if self.weight_concentration is not None:
-            concentration = np.asarray(self.weight_concentration)
+            concentration = as_array(self.weight_concentration, "weight_concentration of a Prior")
             if concentration.dtype.kind not in "fiu" or not ((concentration >= 1) & np.isfinite(concentration)).all():
                 raise ValueError(
                     f"weight_concentration of a Prior must be at least 1 throughout; got {self.weight_concentration!r}. Below 1 "

@@ -130,6 +130,14 @@ def as_real_table(X: Any, name: str, owner: str, least_rows: int = 1) -> np.ndar
     return array
 
 
+def as_array(value: Any, name: str) -> np.ndarray:
+    """``value`` as an array of any type; ValueError where its rows differ in length."""
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} has rows that differ in length ({error}); pass rows of equal length") from None
+
+
 def _as_real(array: np.ndarray, name: str) -> np.ndarray:
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {name} has dtype {array.dtype}. Pass its real part")
@@ -210,7 +218,9 @@ def as_some_weights(sample_weight: Any, n_rows: int, first_row: int = 0) -> np.n
     if isinstance(sample_weight, Real):
         weights = np.full(n_rows, float(sample_weight))
     else:
-        weights = np.ascontiguousarray(_as_real(np.asarray(sample_weight), "sample_weight"), dtype=np.float64)
+        weights = np.ascontiguousarray(
+            _as_real(as_array(sample_weight, "sample_weight"), "sample_weight"), dtype=np.float64
+        )
     if weights.ndim != 1:
         raise ValueError(f"Sample weights must be 1D array or scalar: sample_weight has shape {weights.shape}")
     if weights.shape[0] != n_rows:
@@ -270,7 +280,7 @@ def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
 
 def as_parameter_array(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
     """``value`` as a float64 copy of the given shape, finite; else ValueError."""
-    array = np.array(_as_real(np.asarray(value), name), dtype=np.float64, order="C")
+    array = np.array(_as_real(as_array(value, name), name), dtype=np.float64, order="C")
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}; got {array.shape}")
     if not np.isfinite(array).all():

@@ -116,6 +116,7 @@ def test_a_fit_refuses_missing_values_and_says_what_to_do(capsys, tmp_path, cell
     error = error_of(capsys, "kmeans", tmp_path / "data.csv", "-k", 1)
     assert "line 3, column 2 ('b')" in error
     assert "kmeans with --missing partial" in error
+    assert "--missing em" in error_of(capsys, "fit", "dataset:airquality", "-k", 1)
 
 
 def test_clusters_of_rows_with_missing_values(capsys, files, gaps, tmp_path):

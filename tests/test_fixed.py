@@ -291,6 +291,7 @@ def test_what_is_fixed_is_part_of_what_a_checkpoint_is_of_and_counted_in_model_f
         ({"mean"}, "full", "it names 'mean'"),
         ([["means"]], "full", r"it names \['means'\]"),
         ({"means": [0, 1]}, "full", r"shape \(4,\) and dtype bool.*dtype int64"),
+        ({"means": [[True, False], [True]]}, "full", r"fixed\['means'\] has rows that differ in length"),
         ({"means": [True, False]}, "full", r"shape \(4,\) and dtype bool.*got shape \(2,\)"),
         (
             {"covariances": [True, True, False, False]},

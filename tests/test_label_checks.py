@@ -35,6 +35,7 @@ def at(row, value, dtype=None):
         (np.where(np.arange(60).reshape(20, 3) == 7, np.nan, 1.0), "labels contains NaN.*row 2, column 1"),
         (np.where(np.arange(20)[:, None] == 3, 0.0, np.ones((20, 3))), "labels are 0 in the whole of row 3.*ones"),
         (np.full((20, 3), 1j), "labels have dtype complex"),
+        ([[1.0, 1.0, 1.0]] * 19 + [[1.0]], "labels has rows that differ in length"),
     ],
 )
 def test_labels_that_cannot_be(labels, message):
@@ -53,6 +54,13 @@ def test_labels_that_cannot_be(labels, message):
         ({"component_labels": [0, 1, 0.5]}, "component_labels have 0.5 for component 2"),
         ({"component_labels": ["a", "b", "c"]}, "component_labels must hold"),
         ({"component_labels": [-1, -1, -1]}, "component_labels are all -1"),
+        (
+            {"component_labels": [0, 1, 10**9]},
+            "component_labels have 1000000000 for component 2.*below 10000.*numpy.unique",
+        ),
+        ({"component_labels": [[0, 1], [2]]}, "component_labels has rows that differ in length"),
+        ({"label_noise": [[1.0, 0.0], [1.0]]}, "label_noise has rows that differ in length"),
+        ({"label_noise": np.array(1.5)}, "label_noise is the share of wrong labels.*got 1.5"),
         ({"label_noise": -0.1}, "label_noise is the share of wrong labels.*got -0.1"),
         ({"label_noise": 1.0}, "label_noise is the share of wrong labels.*got 1.0"),
         ({"label_noise": np.nan}, "label_noise is the share"),

@@ -259,6 +259,12 @@ def test_what_a_prior_cannot_be(rng, prior, covariance_type, message):
     [
         ({"weight_concentration": 0.5}, "at least 1"),
         ({"mean": 0.0}, "mean_precision is None"),
+        (
+            {"weight_concentration": [[1.0, 2.0], [1.0]]},
+            "weight_concentration of a Prior has rows that differ in length",
+        ),
+        ({"mean": [[1.0, 2.0], [1.0]], "mean_precision": 1.0}, "mean of a Prior has rows that differ in length"),
+        ({"degrees_of_freedom": 3.0, "scale": [[1.0, 0.0], [1.0]]}, "scale of a Prior has rows that differ in length"),
         ({"mean_precision": 1.0}, "mean is None"),
         ({"degrees_of_freedom": 3.0}, "scale is None"),
         ({"mean": 0.0, "mean_precision": 0.0}, "mean_precision of a Prior must be a positive number"),

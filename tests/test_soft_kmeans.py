@@ -146,11 +146,13 @@ def test_streams_files_clones_and_repeated_fits(rng, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"beta": 0}, "beta must be positive"),
-        ({"beta": -1.0}, "beta must be a finite number"),
+        ({"beta": 0}, "beta must be a positive finite number"),
+        ({"beta": np.nan}, "beta must be a positive finite number; got nan"),
         ({"n_clusters": 0}, "n_clusters must be an integer"),
-        ({"init": "hard"}, "init"),
-        ({"n_clusters": 31}, "at most 30"),
+        ({"init": "hard"}, "^init must be one of"),
+        ({"init": [[1.0, 2.0]]}, r"^init must have shape \(8, 2\); got \(1, 2\)"),
+        ({"init": [[1.0, 2.0], [1.0]]}, "^init has rows that differ in length"),
+        ({"n_clusters": 31}, "n_clusters = 31.*at most 30"),
     ],
 )
 def test_bad_settings(rng, settings, message):

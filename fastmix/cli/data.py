@@ -70,7 +70,9 @@ def may_miss(model: Any) -> bool | None:
 def open_data(source: str, may_miss: bool | None = None) -> NDArray[Any] | ParquetBlocks:
     """The same for whoever checks the values, and can do with a stream of blocks (``fastmix.streams``) for a .parquet file."""
     if source.startswith(_DATASET_PREFIX):
-        return load_dataset(source.removeprefix(_DATASET_PREFIX)).data
+        data = load_dataset(source.removeprefix(_DATASET_PREFIX)).data
+        _check_finite(data, source, may_miss)
+        return data
     kind = _kind(source)
     if kind == ".npy":
         return _map_npy(source)

@@ -166,7 +166,9 @@ class Conditioning(Estimator):
     def _columns(self, features: Any, argument: str = "features") -> np.ndarray:
         """Column numbers of features given by number or name."""
         names = self._names()
-        given = [features] if isinstance(features, str) or np.ndim(features) == 0 else list(features)
+        given = (
+            [features] if isinstance(features, str) or np.asarray(features, dtype=object).ndim == 0 else list(features)
+        )
         for position, feature in enumerate(given):
             if not isinstance(feature, str):
                 continue

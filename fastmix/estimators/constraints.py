@@ -13,7 +13,7 @@ from fastmix.families.gaussian_rule import GaussianRule, Known
 from fastmix.initialize import given_parameters
 from fastmix.prior import MCLUST, Prior, gaussian_prior
 from fastmix.streams import Source, Streamed
-from fastmix.validation import as_weights
+from fastmix.validation import as_array, as_weights
 
 # What may be known, and the argument that says what it is.
 _SAID_BY = {"weights": "weights_init", "means": "means_init", "covariances": "precisions_init"}
@@ -65,7 +65,7 @@ def masks_of(fixed: Any, n_components: int, covariance_type: str) -> dict[str, n
     given = dict(fixed) if isinstance(fixed, Mapping) else dict.fromkeys(fixed, True)
     masks = {}
     for name in _SAID_BY:
-        mask = np.asarray(given.get(name, False))
+        mask = as_array(given.get(name, False), f"fixed[{name!r}]")
         if mask.dtype != bool or mask.shape not in ((), (n_components,)):
             raise ValueError(
                 f"fixed[{name!r}] must be True or a mask of shape {(n_components,)} and dtype bool, one entry a component; got "

@@ -16,7 +16,7 @@ from fastmix.kernels.labels import LEAST_SHARE
 from fastmix.kernels.normalise import LOG_ZERO
 from fastmix.kernels.tiles import Labels, Rows
 from fastmix.streams import Source, Streamed
-from fastmix.validation import check_finite
+from fastmix.validation import as_array, check_finite
 
 ESTIMATE = "estimate"
 # The share of wrong labels that the estimation of a confusion matrix begins with.
@@ -24,6 +24,9 @@ _FIRST_NOISE = 0.1
 _CHUNK_ENTRIES = 1 << 20
 # Of sums of probabilities: those that are off by no more are left to the bit, so that a saved model comes back.
 _ROUNDING = 1e-12
+# Classes are numbers from 0 to below this, or to below the number of components where that is more: what is counted by class, and
+# confusion matrices, have room for all of them, and passes in float32 have to tell them from one another.
+_MOST_CLASSES = 10_000
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ class Known:
 
 def check_label_parameters(model: Any) -> None:
     """ValueError where ``component_labels`` or ``label_noise`` of a mixture cannot be."""
-    _confusion(model.label_noise, _n_classes(classes_of(model)))
+    _confusion(_noise_of(model), _n_classes(classes_of(model)))
 
 
 def labels_to_fit(model: Any, labels: Any, rows: Source) -> Known:
@@ -112,7 +115,7 @@ def labels_to_fit(model: Any, labels: Any, rows: Source) -> Known:
         )
     if np.ma.isMaskedArray(labels) and np.ma.getmaskarray(labels).any():
         raise ValueError("labels have masked entries; write -1 where the class is unknown")
-    array = np.asarray(labels)
+    array = as_array(labels, "labels")
     if array.ndim == 2:
         return _soft(model, array, rows)
     return _hard(model, array, rows)
@@ -133,19 +136,20 @@ def _hard(model: Any, labels: np.ndarray, rows: Source) -> Known:
             f"labels say that row {row} is of class {missing[0]}, but component_labels give no component to this class; give it "
             "one, or write -1 for the row"
         )
-    confusion = _confusion(model.label_noise, n_classes)
+    said = _noise_of(model)
+    confusion = _confusion(said, n_classes)
     noise = None if confusion is None else LabelNoise(classes, confusion)
-    if isinstance(model.label_noise, str):
+    if isinstance(said, str):
         assert noise is not None
         before: Any = getattr(model, "label_noise_", None)
         if model.warm_start and np.shape(before) == noise.confusion.shape:
             noise = replace(noise, confusion=before)
     labels_read = NO_LABELS._replace(labels=given, label_classes=classes)
-    if noise is None or isinstance(model.label_noise, Real):
-        labels_read = labels_read._replace(label_terms=_terms(classes, float(model.label_noise or 0.0), n_classes))
+    if noise is None or isinstance(said, Real):
+        labels_read = labels_read._replace(label_terms=_terms(classes, float(said or 0.0), n_classes))
     else:
         labels_read = labels_read._replace(label_table=noise.log_table())
-    known = Known(labels_read, noise, isinstance(model.label_noise, str), found)
+    known = Known(labels_read, noise, isinstance(said, str), found)
     unexplained = known.unexplained_row(np.ones(len(classes), dtype=bool))
     if unexplained is not None:
         raise ValueError(
@@ -232,20 +236,21 @@ def classes_of(model: Any) -> np.ndarray:
     n_components = model.n_components
     if model.component_labels is None:
         return np.arange(n_components)
-    array = np.asarray(model.component_labels)
+    array = as_array(model.component_labels, "component_labels")
     if array.shape != (n_components,) or array.dtype.kind not in "fiu":
         raise ValueError(
             f"component_labels must hold the class of each of the {n_components} components; got shape {array.shape} and dtype "
             f"{array.dtype}"
         )
-    bad = ~((array >= -1) & (array <= np.iinfo(np.int32).max))
+    most = max(_MOST_CLASSES, n_components)
+    bad = ~((array >= -1) & (array < most))
     if array.dtype.kind == "f":
         bad |= array != np.floor(array)
     if bad.any():
         k = int(np.argmax(bad))
         raise ValueError(
-            f"component_labels have {array[k]} for component {k}; classes are whole numbers 0, 1, ..., and -1 is a component of "
-            "no class"
+            f"component_labels have {array[k]} for component {k}; classes are whole numbers 0, 1, ... below {most} (number them "
+            "with numpy.unique(..., return_inverse=True)), and -1 is a component of no class"
         )
     if (array < 0).all():
         raise ValueError("component_labels are all -1; give at least one component a class, or use None")
@@ -254,6 +259,12 @@ def classes_of(model: Any) -> np.ndarray:
 
 def _n_classes(classes: np.ndarray) -> int:
     return int(classes.max()) + 1
+
+
+def _noise_of(model: Any) -> Any:
+    """``label_noise``; where it is an array without dimensions the number in it."""
+    noise = model.label_noise
+    return noise.item() if isinstance(noise, np.ndarray) and noise.ndim == 0 else noise
 
 
 def _confusion(noise: Any, n_classes: int) -> np.ndarray | None:
@@ -269,7 +280,7 @@ def _confusion(noise: Any, n_classes: int) -> np.ndarray | None:
         if not 0 <= share < 1:
             raise ValueError(f"label_noise is the share of wrong labels, at least 0 and below 1; got {noise!r}")
         return _evenly(share, n_classes)
-    matrix = np.asarray(noise)
+    matrix = as_array(noise, "label_noise")
     if matrix.shape != (n_classes, n_classes) or matrix.dtype.kind not in "fiu":
         raise ValueError(
             f"label_noise must be None, a number, {ESTIMATE!r} or a confusion matrix of shape {(n_classes, n_classes)}, true "

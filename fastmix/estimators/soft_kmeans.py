@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,8 @@ from fastmix.estimators.fitting import fit_mixture
 from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.mixture import Mixture
 from fastmix.estimators.mixture_file import read_mixture, stored_mixture
-from fastmix.validation import as_weights, check_integer, check_real, is_stream
+from fastmix.initialize import INIT_METHODS
+from fastmix.validation import as_weights, check_choice, check_integer, check_real, is_stream
 
 
 class SoftKMeans(Mixture):
@@ -129,6 +132,9 @@ class SoftKMeans(Mixture):
         mixture = self._mixture()
         try:
             fit_mixture(mixture, X, sample_weight, None)
+        except ValueError as error:
+            error.args = tuple(map(_in_own_words, error.args))
+            raise
         finally:
             if mixture.__sklearn_is_fitted__():
                 self._take_over(mixture)
@@ -145,8 +151,13 @@ class SoftKMeans(Mixture):
 
     def _check_parameters(self) -> None:
         check_integer(self.n_clusters, "n_clusters", 1)
-        if not check_real(self.beta, "beta") > 0:
-            raise ValueError(f"beta must be positive; got {self.beta!r}: as it goes to 0 all centres meet at the mean")
+        is_number = isinstance(self.beta, Real) and not isinstance(self.beta, bool)
+        if not is_number or not 0 < self.beta <= np.finfo(np.float64).max:
+            raise ValueError(
+                f"beta must be a positive finite number; got {self.beta!r}. As it goes to 0 all centres meet at the mean"
+            )
+        if isinstance(self.init, str):
+            check_choice(self.init, "init", INIT_METHODS)
 
     def _mixture(self) -> GaussianMixture:
         """What is fitted."""
@@ -206,6 +217,15 @@ class SoftKMeans(Mixture):
         model.cluster_centers_ = model.means_
         model.inertia_ = check_real(header["fit"].get("inertia"), "inertia")
         return model
+
+
+# What the mixture calls what users of this class have given.
+_NAMES = {"means_init": "init", "init_params": "init", "n_components": "n_clusters"}
+
+
+def _in_own_words(message: Any) -> Any:
+    pattern = rf"\b({'|'.join(_NAMES)})\b"
+    return re.sub(pattern, lambda found: _NAMES[found.group()], message) if isinstance(message, str) else message
 
 
 # What the mixture is given as it is.
