@@ -66,6 +66,27 @@ def test_below_a_stiffness_all_centres_meet_at_the_mean(rng):
         assert bool(gap < 1e-4) is together
 
 
+def test_inertia_has_its_digits_where_centres_hardly_differ(rng):
+    rows, weights = three(rng), rng.uniform(0.5, 2.0, 300)
+    gaps = np.where(rng.random(rows.shape) < 0.2, np.nan, rows)
+
+    class Blocks:
+        def __iter__(self):
+            yield from zip(np.array_split(rows, 3), np.array_split(weights, 3), strict=True)
+
+    for beta in (1e-6, 1e-12, 1e-30):
+        around_mean = {}
+        for name, X in (("rows", rows), ("gaps", gaps)):
+            model = SoftKMeans(3, beta=beta, init=rows[:3], missing="em").fit(X, sample_weight=weights)
+            squares = np.nansum((X[:, None] - model.cluster_centers_) ** 2, axis=2)
+            # To first order in beta the mean over centres of the squared distance.
+            around_mean[name] = (weights * squares.mean(axis=1)).sum()
+            assert model.inertia_ == pytest.approx(around_mean[name], rel=1e-9 + 100 * beta)
+            assert model.inertia_ >= (weights * squares.min(axis=1)).sum()
+        streamed = SoftKMeans(3, beta=beta, init=rows[:3]).fit(Blocks())
+        assert streamed.inertia_ == pytest.approx(around_mean["rows"], rel=1e-9 + 100 * beta)
+
+
 def test_it_is_a_mixture_with_known_weights_and_variance(rng):
     rows = three(rng)
     soft = SoftKMeans(3, beta=2.0, random_state=0).fit(rows)

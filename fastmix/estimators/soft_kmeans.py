@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from fastmix.engines.loop import Callback
+from fastmix.engines.partial_distances import squared_deviations
+from fastmix.estimators.data import as_streamed
 from fastmix.estimators.fitting import fit_mixture
 from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.mixture import Mixture
@@ -187,17 +189,35 @@ class SoftKMeans(Mixture):
         """``labels_`` and ``inertia_``, of the final centres."""
         if is_stream(X):
             total, weight = self._total_and_weight(X, sample_weight)
+            weights = None
             n_observed = weight * self.n_features_in_
         else:
             found = self._evaluate(X, log_density=True, labels=True)
             weights = as_weights(sample_weight, len(found.labels))
             weights = np.ones(len(found.labels)) if weights is None else weights
             total = float((found.log_density * weights).sum())
-            n_observed = float(weights.sum()) * self.n_features_in_
+            weight = float(weights.sum())
+            n_observed = weight * self.n_features_in_
             if self.missing == "em":
                 n_observed = float((~np.isnan(self._table_to_evaluate(X)) * weights[:, None]).sum())
             self.labels_ = found.labels
-        self.inertia_ = -2.0 / self.beta * (total - 0.5 * n_observed * np.log(self.beta / (2.0 * np.pi)))
+        constant = 0.5 * n_observed * np.log(self.beta / (2.0 * np.pi))
+        self.inertia_ = -2.0 / self.beta * (total - constant)
+        if constant - total < _TOO_SMALL * (weight * (1.0 + np.log(self.n_clusters)) + abs(constant)):
+            self.inertia_ = self._small_inertia(X, weights)
+
+    def _small_inertia(self, X: Any, weights: np.ndarray | None) -> float:
+        """``inertia_`` from distances, where the log-likelihood hardly depends on them."""
+        step = max(1, _NUMBERS // (self.n_clusters + self.n_features_in_))
+        if is_stream(X):
+            streamed = as_streamed(self, X, None)
+            with streamed.pieces(step) as pieces:
+                found = [_soft_inertia(rows, given, self.cluster_centers_, self.beta) for rows, given in pieces]
+            return float(streamed.unit * np.sum(found))
+        assert weights is not None
+        rows = self._table_to_evaluate(X)
+        parts = (slice(first, first + step) for first in range(0, len(rows), step))
+        return float(np.sum([_soft_inertia(rows[p], weights[p], self.cluster_centers_, self.beta) for p in parts]))
 
     def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         header, arrays = stored_mixture(self, "SoftKMeans")
@@ -218,6 +238,19 @@ class SoftKMeans(Mixture):
         model.inertia_ = check_real(header["fit"].get("inertia"), "inertia")
         return model
 
+
+def _soft_inertia(X: np.ndarray, weights: np.ndarray | None, centres: np.ndarray, beta: float) -> float:
+    """See ``SoftKMeans.inertia_``; each row's is its squared distance to the nearest centre, and what others add to it."""
+    squares = np.array([squared_deviations(np.asarray(X, dtype=np.float64), centre) for centre in centres])
+    nearest = squares.min(axis=0)
+    shortfall = np.expm1(-0.5 * beta * (squares - nearest)).mean(axis=0)
+    found = nearest - 2.0 / beta * np.log1p(shortfall)
+    return float((found if weights is None else found * weights).sum())
+
+
+# Of the log-likelihood: where distances are a smaller part of it, what is left of their digits is not enough.
+_TOO_SMALL = 1e-4
+_NUMBERS = 1 << 20  # distances, and values of rows, that are held at once
 
 # What the mixture calls what users of this class have given.
 _NAMES = {"means_init": "init", "init_params": "init", "n_components": "n_clusters"}
