@@ -18,11 +18,6 @@ class Patterns(NamedTuple):
     starts: np.ndarray  # (P + 1,) int64
     observed: np.ndarray  # (P, D) bool, or (P, 0) where that is not wanted
 
-    @property
-    def n_patterns(self) -> int:
-        """P, the number of patterns that occur."""
-        return len(self.observed)
-
 
 def patterns_of(X: np.ndarray, with_observed: bool = True) -> Patterns:
     """The rows of X (N, D), of any real type and layout, sorted by their pattern of NaN.

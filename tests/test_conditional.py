@@ -62,9 +62,8 @@ def test_marginal_density_is_the_integral_over_the_other_feature(rng):
 
 
 def test_settings_go_with_a_marginal_and_starts_do_not(four):
-    four.set_params(
-        tol=1e-7, n_init=4, missing="em", means_init=np.zeros((3, 4)), checkpoint="somewhere", prior="mclust"
-    )
+    four.set_params(tol=1e-7, n_init=4, missing="em", prior="mclust")
+    four.set_params(means_init=np.zeros((3, 4)), checkpoint="somewhere")
     settings = four.marginal([1, 2]).get_params()
     assert (settings["tol"], settings["n_init"], settings["missing"], settings["random_state"]) == (1e-7, 4, "em", 1)
     assert settings["prior"] == "mclust"
@@ -102,10 +101,8 @@ def test_joint_density_is_marginal_times_conditional(rng, covariance_type):
     model = model_of(mixture)
     known, others = [3, 1], [0, 2, 4]
     for row in draw_rows(rng, mixture, 6):
-        conditional_density = model.condition(dict(zip(known, row[known], strict=True))).score_samples(
-            row[None, others]
-        )
-        product = model.marginal(known).score_samples(row[None, known]) + conditional_density
+        given = model.condition(dict(zip(known, row[known], strict=True)))
+        product = model.marginal(known).score_samples(row[None, known]) + given.score_samples(row[None, others])
         np.testing.assert_allclose(product, model.score_samples(row[None]), rtol=1e-10)
 
 
@@ -245,8 +242,7 @@ def test_singular_almost_to_the_last_bit_in_some_orders_of_features(covariance_t
     filled = model.impute(rows)
     assert np.isfinite(filled).all()
     assert (filled[~np.isnan(rows)] == 1.0).all()
-    drawn = model.impute(rows, n_draws=1, random_state=0)
-    assert np.isfinite(drawn).all()
+    assert np.isfinite(model.impute(rows, n_draws=1, random_state=0)).all()
 
 
 def test_rows_out_of_reach_of_every_component_stay_finite(four):
@@ -354,10 +350,8 @@ def test_columns_of_a_frame_go_by_their_names(rng, four):
         (lambda m: m.marginal([True, False, True, True]), r"features\[0\] is True.*flatnonzero"),
         (lambda m: m.marginal([1.0]), r"features\[0\] is 1.0, not a column number"),
         (lambda m: m.marginal([]), "features is empty"),
-        (
-            lambda m: m.marginal("x"),
-            "features names 'x', but the model was fitted without feature names; pass column numbers",
-        ),
+        (lambda m: m.marginal([[1, 2], [1]]), r"features\[0\] is \[1, 2\], not a column number"),
+        (lambda m: m.marginal("x"), "features names 'x', but the model was fitted without feature names; pass"),
         (lambda m: named(m).marginal(["a", "x"]), "features names 'x', but the model has the features a, b, c, d"),
         (lambda m: named(m).condition({"a": 1.0, 0: 1.0}), r"observed\[1\] is 0, and so is observed\[0\]"),
         (lambda m: m.condition({7: 1.0}), r"observed\[0\] is 7, but the model has features 0 to 3"),

@@ -180,9 +180,8 @@ class SoftKMeans(Mixture):
         """Everything that the fit left, but for the settings."""
         settings = mixture.get_params()
         found = {name: value for name, value in vars(mixture).items() if name not in settings}
-        kept = {
-            name: value for name, value in vars(self).items() if not name.endswith("_")
-        }  # not what was fitted before
+        # Not what was fitted before.
+        kept = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         self.__dict__ = kept | found | {"cluster_centers_": mixture.means_}
 
     def _evaluate_fit(self, X: Any, sample_weight: Any) -> None:
