@@ -19,7 +19,8 @@ README_SECTIONS = ("full", "diag", "kmeans")
 # How often --compare measures a section in which something seems slower.
 ATTEMPTS = 3
 DOCUMENTS = tuple(
-    processes.ROOT / name for name in ("docs/benchmarks.md", "docs/engines.md", "docs/sparse.md", "README.md")
+    processes.ROOT / name
+    for name in ("docs/benchmarks.md", "docs/engines.md", "docs/incomplete.md", "docs/sparse.md", "README.md")
 )
 
 
@@ -30,9 +31,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only",
         action="append",
-        choices=[*SECTIONS, "sparse", "engines"],
+        choices=[*SECTIONS, "sparse", "engines", "incomplete"],
         metavar="NAME",
-        help=f"{', '.join(SECTIONS)}; sparse: all of sparse EM's; engines: all of these",
+        help=f"{', '.join(SECTIONS)}; sparse: all of sparse EM's; engines, incomplete: all of these",
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write every number to this file")
     parser.add_argument("--dry-run", action="store_true", help="print the tables; the documents stay")

@@ -89,19 +89,20 @@ def _measure(what: str, draw: Callable[[int], np.ndarray], quick: bool) -> Imput
             found.errors[name].append(float(np.sqrt(np.mean((filled - complete)[hidden] ** 2))))
             if name == BY_BIC:
                 found.chosen.append(chosen)
-    say(f"imputation {found}")
+    say(f"imputation {what}: " + ", ".join(f"{name} {np.mean(each):.3f}" for name, each in found.errors.items()))
     return found
 
 
 def _methods(seed: int) -> Mapping[str, Callable[[np.ndarray], tuple[np.ndarray, Any]]]:
     """By name, what fills rows in; with what was chosen to do so."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.experimental import enable_iterative_imputer  # noqa: F401
     from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 
     def by_peer(imputer: Any) -> Callable[[np.ndarray], tuple[np.ndarray, Any]]:
         def fill(X: np.ndarray) -> tuple[np.ndarray, Any]:
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*converge")  # ten rounds are its default, and seldom enough
+                warnings.simplefilter("ignore", ConvergenceWarning)  # ten rounds are its default, and seldom enough
                 return imputer.fit_transform(X), None
 
         return fill

@@ -28,8 +28,6 @@ QUICK_SHAPE = (100_000, 8, 16)
 # More bytes a row than a fit of complete rows.
 TARGET = 16.0
 _ITERATIONS = 3
-# Rows of the process that fills the cache of kernels: compiling needs more memory than any fit.
-_FEW_EACH = 100
 
 # Data come from files: making them leaves a high-water mark of its own.
 _FIT = """
@@ -89,7 +87,7 @@ def _measure(name: str, truth: Truth, shape: tuple[int, int, int]) -> Memory:
             program = _FIT.format(rows=rows, iterations=_ITERATIONS, **given)
             return float(processes.run(processes.HIGH_WATER_MARK + program))
 
-        peak(min(rows, _FEW_EACH * shape[2]))
+        peak(rows // 2)  # fills the cache of kernels: compiling needs more memory than any fit
         half, whole = peak(rows // 2), peak(rows)
     found = Memory(name, shape, float(problem.X.nbytes), whole, (whole - half) / (rows - rows // 2))
     say(f"incomplete memory {found}")

@@ -150,7 +150,6 @@ def missing(measured: Sequence[Mapping[str, Any]]) -> Figure:
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     panels[1].set_yscale("log")
     _finish(panels[1:], legend=False)
-    panels[1].yaxis.set_major_locator(LogLocator())
     panels[1].yaxis.set_minor_locator(NullLocator())
     _bare(panels[0])
     panels[0].set_ylim(0.0, 1.03)

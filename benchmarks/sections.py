@@ -156,7 +156,7 @@ def _acceleration(options: Options) -> list[acceleration.Acceleration]:
     return acceleration.measure_all(quick=options.quick)
 
 
-def _incomplete(options: Options) -> list[incomplete.Costs]:
+def _incomplete_cost(options: Options) -> list[incomplete.Costs]:
     size = incomplete.QUICK_SIZE if options.quick else incomplete.SIZE
     return [incomplete.measure("full", size, incomplete_sets.KINDS)]
 
@@ -213,7 +213,7 @@ SECTIONS: dict[str, Section] = {
     "sparse_memory": Section(_sparse_memory, _alone(tables.sparse_memory_table), guarded=False),
     "acceleration": Section(_acceleration, _alone(acceleration.table), guarded=False),
     **{f"engines_{name}": Section(partial(_engines, name), None, guarded=False) for name in engine_sets.KINDS},
-    "incomplete": Section(_incomplete, _alone(incomplete_tables.costs_table), guarded=False),
+    "incomplete_cost": Section(_incomplete_cost, _alone(incomplete_tables.costs_table), guarded=False),
     "incomplete_types": Section(_incomplete_types, _alone(incomplete_tables.costs_table), guarded=False),
     "incomplete_numpy": Section(_incomplete_numpy, _alone(incomplete_tables.numpy_table), guarded=False),
     "incomplete_memory": Section(_incomplete_memory, _alone(incomplete_tables.memory_table), guarded=False),

@@ -17,6 +17,8 @@ from benchmarks import (
     contestants,
     engine_tables,
     engines,
+    incomplete,
+    incomplete_tables,
     iterations,
     processes,
     referee,
@@ -75,6 +77,12 @@ def test_import(benchmark: Any) -> None:
 def test_different_answers_void_a_benchmark() -> None:
     with pytest.raises(referee.BenchmarkVoid, match="different answers"):
         referee.require_agreement("a model", {"one": -3.0, "other": -3.0001})
+
+
+def test_missing_entries_come_to_one_answer_with_plain_numpy() -> None:
+    size = workloads.Size(5_000, 8, 4, iterations=3, peer_iterations=2, rounds=2)
+    found = incomplete.beside_numpy(size)  # void where they differ
+    assert incomplete_tables.numpy_table(found).count("\n") == 2
 
 
 def test_tables_replace_what_stands_between_their_markers(tmp_path: Path) -> None:

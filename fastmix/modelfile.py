@@ -170,13 +170,13 @@ def _complaint(header: dict[str, Any]) -> str | None:
     version = header.get("format_version")
     if type(version) is not int or version < 1:
         return f"its header has format_version {version!r} where an int from 1 belongs; {_DAMAGED}"
+    if header.get("class") == CHECKPOINT:
+        return "it holds a checkpoint of a fit, not a model; give it to GaussianMixture(checkpoint=..., resume=True)"
     if version > FORMAT_VERSION:
         return (
             f"it has format version {version}, written by fastmix {header.get('fastmix_version')}; "
             f"this fastmix reads versions up to {FORMAT_VERSION}: upgrade fastmix"
         )
-    if header.get("class") == CHECKPOINT:
-        return "it holds a checkpoint of a fit, not a model; give it to GaussianMixture(checkpoint=..., resume=True)"
     if header.get("class") not in tuple(_CLASSES):
         return f"it holds a {header.get('class')!r}, not one of {', '.join(_CLASSES)}; {_DAMAGED}"
     for key, kind in (("parameters", dict), ("not_stored", list)):

@@ -113,8 +113,35 @@ def test_a_fit_refuses_missing_values_and_says_what_to_do(capsys, tmp_path, cell
     error = error_of(capsys, "fit", tmp_path / "data.csv", "-k", 1)
     assert "line 3, column 2 ('b')" in error
     assert "--missing em" in error
-    # K-means has no such option
-    assert "--missing em" not in error_of(capsys, "kmeans", tmp_path / "data.csv", "-k", 1)
+    error = error_of(capsys, "kmeans", tmp_path / "data.csv", "-k", 1)
+    assert "line 3, column 2 ('b')" in error
+    assert "kmeans with --missing partial" in error
+
+
+def test_clusters_of_rows_with_missing_values(capsys, files, gaps, tmp_path):
+    path = tmp_path / "centres.fastmix"
+    arguments = (
+        "kmeans",
+        files / "data.csv",
+        "-k",
+        2,
+        "--missing",
+        "partial",
+        "--seed",
+        0,
+        "--quiet",
+        "--json",
+        "-o",
+        path,
+    )
+    found = json.loads(output_of(capsys, *arguments))
+    model = KMeans(2, missing="partial", random_state=0).fit(gaps)
+    assert found["centers"] == model.cluster_centers_.tolist()
+    assert found["inertia"] == model.inertia_
+    scores = json.loads(output_of(capsys, "score", path, files / "data.npy", "--json"))
+    assert scores["inertia"] == pytest.approx(model.inertia_, rel=1e-12)
+    labels = output_of(capsys, "predict", path, files / "data.csv")
+    np.testing.assert_array_equal(numbers_in(labels)[:, 0], model.labels_)
 
 
 def test_a_fit_is_the_same_from_any_kind_of_file(capsys, files):

@@ -289,6 +289,7 @@ def test_what_is_fixed_is_part_of_what_a_checkpoint_is_of_and_counted_in_model_f
         ("means", "full", r"write fixed=\{'means'\}"),
         (3, "full", "fixed must be a collection"),
         ({"mean"}, "full", "it names 'mean'"),
+        ([["means"]], "full", r"it names \['means'\]"),
         ({"means": [0, 1]}, "full", r"shape \(4,\) and dtype bool.*dtype int64"),
         ({"means": [True, False]}, "full", r"shape \(4,\) and dtype bool.*got shape \(2,\)"),
         (

@@ -158,7 +158,7 @@ def test_a_model_pickles(rows):
 def test_get_and_set_params_and_the_defaults():
     ours, theirs = KMeans().get_params(), Peer().get_params()
     assert {name: ours[name] for name in theirs} == theirs | {"algorithm": "auto"}
-    assert set(ours) - set(theirs) == {"n_threads", "callback"}
+    assert set(ours) - set(theirs) == {"n_threads", "callback", "missing"}
     model = KMeans(3)
     assert model.set_params(n_clusters=4).n_clusters == 4
     with pytest.raises(ValueError, match="clusters"):

@@ -11,7 +11,7 @@ from fastmix.engines.evaluate import parts, run_evaluation
 from fastmix.engines.passes import run_em_pass, seen
 from fastmix.engines.reading import make_rows
 from fastmix.families.base import Statistics
-from fastmix.families.partial_means import PARTIAL_MEANS, Centres, FeatureMoments, by_feature, sharpness_for
+from fastmix.families.partial_means import PARTIAL_MEANS, Centres, FeatureMoments, by_feature, precision_for
 from fastmix.incomplete import IncompleteRows
 from fastmix.kernels.em_pass import NORMALISE
 from fastmix.kernels.tiles import Rows
@@ -36,10 +36,9 @@ class PartialAssigner:
         self._n_clusters = n_clusters
         self._n_threads = n_threads
         with np.errstate(over="ignore"):
-            self._sharpness = sharpness_for(float((rows.filling.scale**2).sum()))
-        self._last: tuple[np.ndarray, FeatureMoments, Assignment] | None = (
-            None  # what the last assignment was to, and found
-        )
+            self._precision = precision_for(float((rows.filling.scale**2).sum()))
+        # The centres of the last assignment, and what it found.
+        self._last: tuple[np.ndarray, FeatureMoments, Assignment] | None = None
         self._labelled: tuple[np.ndarray, np.ndarray] | None = None  # centres, and the labels by them
 
     @property
@@ -74,7 +73,7 @@ class PartialAssigner:
         return assignment
 
     def _pass(self, centres: np.ndarray, **wanted: Any) -> Statistics:
-        parameters = Centres(centres, self._sharpness)
+        parameters = Centres(centres, self._precision)
         return run_em_pass(PARTIAL_MEANS, parameters, self._rows, hard=True, n_threads=self._n_threads, **wanted)
 
     def _labels(self, centres: np.ndarray) -> np.ndarray:

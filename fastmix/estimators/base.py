@@ -65,7 +65,7 @@ class Estimator:
             estimator_type=self._estimator_type,
             target_tags=TargetTags(required=False),
             transformer_tags=TransformerTags() if hasattr(self, "transform") else None,
-            input_tags=InputTags(),
+            input_tags=InputTags(allow_nan=bool(self._may_miss())),
         )
 
     def _check_fitted(self) -> None:

@@ -59,10 +59,10 @@ def masks_of(fixed: Any, n_components: int, covariance_type: str) -> dict[str, n
     if isinstance(fixed, str) or not isinstance(fixed, Collection):
         remedy = f": write fixed={{{fixed!r}}}" if isinstance(fixed, str) and fixed in _SAID_BY else ""
         raise ValueError(f"fixed must be {_WANTED}; got {fixed!r}{remedy}")
-    given = dict(fixed) if isinstance(fixed, Mapping) else dict.fromkeys(fixed, True)
-    unknown = [name for name in given if name not in _SAID_BY]
+    unknown = [name for name in fixed if not isinstance(name, str) or name not in _SAID_BY]
     if unknown:
         raise ValueError(f"fixed must be {_WANTED}; it names {unknown[0]!r}")
+    given = dict(fixed) if isinstance(fixed, Mapping) else dict.fromkeys(fixed, True)
     masks = {}
     for name in _SAID_BY:
         mask = np.asarray(given.get(name, False))

@@ -100,7 +100,8 @@ class GaussianMixture(Mixture):
         component is of no class, and takes unlabelled rows only. None: component k is class k.
     label_noise : None, float, (C, C) array or "estimate", default None
         Labels may be wrong: the share of wrong ones, spread evenly over the other classes; or the confusion matrix, row the
-        true class, column the label given; or it is estimated with everything else (``label_noise_``). None: labels are right.
+        true class, column the label given; or it is estimated with everything else (``label_noise_``; Lawrence and
+        Schölkopf 2001). None: labels are right.
     fixed : collection of {"weights", "means", "covariances"}, or dict of these to True or (K,) bool array, optional
         Parameters that are known: they stay, to the bit, as ``weights_init``, ``means_init`` and ``precisions_init`` (or a warm
         start) have them. A mask names the components whose parameter is known; of the others the same argument says where they
@@ -290,11 +291,11 @@ class GaussianMixture(Mixture):
             Weight of each row, at least 0; weight k counts as k copies. Only ratios matter. None for a stream.
         labels : (N,) array-like of int or (N, K) array-like, optional
             What is known about the component of each row: its class (see ``component_labels``), -1 where it is unknown; or soft
-            labels s >= 0, so that row n has the likelihood sum_k s_nk w_k N(x_n | k): a row of ones says nothing. A row that is
-            said to be of class c has the likelihood sum_k p(c | class of k) w_k N(x_n | k), see ``label_noise``; where labels are
-            right, the sum is over the components of that class. With the component of every row known the fit is the closed form,
-            after one iteration. Starts put components where the rows of their class are. Not for streams and algorithm "online";
-            ``predict``, ``score`` and the like know no labels.
+            labels s >= 0 (Côme et al. 2009), so that row n has the likelihood sum_k s_nk w_k N(x_n | k): a row of ones says
+            nothing. A row that is said to be of class c has the likelihood sum_k p(c | class of k) w_k N(x_n | k), see
+            ``label_noise``; where labels are right, the sum is over the components of that class. With the component of every row
+            known the fit is the closed form, after one iteration. Starts put components where the rows of their class are.
+            Not for streams and algorithm "online"; ``predict``, ``score`` and the like know no labels.
 
         Returns
         -------

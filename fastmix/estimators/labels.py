@@ -35,11 +35,13 @@ class Known:
     labels : as passes read it.
     noise : the confusion matrix, as it is given or as its estimation begins; None where labels are right, soft or not there.
     estimated : whether the fit estimates it.
+    classes : those that rows are said to be of, ascending.
     """
 
     labels: Labels = NO_LABELS
     noise: LabelNoise | None = None
     estimated: bool = False
+    classes: tuple[int, ...] = ()
 
     def attached(self, rows: Source) -> Source:
         """The rows with what is known about them."""
@@ -47,7 +49,8 @@ class Known:
 
     def leaves_nothing_open(self, rows: Source) -> bool:
         """Whether the component of every row of ``rows``, which are complete, is known."""
-        if not isinstance(rows, Rows) or not self.labels.labels.size or self.noise is not None:
+        terms = self.labels.label_terms
+        if not isinstance(rows, Rows) or not terms.size or (terms[:, 1] > LOG_ZERO).any():
             return False
         known = self.labels.labels >= 0
         one_a_class = np.bincount(self.labels.label_classes[self.labels.label_classes >= 0]).max() == 1
@@ -60,22 +63,24 @@ class Known:
         ------
         ValueError : where rows have a label that only components of weight 0 could have.
         """
-        if self.labels.labels.size:
-            alive = np.unique(self.labels.label_classes[parameters.weights > 0])
-            for label in np.unique(self.labels.labels[self.labels.labels >= 0]):
-                if not self._explained(int(label), alive):
-                    row = int(np.argmax(self.labels.labels == label))
-                    raise ValueError(
-                        f"labels say that row {row} is of class {label}, but the fit begins with weight 0 for all components "
-                        "that could have this label; raise weights_init there"
-                    )
+        row = self.unexplained_row(parameters.weights > 0)
+        if row is not None:
+            raise ValueError(
+                f"labels say that row {row} is of class {self.labels.labels[row]}, but the fit begins with weight 0 for all "
+                "components that could have this label; raise weights_init there"
+            )
         return replace(parameters, label_noise=self.noise) if self.estimated else parameters
 
-    def _explained(self, label: int, classes: np.ndarray) -> bool:
-        """Whether a row of one of these classes may have the label."""
-        if self.noise is None:
-            return label in classes
-        return bool((self.noise.confusion[classes[classes >= 0], label] > 0).any())
+    def unexplained_row(self, alive: np.ndarray) -> int | None:
+        """A row whose label none of the components could have that are ``alive`` (K,) bool; None where there is none."""
+        of_alive = (
+            np.unique(self.labels.label_classes[alive & (self.labels.label_classes >= 0)]) if self.classes else ()
+        )
+        for label in self.classes:
+            explained = label in of_alive if self.noise is None else self.noise.confusion[of_alive, label].any()
+            if not explained:
+                return int(np.argmax(self.labels.labels == label))
+        return None
 
     def told(self, parameters: GaussianParameters) -> dict[str, Any]:
         """What is to be told of a fit that ended with ``parameters``, by attribute of the estimator."""
@@ -117,12 +122,12 @@ def _hard(model: Any, labels: np.ndarray, rows: Source) -> Known:
     classes = _classes(model)
     n_classes = _n_classes(classes)
     given = _whole_numbers(labels, rows.n_rows, n_classes)
-    found = np.unique(given)
-    found = found[found >= 0]
-    if not found.size:
+    parts = (given[first : first + _CHUNK_ENTRIES] for first in range(0, len(given), _CHUNK_ENTRIES))
+    found = tuple(sorted({int(label) for part in parts for label in np.unique(part)} - {-1}))
+    if not found:
         return Known()
-    missing = np.setdiff1d(found, classes)
-    if missing.size:
+    missing = sorted(set(found) - set(classes.tolist()))
+    if missing:
         row = int(np.argmax(given == missing[0]))
         raise ValueError(
             f"labels say that row {row} is of class {missing[0]}, but component_labels give no component to this class; give it "
@@ -135,33 +140,28 @@ def _hard(model: Any, labels: np.ndarray, rows: Source) -> Known:
         before: Any = getattr(model, "label_noise_", None)
         if model.warm_start and np.shape(before) == noise.confusion.shape:
             noise = replace(noise, confusion=before)
-        return Known(_as_read(given, noise, is_uniform=False), noise, estimated=True)
-    known = Known(_as_read(given, noise or LabelNoise(classes, np.eye(n_classes)), not _is_matrix(model)), noise)
-    for label in found:
-        if not known._explained(int(label), np.unique(classes)):
-            row = int(np.argmax(given == label))
-            raise ValueError(
-                f"labels say that row {row} is of class {label}, but label_noise has 0 for this label in the rows of all classes "
-                "that have components; raise one of them"
-            )
+    labels_read = NO_LABELS._replace(labels=given, label_classes=classes)
+    if noise is None or isinstance(model.label_noise, Real):
+        labels_read = labels_read._replace(label_terms=_terms(classes, float(model.label_noise or 0.0), n_classes))
+    else:
+        labels_read = labels_read._replace(label_table=noise.log_table())
+    known = Known(labels_read, noise, isinstance(model.label_noise, str), found)
+    unexplained = known.unexplained_row(np.ones(len(classes), dtype=bool))
+    if unexplained is not None:
+        raise ValueError(
+            f"labels say that row {unexplained} is of class {given[unexplained]}, but label_noise has 0 for this label in the "
+            "rows of all classes that have components; raise one of them"
+        )
     return known
 
 
-def _is_matrix(model: Any) -> bool:
-    return model.label_noise is not None and not isinstance(model.label_noise, Real)
-
-
-def _as_read(given: np.ndarray, noise: LabelNoise, is_uniform: bool) -> Labels:
-    """Labels for passes; ``is_uniform``: wrong labels are all alike."""
-    table = noise.log_table()
-    if not is_uniform:
-        return NO_LABELS._replace(labels=given, label_classes=noise.classes, label_table=table)
-    terms = np.full((len(noise.classes), 2), LOG_ZERO)
-    of_class = np.flatnonzero(noise.classes >= 0)
-    terms[of_class, 0] = table[1 + noise.classes[of_class], of_class]
-    if len(noise.confusion) > 1:
-        terms[of_class, 1] = table[1 + (noise.classes[of_class] == 0), of_class]  # label 1 for class 0, for others 0
-    return NO_LABELS._replace(labels=given, label_classes=noise.classes, label_terms=terms)
+def _terms(classes: np.ndarray, share: float, n_classes: int) -> np.ndarray:
+    """See ``Labels.label_terms``, where so large a share of labels is wrong, and all wrong ones are alike."""
+    terms = np.full((len(classes), 2), LOG_ZERO)
+    terms[classes >= 0, 0] = np.log1p(-share) if n_classes > 1 else 0.0
+    if share > 0 and n_classes > 1:
+        terms[classes >= 0, 1] = np.log(share / (n_classes - 1))
+    return terms
 
 
 def _soft(model: Any, soft: np.ndarray, rows: Source) -> Known:

@@ -23,6 +23,7 @@ from fastmix.families.triangular import (
 from fastmix.kernels.blocks import BLOCK
 from fastmix.kernels.gaussian_full import FullKernel
 from fastmix.kernels.incomplete_full import FullJoint
+from fastmix.kernels.matrix_rows import padded_shape
 
 
 class FullGaussian(GaussianFamily):
@@ -51,7 +52,16 @@ class FullGaussian(GaussianFamily):
         return FullKernel(parameters.means, padded_inverse_lower(parameters.cholesky), self.log_constants(parameters))
 
     def joint_parameters(self, parameters, means):
-        return FullJoint(means, parameters.covariances, log_weights(parameters.weights))
+        covariances = parameters.covariances
+        n_components, n_features = means.shape
+        factors = np.zeros((n_components, n_features, padded_shape(n_features)[1]))
+        factors[:, :, :n_features] = inverse_lower(parameters.cholesky)
+        precisions = np.einsum("kij,kij->kj", factors, factors)[:, :n_features]
+        inflations = (precisions * self.marginal_variances(covariances)).max(axis=1)
+        half_log_determinants = 0.5 * self.log_determinants(parameters)
+        return FullJoint(
+            means, covariances, factors, half_log_determinants, inflations, log_weights(parameters.weights)
+        )
 
     def maximize_covariances(self, statistics, shifts, reg_covar):
         n_features = shifts.shape[1]

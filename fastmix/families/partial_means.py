@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastmix.families.base import Family, Statistics
-from fastmix.kernels.partial_means import PartialMeansJoint, PartialMeansKernel
+from fastmix.kernels.gaussian_spherical import SphericalKernel
+from fastmix.kernels.partial_means import PartialMeansJoint
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,12 @@ class Centres:
     Attributes
     ----------
     means : (K, D).
-    sharpness : what squared distances are multiplied by to make differences of log-densities; a power of two, so that it rounds
-        nothing. See ``sharpness_for``.
+    precision : 1 / variance of the components of which K-means is the limit; a power of two, so that it rounds nothing. See
+        ``precision_for``.
     """
 
     means: np.ndarray
-    sharpness: float = 1.0
+    precision: float = 1.0
 
     @property
     def family(self) -> PartialMeans:
@@ -38,26 +39,27 @@ class PartialMeans(Family):
     """Squared distances over the features that a row has (Dixon 1979), not scaled up to all features.
 
     Statistics of a component: count, first moments (D,), second moments (D,), weight of the rows that have each feature (D,). The
-    last are kept of rows with missing entries only: passes over complete rows are the Assigner's.
+    last are kept in passes over rows with missing entries only; complete rows are for ``Assigner``.
     """
 
     name = "partial_means"
-    kernel_class = PartialMeansKernel
+    kernel_class = SphericalKernel
 
     def n_statistics(self, n_features):
         return 1 + 3 * n_features
 
     def kernel_parameters(self, parameters):
-        return PartialMeansKernel(parameters.means, np.array([-parameters.sharpness]))
+        n_components = len(parameters.means)
+        return SphericalKernel(parameters.means, np.full(n_components, parameters.precision), np.zeros(n_components))
 
     def joint_parameters(self, parameters, means):
-        return PartialMeansJoint(means, np.array([-parameters.sharpness]))
+        return PartialMeansJoint(means, np.full(len(means), parameters.precision))
 
     def maximize(self, statistics, reg_covar=0.0):
         """Each centre moves to the mean of its rows, feature by feature; of a feature that none of them has it stays."""
         found, centre = by_feature(statistics), statistics.centre
         shifts = np.divide(found.first, found.weights, out=np.zeros_like(found.first), where=found.weights > 0)
-        return Centres(centre.means + shifts, centre.sharpness)
+        return Centres(centre.means + shifts, centre.precision)
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,11 @@ def by_feature(statistics: Statistics) -> FeatureMoments:
     return FeatureMoments(*np.split(statistics.components[:, 1:], 3, axis=1))
 
 
-def sharpness_for(variance: float) -> float:
-    """For rows with this total variance: distances that differ by more than rounding do not share a row, and none overflows.
+def precision_for(variance: float) -> float:
+    """So large, for rows with this total variance, that distances share a row only where they are equal; and none overflows.
 
-    A squared distance d of the order of the variance becomes 2^400, a difference of 2^-53 d one of 2^347 nats; what is 2^-150 of
-    the spread is still told apart by 2^47 nats, and an outlier at 2^290 times the spread stays within float64.
+    A squared distance d of the order of the variance becomes 2^400 nats, and a difference of 2^-53 d some 2^347; where distances
+    are 2^-150 of the spread it is 2^47. An outlier at 2^290 times the spread stays within float64.
     """
     exponent = int(np.frexp(variance)[1]) if np.isfinite(variance) else 1024
     return 2.0 ** int(np.clip(400 - exponent, -1020, 1020))

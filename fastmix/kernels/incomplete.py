@@ -20,8 +20,12 @@ from numba import types
 from numba.extending import overload
 
 from fastmix._jit import options, part
+from fastmix.kernels.matrix_rows import padded_shape
 from fastmix.kernels.scratch import matrix_at, next_line
 from fastmix.kernels.tiles import registered_sources
+
+_N_WORKSPACES = 3
+_padded_shape = part(padded_shape)
 
 
 class Hidden(NamedTuple):
@@ -29,12 +33,13 @@ class Hidden(NamedTuple):
 
     numbers: np.ndarray  # (n,) of the type that is computed in: the marginal's kernel parameters
     log_constants: np.ndarray  # (K,)
-    matrices: np.ndarray  # (n, D * D) that predict the missing features from the observed ones
-    workspace: np.ndarray  # (2, D * D)
+    matrices: np.ndarray  # (n * R, W) that predict the missing features from the observed ones, see ``matrix_of``
+    workspace: np.ndarray  # (3 * R, W)
     flags: np.ndarray  # (2,) of the family's own, about the pattern
     statistics: np.ndarray  # (slots, S) of the observed features
     shared: np.ndarray  # (S',)
     features: np.ndarray  # (D,) int64, the observed features, ascending, then the others
+    run_ends: np.ndarray  # (D,) int64 of the family's own, see ``fastmix.kernels.conditional.find_runs``
     ready: np.ndarray  # (K,) int64, whether the component's constants are those of the pattern
     component_of: np.ndarray  # (slots,) int64
     nothing: np.ndarray  # (1,) int64, -1: what a tile holds where nothing is observed, see ``gather_some``
@@ -144,10 +149,11 @@ def hidden_bytes(joint, n_slots: int, n_statistics: int, n_shared: int, itemsize
     """How much memory ``carve_hidden`` cuts up, at most."""
     n_components, n_features = joint.means.shape
     n_numbers, n_matrices = incomplete_functions(type(joint)).sizes(joint)
+    n_rows, row_length = padded_shape(n_features)
     doubles = (
         2 * n_components
-        + n_features
-        + (n_matrices + 2) * n_features**2
+        + 2 * n_features
+        + (n_matrices + _N_WORKSPACES) * n_rows * row_length
         + 2
         + n_slots * (n_statistics + 1)
         + n_shared
@@ -157,21 +163,29 @@ def hidden_bytes(joint, n_slots: int, n_statistics: int, n_shared: int, itemsize
 
 
 @part
+def matrix_of(matrices, n, n_features):
+    """The n-th of the matrices (R, W) of ``Hidden``."""
+    n_rows = _padded_shape(n_features)[0]
+    return matrices[n * n_rows : (n + 1) * n_rows]
+
+
+@part
 def carve_hidden(buffer, joint, rows, n_slots, n_statistics, n_shared):
     """(Memory of a lane for one pattern, how many bytes of the buffer it takes). The caller keeps ``buffer``."""
     doubles, integers = rows.weights, rows.labels
     n_components, n_features = joint.means.shape
     n_numbers, n_matrices = sizes(joint)
-    square = n_features * n_features
+    n_rows, row_length = _padded_shape(n_features)
+    n_spaces = _N_WORKSPACES * n_rows
     first = next_line(buffer, 0)
     numbers: np.ndarray = matrix_at(buffer, first, 1, n_numbers, rows.like)
     first = next_line(buffer, first + n_numbers * rows.like.itemsize)
     log_constants = matrix_at(buffer, first, 1, n_components, doubles)
     first = next_line(buffer, first + 8 * n_components)
-    matrices = matrix_at(buffer, first, n_matrices, square, doubles)
-    first = next_line(buffer, first + 8 * n_matrices * square)
-    workspace = matrix_at(buffer, first, 2, square, doubles)
-    first = next_line(buffer, first + 16 * square)
+    matrices = matrix_at(buffer, first, n_matrices * n_rows, row_length, doubles)
+    first = next_line(buffer, first + 8 * n_matrices * n_rows * row_length)
+    workspace = matrix_at(buffer, first, n_spaces, row_length, doubles)
+    first = next_line(buffer, first + 8 * n_spaces * row_length)
     flags = matrix_at(buffer, first, 1, 2, doubles)
     first = next_line(buffer, first + 16)
     statistics = matrix_at(buffer, first, n_slots, n_statistics, doubles)
@@ -179,6 +193,8 @@ def carve_hidden(buffer, joint, rows, n_slots, n_statistics, n_shared):
     shared = matrix_at(buffer, first, 1, n_shared, doubles)
     first = next_line(buffer, first + 8 * n_shared)
     features = matrix_at(buffer, first, 1, n_features, integers)
+    first += 8 * n_features
+    run_ends = matrix_at(buffer, first, 1, n_features, integers)
     first += 8 * n_features
     ready = matrix_at(buffer, first, 1, n_components, integers)
     first = next_line(buffer, first + 8 * n_components)
@@ -189,6 +205,8 @@ def carve_hidden(buffer, joint, rows, n_slots, n_statistics, n_shared):
     ready[:] = 0
     for d in range(n_features):
         features[0, d] = d
+    matrices[:] = 0.0  # what is beyond the ends of rows is read, if for nothing
+    workspace[:] = 0.0
     statistics[:] = 0.0
     shared[:] = 0.0
     hidden = Hidden(
@@ -200,6 +218,7 @@ def carve_hidden(buffer, joint, rows, n_slots, n_statistics, n_shared):
         statistics,
         shared[0],
         features[0],
+        run_ends[0],
         ready[0],
         component_of[0],
         nothing[0],

@@ -8,13 +8,23 @@ from fastmix._jit import part
 from fastmix.kernels.blocks import BLOCK
 from fastmix.kernels.conditional import (
     LOG_2PI,
+    copy_factor,
+    delete_missing,
     entropy_of_missing,
+    find_runs,
     predict_missing,
     predicted_first_moments,
     predicted_second_moments,
+    read_blocks,
 )
 from fastmix.kernels.gaussian_full import FullKernel
-from fastmix.kernels.incomplete import register_incomplete_functions
+from fastmix.kernels.incomplete import matrix_of, register_incomplete_functions
+
+# Of ``Hidden.flags``: whether missing features are deleted from the factor of all.
+_BY_DELETION = 0
+# Where a feature's variance is that much larger than what it is given all others, deleting others would lose too many digits: as
+# many as the square root has. (Of two features that are all but the same, either by itself is well determined.)
+_WORST_INFLATION = 1e6
 
 
 class FullJoint(NamedTuple):
@@ -22,6 +32,11 @@ class FullJoint(NamedTuple):
 
     means: np.ndarray  # (K, D)
     covariances: np.ndarray  # (K, D, D)
+    factors: (
+        np.ndarray
+    )  # (K, D, W), W of ``matrix_rows.padded_shape``: the inverse of each covariance's lower Cholesky factor
+    half_log_determinants: np.ndarray  # (K,) 1/2 log |Sigma_k|
+    inflations: np.ndarray  # (K,) the largest ratio of a feature's variance to what it is given all others
     log_weights: np.ndarray  # (K,)
 
 
@@ -32,12 +47,24 @@ def sizes(joint):
     return n_components * (n_features + padded * padded), n_components
 
 
+@part
+def _deletion_is_quicker(features, n_observed):
+    """By the number of multiplications."""
+    n, rotations = features.size, 0
+    for m in range(n_observed, n):
+        rotations += 2 * (n * n - features[m] * features[m])
+    return 6 * rotations < n * n * n + n_observed * n_observed * (n_observed + 3 * (n - n_observed))
+
+
 def begin(joint, features, n_observed, is_new, hidden):
-    """Nothing is shared."""
+    """Nothing is shared but in what way components are restricted."""
     n_components = joint.means.shape[0]
     used = max(n_observed, 1)
     padded = (used + BLOCK - 1) // BLOCK * BLOCK
     n_means = n_components * used
+    if is_new:
+        find_runs(features, n_observed, hidden.run_ends)
+        hidden.flags[_BY_DELETION] = 1.0 if _deletion_is_quicker(features, n_observed) else 0.0
     return FullKernel(
         hidden.numbers[:n_means].reshape((n_components, used)),
         hidden.numbers[n_means : n_means + n_components * padded * padded].reshape((n_components, padded, padded)),
@@ -48,49 +75,20 @@ def begin(joint, features, n_observed, is_new, hidden):
 def restrict(joint, features, n_observed, k, kernel, hidden):
     """The factor of Sigma_oo, and what predicts the others."""
     n = features.size
-    upper, inverse, prediction = (
-        hidden.workspace[0].reshape((n, n)),
-        hidden.workspace[1].reshape((n, n)),
-        hidden.matrices[k].reshape((n, n)),
-    )
-    of_observed = predict_missing(joint.covariances[k], features, n_observed, upper, inverse, prediction)
+    first, second = matrix_of(hidden.workspace, 0, n), matrix_of(hidden.workspace, 1, n)
+    prediction = matrix_of(hidden.matrices, k, n)
+    run_ends = hidden.run_ends
+    by_deletion = hidden.flags[_BY_DELETION] > 0.0 and joint.inflations[k] < _WORST_INFLATION
+    if by_deletion:
+        of_observed = joint.half_log_determinants[k]
+        of_observed += delete_missing(joint.factors[k], features, n_observed, run_ends, first, second, prediction)
+    else:
+        of_observed = predict_missing(joint.covariances[k], features, n_observed, second, first, prediction)
+    copy_factor(first, by_deletion, features, run_ends, n_observed, kernel.factors[k])
     kernel.means[k, 0] = 0.0
-    factor = kernel.factors[k]
-    factor[:] = 0.0
     for i in range(n_observed):
         kernel.means[k, i] = joint.means[k, features[i]]
-        for j in range(i + 1):
-            factor[i, j] = inverse[i, j]
     kernel.log_constants[k] = joint.log_weights[k] - of_observed - 0.5 * n_observed * LOG_2PI
-
-
-@part
-def block_position(i, j):
-    """Where entry (i, j <= i) of a lower triangle in blocks is."""
-    block = (i // BLOCK) * (i // BLOCK + 1) // 2 + j // BLOCK
-    return BLOCK * BLOCK * block + BLOCK * (i % BLOCK) + j % BLOCK
-
-
-@part
-def add_in_blocks(features, second, out):
-    """Add a lower triangle (D, D), in the order of ``features``, to one in blocks, in the order of the data."""
-    for i in range(features.size):
-        for j in range(i + 1):
-            a, b = features[i], features[j]
-            out[block_position(max(a, b), min(a, b))] += second[i, j]
-
-
-@part
-def complete_scatter(features, n_observed, prediction, mass, blocks, second, scratch, out):
-    """Add to out, a lower triangle in blocks, the second moments of all features, given those of the observed ones in blocks.
-
-    second, scratch : (D, D).
-    """
-    for i in range(n_observed):
-        for j in range(i + 1):
-            second[i, j] = second[j, i] = blocks[block_position(i, j)]
-    predicted_second_moments(features, n_observed, prediction, mass, second, scratch)
-    add_in_blocks(features, second, out)
 
 
 def complete(joint, features, n_observed, k, statistics, hidden, out):
@@ -101,20 +99,22 @@ def complete(joint, features, n_observed, k, statistics, hidden, out):
             out[i] += statistics[i]
         return 0.0
     mass, used = statistics[0], max(n_observed, 1)
-    prediction = hidden.matrices[k].reshape((n, n))
+    prediction, second = matrix_of(hidden.matrices, k, n), matrix_of(hidden.workspace, 0, n)
     out[0] += mass
     predicted_first_moments(features, n_observed, prediction, statistics[1 : 1 + used], out[1 : 1 + n])
-    complete_scatter(
+    read_blocks(statistics[1 + used :], n_observed, second)
+    predicted_second_moments(
         features,
         n_observed,
+        hidden.run_ends,
         prediction,
         mass,
-        statistics[1 + used :],
-        hidden.workspace[0].reshape((n, n)),
-        hidden.workspace[1].reshape((n, n)),
+        second,
+        matrix_of(hidden.workspace, 1, n),
+        matrix_of(hidden.workspace, 2, n),
         out[1 + n :],
     )
-    return entropy_of_missing(n_observed, prediction)
+    return entropy_of_missing(n_observed, n, prediction)
 
 
 register_incomplete_functions(FullJoint, FullKernel, sizes=sizes, begin=begin, restrict=restrict, complete=complete)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from fastmix._jit import call_at, lane_function, part
-from fastmix.kernels.em_pass import ENTROPY, LANE_TYPES, em_pass_for
+from fastmix.kernels.em_pass import ENTROPY, LANE_TYPES, NEGLIGIBLE, em_pass_for
 from fastmix.kernels.evaluate import EVALUATION_TYPES, evaluate_for
 from fastmix.kernels.incomplete import (
     begin,
@@ -29,7 +29,7 @@ def _settle(joint, n_observed, kernel, hidden, statistics, shared, totals):
     for place in range(statistics.shape[0]):
         found = hidden.statistics[place]
         mass = found[0]
-        if mass > 0.0:
+        if mass > NEGLIGIBLE * statistics[place, 0]:  # as for a tile's mass
             k = hidden.component_of[place]
             entropy = complete(joint, features, n_observed, k, found, hidden, statistics[place])
             totals[ENTROPY] += mass * entropy

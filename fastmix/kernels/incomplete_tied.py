@@ -12,14 +12,16 @@ from fastmix._jit import part
 from fastmix.kernels.blocks import BLOCK
 from fastmix.kernels.conditional import (
     LOG_2PI,
+    copy_factor,
     entropy_of_missing,
+    find_runs,
     predict_missing,
     predicted_first_moments,
     predicted_second_moments,
+    read_blocks,
 )
 from fastmix.kernels.gaussian_tied import FARTHEST_SCATTER_MEAN, FARTHEST_WHITENED_MEAN, TiedKernel
-from fastmix.kernels.incomplete import register_incomplete_functions
-from fastmix.kernels.incomplete_full import add_in_blocks, block_position
+from fastmix.kernels.incomplete import matrix_of, register_incomplete_functions
 
 # Of ``Hidden.flags``: 1/2 log |Sigma_oo|, and the largest coordinate of a whitened mean.
 _HALF_LOG_DETERMINANT, _LARGEST = 0, 1
@@ -46,22 +48,18 @@ def sizes(joint):
 def _fill(joint, features, n_observed, kernel, hidden):
     """The kernel parameters of a pattern, but for log-constants."""
     n, n_components = features.size, joint.means.shape[0]
-    upper, inverse, prediction = (
-        hidden.workspace[0].reshape((n, n)),
-        hidden.workspace[1].reshape((n, n)),
-        hidden.matrices[0].reshape((n, n)),
-    )
+    upper, inverse = matrix_of(hidden.workspace, 0, n), matrix_of(hidden.workspace, 1, n)
+    prediction = matrix_of(hidden.matrices, 0, n)
+    find_runs(features, n_observed, hidden.run_ends)
     hidden.flags[_HALF_LOG_DETERMINANT] = predict_missing(
         joint.covariance, features, n_observed, upper, inverse, prediction
     )
-    kernel.factor[:] = 0.0
+    copy_factor(inverse, False, features, hidden.run_ends, n_observed, kernel.factor)
     kernel.centre[0] = 0.0
     kernel.means[:] = 0.0
     kernel.whitened_means[:] = 0.0
     for i in range(n_observed):
         kernel.centre[i] = joint.centre[features[i]]
-        for j in range(i + 1):
-            kernel.factor[i, j] = inverse[i, j]
     largest = 0.0
     for k in range(n_components):
         for i in range(n_observed):
@@ -116,16 +114,16 @@ def restrict(joint, features, n_observed, k, kernel, hidden):
 def complete(joint, features, n_observed, k, statistics, hidden, out):
     """The count, and the first moments T s with T = [1; B]."""
     n = features.size
-    prediction = hidden.matrices[0].reshape((n, n))
+    prediction = matrix_of(hidden.matrices, 0, n)
     out[0] += statistics[0]
     used = max(n_observed, 1)
     predicted_first_moments(features, n_observed, prediction, statistics[1 : 1 + used], out[1 : 1 + n])
-    return entropy_of_missing(n_observed, prediction)
+    return entropy_of_missing(n_observed, n, prediction)
 
 
 @part
 def _about_means(joint, features, n_observed, kernel, hidden, second):
-    """second (D, D): the lower triangle of the scatter of the observed features about the means of their components.
+    """second (R, W): the scatter of the observed features about the means of their components, its lower triangle.
 
     Returns whether no digits were lost; see ``fastmix.kernels.gaussian_tied`` for the two ways that it is kept.
     """
@@ -133,9 +131,7 @@ def _about_means(joint, features, n_observed, kernel, hidden, second):
     n_led = n_components * n_components
     led = hidden.shared[:n_led].reshape((n_components, n_components))
     blocks = hidden.shared[n_led + used :]
-    for i in range(n_observed):
-        for j in range(i + 1):
-            second[i, j] = blocks[block_position(i, j)]
+    read_blocks(blocks, n_observed, second)
     if not kernel.scatter_centre.size:
         for a in range(n_components):
             for b in range(n_components):
@@ -146,6 +142,9 @@ def _about_means(joint, features, n_observed, kernel, hidden, second):
                             other = joint.means[b, features[j]] - joint.means[a, features[j]]
                             second[i, j] += led[a, b] * gap * other
         return True
+    variances = second[n_observed]
+    for i in range(n_observed):
+        variances[i] = second[i, i]
     for place in range(hidden.component_of.size):
         k, found = hidden.component_of[place], hidden.statistics[place]
         if found[0] > 0.0:
@@ -157,8 +156,7 @@ def _about_means(joint, features, n_observed, kernel, hidden, second):
                     second[i, j] -= found[1 + i] * other + found[1 + j] * offset + found[0] * offset * other
     kept = True
     for i in range(n_observed):
-        before = blocks[block_position(i, i)]
-        if second[i, i] * (FARTHEST_SCATTER_MEAN * FARTHEST_SCATTER_MEAN) < before:
+        if second[i, i] * (FARTHEST_SCATTER_MEAN * FARTHEST_SCATTER_MEAN) < variances[i]:
             kept = False
     return kept
 
@@ -166,11 +164,7 @@ def _about_means(joint, features, n_observed, kernel, hidden, second):
 def complete_shared(joint, features, n_observed, kernel, hidden, out):
     """T S T^T + n C, where S is the scatter about the means; NaN where it has lost digits."""
     n, n_components = features.size, joint.means.shape[0]
-    second, scratch, prediction = (
-        hidden.workspace[0].reshape((n, n)),
-        hidden.workspace[1].reshape((n, n)),
-        hidden.matrices[0].reshape((n, n)),
-    )
+    second = matrix_of(hidden.workspace, 0, n)
     kept = _about_means(joint, features, n_observed, kernel, hidden, second)
     if not kept:
         out[0] = np.nan
@@ -181,8 +175,17 @@ def complete_shared(joint, features, n_observed, kernel, hidden, out):
     mass = 0.0
     for place in range(hidden.component_of.size):
         mass += hidden.statistics[place, 0]
-    predicted_second_moments(features, n_observed, prediction, mass, second, scratch)
-    add_in_blocks(features, second, out[n_components * n_components + n :])
+    predicted_second_moments(
+        features,
+        n_observed,
+        hidden.run_ends,
+        matrix_of(hidden.matrices, 0, n),
+        mass,
+        second,
+        matrix_of(hidden.workspace, 1, n),
+        matrix_of(hidden.workspace, 2, n),
+        out[n_components * n_components + n :],
+    )
 
 
 register_incomplete_functions(
