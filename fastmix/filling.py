@@ -23,6 +23,9 @@ class Filling:
 
     def __init__(self, X: np.ndarray, weights: np.ndarray | None):
         X = np.asarray(X, dtype=np.float64)
+        largest = np.nanmax(np.abs(X), axis=0)
+        self.units = np.where(largest > 0, largest, 1.0)  # squares of the data may be too large for a number
+        X = X / self.units
         w = np.ones(len(X)) if weights is None else weights / weights.max()
         seen = ~np.isnan(X)
         counts = np.einsum("n,nd->d", w, seen)
@@ -30,8 +33,8 @@ class Filling:
         deviations = np.where(seen, X - self.mean, 0.0)
         self.mean = self.mean + np.einsum("n,nd->d", w, deviations) / counts  # of a constant feature, to the last digit
         deviations = np.where(seen, X - self.mean, 0.0)
-        self.scale = np.sqrt(np.einsum("n,nd->d", w, deviations**2) / counts)
-        z = deviations / np.where(self.scale > 0, self.scale, 1.0)
+        self._scale = np.sqrt(np.einsum("n,nd->d", w, deviations**2) / counts)
+        z = deviations / np.where(self._scale > 0, self._scale, 1.0)
         # einsum, not BLAS: its order of summation depends on nothing but the shapes
         products = np.einsum("n,ni,nj->ij", w, z, z, optimize=False)
         pairs = np.einsum("n,ni,nj->ij", w, seen, seen, optimize=False)
@@ -44,6 +47,11 @@ class Filling:
         self.coefficients = -precision * self.deviations[:, None] ** 2
         np.fill_diagonal(self.coefficients, 0.0)
 
+    @property
+    def scale(self) -> np.ndarray:
+        """(D,) standard deviations."""
+        return self._scale * self.units
+
     def __call__(self, X: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """X (n, D) without NaN, of the same type; what is observed stays as it is."""
         missing = np.isnan(X)
@@ -52,7 +60,7 @@ class Filling:
         if not incomplete.size:
             return filled
         missing = missing[incomplete]
-        z = (X[incomplete].astype(np.float64) - self.mean) / np.where(self.scale > 0, self.scale, 1.0)
+        z = (X[incomplete] / self.units - self.mean) / np.where(self._scale > 0, self._scale, 1.0)
         z[missing] = 0.0
         of_feature = [np.flatnonzero(missing[:, d]) for d in range(missing.shape[1])]
         for _ in range(_SWEEPS):
@@ -60,6 +68,6 @@ class Filling:
                 if rows.size:
                     noise = self.deviations[d] * generator.standard_normal(rows.size)
                     z[rows, d] = np.einsum("nd,d->n", z[rows], self.coefficients[d]) + noise
-        values = (self.mean + self.scale * z).astype(X.dtype)
+        values = ((self.mean + self._scale * z) * self.units).astype(X.dtype)
         filled[incomplete] = np.where(missing, values, filled[incomplete])
         return filled

@@ -12,10 +12,13 @@ import numpy as np
 from fastmix.filling import Filling
 from fastmix.kernels.tiles import Rows, Schedule
 from fastmix.patterns import patterns_of
-from fastmix.seeding import spread_places
+from fastmix.spread import spread_places
 
 _FILLING_ROWS = 20_000  # that the Gaussian is estimated from
 _ENOUGH_COMPLETE, _ENOUGH_SHARE = 5000, 0.1  # rows, and their share
+# Complete rows are like the others if no feature's mean or standard deviation differs by more than so many standard deviations;
+# of fewer others nothing is known.
+_ALIKE, _FEW = 0.1, 100
 _SEED = 19770101  # of what entries are filled with, which is the same whatever random_state is
 _NO_INDICES = np.empty(0, np.int64)
 _OF_EACH_ROW = ("labels", "soft_labels")  # of ``Rows``
@@ -25,7 +28,8 @@ _OF_EACH_ROW = ("labels", "soft_labels")  # of ``Rows``
 class IncompleteRows:
     """Rows with missing entries, in memory or in a file; the counterpart of ``Rows`` for passes that are exact about them.
 
-    What starts look at is complete: ``take`` prefers complete rows; what it and ``pieces`` fill in is drawn from one Gaussian.
+    What starts look at is complete: what ``take`` and ``pieces`` fill in is drawn from one Gaussian; ``sample`` prefers rows that
+    are complete.
 
     Attributes
     ----------
@@ -37,27 +41,29 @@ class IncompleteRows:
     rows: Rows
     order: np.ndarray
     starts: np.ndarray
-    filling: Filling = field(compare=False)
     _tile_starts: dict[int, np.ndarray] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, rows: Rows) -> IncompleteRows | Rows:
-        """``rows`` as they are where nothing is missing.
-
-        Raises
-        ------
-        ValueError : for a feature of which no value is observed.
-        """
+        """``rows`` as they are where nothing is missing."""
         patterns = patterns_of(rows.X, with_observed=False)
         if len(patterns.starts) == 2 and not np.isnan(rows.X[patterns.order[0]]).any():
             return rows
-        _check_all_observed(rows)
-        places = spread_places(rows.n_weighted, _FILLING_ROWS, np.random.default_rng(_SEED))
-        X, weights = rows.take(places)
-        observed = ~np.isnan(X).all(axis=0)
-        if not observed.all():  # too seldom to be among those
-            X, weights = rows.take(np.arange(rows.n_weighted))
-        return cls(rows, patterns.order, patterns.starts, Filling(X, weights))
+        return cls(rows, patterns.order, patterns.starts)
+
+    @cached_property
+    def _some(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Rows of positive weight, as they are, that say what each feature is like; and their weights."""
+        places = spread_places(self.n_weighted, _FILLING_ROWS, np.random.default_rng(_SEED))
+        X, weights = self.rows.take(places)
+        if np.isnan(X).all(axis=0).any():  # of a feature that is observed too seldom to be among those
+            return self.rows.take(np.arange(self.n_weighted))
+        return X, weights
+
+    @cached_property
+    def filling(self) -> Filling:
+        """What fills missing entries in; each feature is observed somewhere."""
+        return Filling(*self._some)
 
     @property
     def X(self) -> np.ndarray:
@@ -107,8 +113,11 @@ class IncompleteRows:
         """The complete rows of positive weight, ascending, where they are enough to begin with; else empty.
 
         What is filled in lies between clusters, and a start may take it for clusters of its own: with 80 components in 6 features
-        and a tenth of the entries missing it left some of them with less than a row.
+        and a tenth of the entries missing it left some of them with less than a row. But a cluster may have no complete rows at
+        all: so complete rows have to look like the others.
         """
+        if not _resemble(self._some[0]):
+            return self.order[:0]
         complete = self.order[: self.starts[1]]
         if np.isnan(self.X[complete[0]]).any():
             return complete[:0]
@@ -117,16 +126,15 @@ class IncompleteRows:
         enough = len(complete) >= max(_ENOUGH_COMPLETE, _ENOUGH_SHARE * self.n_weighted)
         return complete if enough else complete[:0]
 
-    @property
-    def n_candidates(self) -> int:
-        """See ``Rows``."""
-        return len(self._candidates) or self.n_weighted
+    def sample(self, n: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+        """At most n rows of positive weight, and their weights: complete rows where there are enough of them, else of all."""
+        if not self._candidates.size:
+            return self.take(spread_places(self.n_weighted, n, generator))
+        chosen = self._candidates[spread_places(len(self._candidates), n, generator)]
+        return np.take(self.X, chosen, axis=0), self.weights[chosen] if self.weights.size else None
 
     def take(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """As ``Rows.take``: of complete rows where there are enough of them, else of all, with missing entries filled in."""
-        if self._candidates.size:
-            chosen = self._candidates[places]
-            return np.take(self.X, chosen, axis=0), self.weights[chosen] if self.weights.size else None
+        """As ``Rows.take``, with missing entries filled in."""
         X, weights = self.rows.take(places)
         return self.filling(X, np.random.default_rng(_SEED)), weights
 
@@ -171,7 +179,27 @@ def cut_into_tiles(starts: np.ndarray, tile_size: int) -> np.ndarray:
     return np.append(np.repeat(starts[:-1], n_tiles) + within * tile_size, starts[-1])
 
 
-def _check_all_observed(rows: Rows) -> None:
+def _resemble(X: np.ndarray) -> bool:
+    """Whether the complete rows of X have about the means and standard deviations of the others."""
+    missing = np.isnan(X)
+    complete = ~missing.any(axis=1)
+    if not complete.any():
+        return False
+    among_complete = np.asarray(X[complete], dtype=np.float64)
+    mean, deviation = among_complete.mean(axis=0), among_complete.std(axis=0)
+    for d in range(X.shape[1]):
+        others = np.asarray(X[~complete & ~missing[:, d], d], dtype=np.float64)
+        if len(others) < _FEW:
+            continue
+        size = max(deviation[d], others.std())
+        differs = abs(others.mean() - mean[d]), abs(others.std() - deviation[d])
+        if max(differs) > _ALIKE * size:
+            return False
+    return True
+
+
+def check_all_observed(rows: Rows) -> None:
+    """ValueError for a feature of which no value is observed, in any row of positive weight."""
     unseen = np.arange(rows.n_features)
     step = max(1, (1 << 20) // rows.n_features)
     for first in range(0, rows.n_rows, step):

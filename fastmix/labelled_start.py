@@ -13,7 +13,7 @@ from fastmix.engines.reading import labels_of, make_rows
 from fastmix.families.gaussian import mean_shifts
 from fastmix.incomplete import IncompleteRows
 from fastmix.kernels.tiles import Rows
-from fastmix.seeding import spread_places
+from fastmix.spread import spread_places
 
 # Rows that a component's mean is taken from, at least and at most, and numbers in all: 32 MB.
 _LEAST_ROWS, _MOST_ROWS = 50, 1000

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from fastmix.exceptions import ConvergenceWarning
+from fastmix.incomplete import IncompleteRows
 from fastmix.kernels.seeding import seeding
 from fastmix.kernels.vectors import GROUP
+from fastmix.spread import spread_places
 from fastmix.streams import Source
 
 _TILE = 8 * GROUP  # x, distances and weights of so many rows stay in the first-level cache up to 16 features
@@ -55,15 +57,9 @@ def stand_in(random_state: Any) -> Any:
 
 def subsample_as_is(rows: Source, n: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
     """``subsample``, in the type of the data."""
-    return rows.take(spread_places(rows.n_candidates, n, generator))
-
-
-def spread_places(n_candidates: int, n: int, generator: np.random.Generator) -> np.ndarray:
-    """At most n of the places 0..n_candidates - 1, ascending: one at random from each of n equal stretches."""
-    if n_candidates <= n:
-        return np.arange(n_candidates)
-    ends = np.arange(n + 1) * n_candidates // n
-    return generator.integers(ends[:-1], ends[1:])
+    if isinstance(rows, IncompleteRows):
+        return rows.sample(n, generator)
+    return rows.take(spread_places(rows.n_weighted, n, generator))
 
 
 def subsample(rows: Source, n: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:

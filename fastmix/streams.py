@@ -99,11 +99,6 @@ class Streamed:
                 self._n_positive = sum(int(np.count_nonzero(block.weights)) for block in self._blocks())
 
     @property
-    def n_candidates(self) -> int:
-        """See ``Rows``."""
-        return self.n_weighted
-
-    @property
     def n_weighted(self) -> int:
         """How many rows have positive weight."""
         return self._n_positive if self.weighted else self.n_rows

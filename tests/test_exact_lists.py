@@ -14,6 +14,7 @@ TILE = 32
 
 def lists_of(mixture, rows, order, **how):
     parameters = gaussian(*mixture)
+    order = order.astype(np.int32)  # as in use; of another type kernels would be compiled once more
     return exact_lists(parameters.family, parameters, make_rows(rows), order, TILE, **how)
 
 

@@ -10,7 +10,7 @@ from naive import COVARIANCE_TYPES, relative_error
 from test_properties import assert_same, permute_components, permute_features
 
 import fastmix
-from fastmix import GaussianMixture
+from fastmix import GaussianMixture, KMeans
 
 ITERATIONS = 5
 every_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
@@ -228,3 +228,39 @@ def test_a_checkpoint_goes_on_to_the_same_bits_and_a_model_file_keeps_the_choice
     loaded = fastmix.load(tmp_path / "model")
     assert loaded.missing == "em"
     np.testing.assert_array_equal(loaded.predict_proba(rows), expected.predict_proba(rows))
+
+
+def two_far_clusters(rng, n_rows=14_000):
+    """Rows (N, 3) of two clusters far apart, and which cluster each is of."""
+    cluster = rng.integers(2, size=n_rows)
+    return 20.0 * cluster[:, None] + rng.normal(size=(n_rows, 3)), cluster
+
+
+def test_a_cluster_without_complete_rows_is_found(rng):
+    # So many complete rows that a start would look at no others.
+    rows, cluster = two_far_clusters(rng)
+    rows[cluster == 1, 2] = np.nan
+    rows[np.flatnonzero(cluster == 1)[0], 2] = 20.0
+    model = GaussianMixture(2, missing="em", random_state=0).fit(rows)
+    np.testing.assert_array_equal(model.predict(rows) == model.predict(rows[:1]), cluster == cluster[0])
+    assert KMeans(2, missing="partial", random_state=0).fit(rows).inertia_ < 3.2 * len(rows)
+
+
+def test_labels_beside_many_complete_rows(rng):
+    rows, cluster = two_far_clusters(rng)
+    rows[rng.random(rows.shape) < 0.05] = np.nan
+    labels = np.where(rng.random(len(rows)) < 0.2, cluster, -1)
+    model = GaussianMixture(2, missing="em", random_state=0).fit(rows, labels=labels)
+    observed = ~np.isnan(rows).all(axis=1)
+    np.testing.assert_array_equal(model.predict(rows)[observed], cluster[observed])
+
+
+def test_statistics_of_rows_that_lack_a_feature_add_up(rng):
+    problem = random_problem(7, "ordinary", "full", 300, 3, 4, np.float64, weighted=False)
+    parameters = fastmix.backend.gaussian(*problem.start[:3], "full")
+    rows = without(rng, problem.rows, 0.25)
+    rows[:150, 0] = np.nan
+    whole, *halves = (fastmix.backend.em_pass(parameters, X, missing="em") for X in (rows, rows[:150], rows[150:]))
+    together = halves[0] + halves[1]
+    np.testing.assert_allclose(together.components, whole.components, rtol=1e-12, atol=1e-10)
+    np.testing.assert_allclose(together.log_likelihood, whole.log_likelihood, rtol=1e-13)

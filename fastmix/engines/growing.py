@@ -21,7 +21,7 @@ from fastmix.families.base import Family
 from fastmix.families.rule import UpdateRule
 from fastmix.incomplete import IncompleteRows
 from fastmix.kernels.tiles import Rows
-from fastmix.seeding import spread_places
+from fastmix.spread import spread_places
 
 _FEWEST = 4000  # rows of the first sample, at least
 _SEED = 20030601  # of the samples, which are the same whatever random_state is

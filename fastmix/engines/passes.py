@@ -22,6 +22,7 @@ from fastmix.kernels.incomplete import hidden_bytes
 from fastmix.kernels.incomplete_pass import incomplete_em_pass_for
 from fastmix.kernels.scratch import scratch_bytes
 from fastmix.kernels.tiles import Rows, Schedule
+from fastmix.kernels.vectors import GROUP
 from fastmix.mapped import MappedRows
 from fastmix.streams import Source, Streamed
 from fastmix.threads import kernel_threads, thread_count
@@ -252,7 +253,11 @@ def _work(n_features: int, n_components: int, schedule: Schedule, n_rows: int, b
     if not schedule.offsets.size and not incomplete:
         at_once = min(n_tiles, max(1, _STRETCH_BYTES // (8 * n_features * tile_size)))
     if not schedule.offsets.size:
-        return _Work(n_tiles, at_once, n_components, n_components, float(n_tiles) * tile_size * n_components)
+        n_evaluations = float(n_tiles) * tile_size * n_components
+        if incomplete:  # few rows have some patterns, which take as much of the M-step's algebra as others
+            of_pattern = n_features**3 / (10.0 + n_features**2)
+            n_evaluations = n_components * (float(n_positions) / block.of + n_tiles * (GROUP + of_pattern))
+        return _Work(n_tiles, at_once, n_components, n_components, n_evaluations)
     n_entries = len(schedule.active)
     n_joint, n_slots = int(np.diff(schedule.offsets).max()), min(n_components, -(-n_entries // MOST_LANES))
     return _Work(n_tiles, at_once, n_joint, n_slots, float(n_entries) / block.of * tile_size)

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastmix.engines.choice import check_options_for_stream, options_of
 from fastmix.engines.reading import make_rows
-from fastmix.incomplete import IncompleteRows
+from fastmix.incomplete import IncompleteRows, check_all_observed
 from fastmix.streams import Source, Streamed
 from fastmix.validation import as_weights, is_stream
 
@@ -27,6 +27,7 @@ def source_to_fit(model: Any, X: Any, sample_weight: Any) -> Source:
         weights = as_weights(sample_weight, len(rows))
         source = make_rows(rows, None if weights is None else weights / weights.max())
         if model._may_miss():
+            check_all_observed(source)
             source = IncompleteRows.of(source)
     if source.n_rows < model.n_components:
         raise ValueError(

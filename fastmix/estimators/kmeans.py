@@ -17,7 +17,7 @@ from fastmix.estimators.course_file import KEY, array_names, read_clusters, stor
 from fastmix.estimators.kmeans_batches import learn, weighted_rows
 from fastmix.estimators.stored import ModelFields
 from fastmix.exceptions import ConvergenceWarning
-from fastmix.incomplete import IncompleteRows
+from fastmix.incomplete import IncompleteRows, check_all_observed
 from fastmix.kernels.tiles import Rows
 from fastmix.local_seeding import local_k_means_plus_plus
 from fastmix.progress import with_progress
@@ -183,6 +183,8 @@ class KMeans(Estimator):
                 f"n_samples={n_rows} should be >= n_clusters={self.n_clusters} ({n_rows} sample): use at most {n_rows} clusters"
             )
         complete, unit = weighted_rows(data, as_weights(sample_weight, n_rows))
+        if self._may_miss():
+            check_all_observed(complete)
         rows = IncompleteRows.of(complete) if self._may_miss() else complete
         is_complete = isinstance(rows, Rows)
         n_runs = self._n_runs()

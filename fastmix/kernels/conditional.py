@@ -6,7 +6,7 @@ run past what is meant.
 
 import math
 
-from fastmix._jit import part
+from fastmix._jit import apart, part
 from fastmix.kernels.blocks import BLOCK
 from fastmix.kernels.matrix_rows import (
     add_row_to_blocks,
@@ -67,7 +67,7 @@ def _spread_columns(source, features, run_ends, n_observed, first, last, out):
         place = end
 
 
-@part
+@apart
 def predict_missing(covariance, features, n_observed, upper, inverse, prediction):
     """Factorise a covariance (D, D) with the observed features first.
 
@@ -110,7 +110,7 @@ def predict_missing(covariance, features, n_observed, upper, inverse, prediction
     return half_log_determinant
 
 
-@part
+@apart
 def delete_missing(factor, features, n_observed, run_ends, remaining, deleted, prediction):
     """What ``predict_missing`` finds, from the inverse of the Cholesky factor of all features (D, W).
 
@@ -205,7 +205,7 @@ def read_blocks(blocks, n_observed, out):
         block += 1
 
 
-@part
+@apart
 def predicted_second_moments(features, n_observed, run_ends, prediction, mass, second, products, whole, out):
     """Add to out, a lower triangle in blocks, the second moments of all features, given those of the observed ones.
 

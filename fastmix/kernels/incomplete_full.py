@@ -32,9 +32,8 @@ class FullJoint(NamedTuple):
 
     means: np.ndarray  # (K, D)
     covariances: np.ndarray  # (K, D, D)
-    factors: (
-        np.ndarray
-    )  # (K, D, W), W of ``matrix_rows.padded_shape``: the inverse of each covariance's lower Cholesky factor
+    # (K, D, W), W of ``matrix_rows.padded_shape``: the inverse of each covariance's lower Cholesky factor
+    factors: np.ndarray
     half_log_determinants: np.ndarray  # (K,) 1/2 log |Sigma_k|
     inflations: np.ndarray  # (K,) the largest ratio of a feature's variance to what it is given all others
     log_weights: np.ndarray  # (K,)

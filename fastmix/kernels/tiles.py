@@ -82,11 +82,6 @@ class Rows(NamedTuple):
         """Whether the log-joint of a row holds terms that statistics do not tell: of doubtful labels."""
         return bool(self.soft_labels.size or self.label_table.size or self.label_terms[:, :1].any())
 
-    @property
-    def n_candidates(self) -> int:
-        """How many rows ``take`` has to choose from."""
-        return self.n_weighted
-
     def take(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Copies of the rows at these ascending places among those of positive weight, and their weights (None: all 1)."""
         if not self.weights.size:
