@@ -26,7 +26,7 @@ _CHUNK_ENTRIES = 1 << 20
 _ROUNDING = 1e-12
 # Classes are numbers from 0 to below this, or to below the number of components where that is more: what is counted by class, and
 # confusion matrices, have room for all of them, and passes in float32 have to tell them from one another.
-_MOST_CLASSES = 10_000
+_MOST_CLASSES = 1000
 
 
 @dataclass(frozen=True)
