@@ -192,11 +192,13 @@ def test_impute_writes_what_the_model_expects(capsys, files, gaps, tmp_path, mon
     np.testing.assert_array_equal(np.load(tmp_path / "filled.npy")[observed], gaps[observed])
 
 
-def test_impute_takes_soft_k_means(capsys, files, gaps, tmp_path):
+def test_impute_and_sample_take_soft_k_means(capsys, files, gaps, tmp_path):
     model = SoftKMeans(2, beta=0.02, missing="em", random_state=0).fit(gaps)
     model.save(tmp_path / "soft.fastmix")
     filled = output_of(capsys, "impute", tmp_path / "soft.fastmix", files / "data.csv")
     np.testing.assert_array_equal(numbers_in(filled), model.impute(gaps))
+    drawn = output_of(capsys, "sample", tmp_path / "soft.fastmix", 5, "--seed", 0)
+    np.testing.assert_array_equal(numbers_in(drawn), model.sample(5)[0])
 
 
 def test_draws_are_copies_and_repeat_with_the_seed(capsys, files, gaps, tmp_path):

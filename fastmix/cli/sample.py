@@ -26,15 +26,15 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from fastmix import GaussianMixture
+    from fastmix import GaussianMixture, KMeans
     from fastmix.atomicfile import check_writable
     from fastmix.modelfile import load
 
     if arguments.output is not None:
         check_writable(arguments.output)
     model = load(arguments.model)
-    if not isinstance(model, GaussianMixture):
-        raise ValueError(f"MODEL: a {type(model).__name__} has no distribution to draw from; name a GaussianMixture")
+    if isinstance(model, KMeans):
+        raise ValueError("MODEL: a KMeans has no distribution to draw from; name a GaussianMixture or SoftKMeans")
     # A model's stream of random numbers starts with the model, so this seed wants a model of its own.
     source = GaussianMixture.from_parameters(
         model.weights_, model.means_, model.covariances_, model.covariance_type, random_state=arguments.seed
