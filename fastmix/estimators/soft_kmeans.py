@@ -154,7 +154,7 @@ class SoftKMeans(Mixture):
     def _check_parameters(self) -> None:
         check_integer(self.n_clusters, "n_clusters", 1)
         is_number = isinstance(self.beta, Real) and not isinstance(self.beta, bool)
-        if not is_number or not 0 < self.beta <= np.finfo(np.float64).max:
+        if not is_number or not _LEAST_BETA <= self.beta <= _MOST_BETA:
             raise ValueError(
                 f"beta must be a positive finite number; got {self.beta!r}. As it goes to 0 all centres meet at the mean"
             )
@@ -201,9 +201,10 @@ class SoftKMeans(Mixture):
                 n_observed = float((~np.isnan(self._table_to_evaluate(X)) * weights[:, None]).sum())
             self.labels_ = found.labels
         constant = 0.5 * n_observed * np.log(self.beta / (2.0 * np.pi))
-        self.inertia_ = -2.0 / self.beta * (total - constant)
         if constant - total < _TOO_SMALL * (weight * (1.0 + np.log(self.n_clusters)) + abs(constant)):
             self.inertia_ = self._small_inertia(X, weights)
+        else:
+            self.inertia_ = 2.0 * (constant - total) / self.beta
 
     def _small_inertia(self, X: Any, weights: np.ndarray | None) -> float:
         """``inertia_`` from distances, where the log-likelihood hardly depends on them."""
@@ -243,10 +244,12 @@ def _soft_inertia(X: np.ndarray, weights: np.ndarray | None, centres: np.ndarray
     squares = np.array([squared_deviations(np.asarray(X, dtype=np.float64), centre) for centre in centres])
     nearest = squares.min(axis=0)
     shortfall = np.expm1(-0.5 * beta * (squares - nearest)).mean(axis=0)
-    found = nearest - 2.0 / beta * np.log1p(shortfall)
+    found = nearest - 2.0 * np.log1p(shortfall) / beta
     return float((found if weights is None else found * weights).sum())
 
 
+# Where neither it nor the variance that it stands for loses digits.
+_LEAST_BETA, _MOST_BETA = float(np.finfo(np.float64).tiny), float(np.finfo(np.float64).max)
 # Of the log-likelihood: where distances are a smaller part of it, what is left of their digits is not enough.
 _TOO_SMALL = 1e-4
 _NUMBERS = 1 << 20  # distances, and values of rows, that are held at once
