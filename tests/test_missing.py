@@ -183,6 +183,21 @@ def test_random_patterns_of_any_number_of_features(covariance_type, n_features):
     check_one_iteration(without(rng, problem.rows, share), problem.start, problem.sample_weight, reg_covar=0.1)
 
 
+@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+@pytest.mark.parametrize("shrunk", [1.0, 1e-4], ids=["ordinary", "nearly singular"])
+def test_few_missing_of_many_features(covariance_type, shrunk):
+    """Nearly singular: one combination of features hardly varies, so that a missing one of them follows from the others."""
+    rng = np.random.default_rng(5)
+    problem = random_problem(4, "ordinary", covariance_type, 90, 2, 13, np.float64, weighted=True)
+    direction = np.ones(13) / np.sqrt(13)
+    squeeze = np.eye(13) - (1.0 - shrunk) * np.outer(direction, direction)
+    start = problem.start._replace(
+        means=problem.start.means @ squeeze, covariances=squeeze @ problem.start.covariances @ squeeze
+    )
+    rows = without(rng, problem.rows @ squeeze, 0.1)
+    check_one_iteration(rows, start, problem.sample_weight, tolerance=1e-11 / shrunk, reg_covar=0.1)
+
+
 def patterns(name, n_rows, n_features):
     """Which entries are missing, (N, D)."""
     n, d = np.arange(n_rows)[:, None], np.arange(n_features)[None, :]
