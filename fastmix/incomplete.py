@@ -14,7 +14,8 @@ from fastmix.kernels.tiles import Rows, Schedule
 from fastmix.patterns import patterns_of
 from fastmix.spread import spread_places
 
-_FILLING_ROWS = 20_000  # that the Gaussian is estimated from
+_FILLING_ROWS = 20_000  # that the Gaussian is estimated from; fewer where features are many, for products of so many pairs
+_FEWEST_FILLING_ROWS, _FILLING_PRODUCTS = 500, 4e8
 _ENOUGH_COMPLETE, _ENOUGH_SHARE = 5000, 0.1  # rows, and their share
 # Complete rows are like the others if no feature's mean or standard deviation differs by more than so many standard deviations;
 # of fewer others nothing is known.
@@ -54,7 +55,9 @@ class IncompleteRows:
     @cached_property
     def _some(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Rows of positive weight, as they are, that say what each feature is like; and their weights."""
-        places = spread_places(self.n_weighted, _FILLING_ROWS, np.random.default_rng(_SEED))
+        affordable = int(_FILLING_PRODUCTS / self.n_features**2)
+        n = max(_FEWEST_FILLING_ROWS, min(_FILLING_ROWS, affordable))
+        places = spread_places(self.n_weighted, n, np.random.default_rng(_SEED))
         X, weights = self.rows.take(places)
         if np.isnan(X).all(axis=0).any():  # of a feature that is observed too seldom to be among those
             return self.rows.take(np.arange(self.n_weighted))
