@@ -36,8 +36,8 @@ class Filling:
         self._scale = np.sqrt(np.einsum("n,nd->d", w, deviations**2) / counts)
         z = deviations / np.where(self._scale > 0, self._scale, 1.0)
         # einsum, not BLAS: its order of summation depends on nothing but the shapes
-        products = np.einsum("n,ni,nj->ij", w, z, z, optimize=False)
-        pairs = np.einsum("n,ni,nj->ij", w, seen, seen, optimize=False)
+        products = np.einsum("ni,nj->ij", w[:, None] * z, z)
+        pairs = np.einsum("ni,nj->ij", w[:, None] * seen, seen.astype(np.float64))
         correlations = np.divide(products, pairs, out=np.zeros_like(products), where=pairs > 0)
         np.fill_diagonal(correlations, 1.0)
         values, vectors = np.linalg.eigh(correlations)

@@ -14,8 +14,8 @@ from fastmix.kernels.tiles import Rows, Schedule
 from fastmix.patterns import patterns_of
 from fastmix.spread import spread_places
 
-_FILLING_ROWS = 20_000  # that the Gaussian is estimated from; fewer where features are many, for products of so many pairs
-_FEWEST_FILLING_ROWS, _FILLING_PRODUCTS = 500, 4e8
+# Rows that the Gaussian is estimated from; fewer where features are many, but for so many products of pairs.
+_FILLING_ROWS, _FEWEST_FILLING_ROWS, _FILLING_PRODUCTS = 20_000, 500, 4e8
 _ENOUGH_COMPLETE, _ENOUGH_SHARE = 5000, 0.1  # rows, and their share
 # Complete rows are like the others if no feature's mean or standard deviation differs by more than so many standard deviations;
 # of fewer others nothing is known.
