@@ -247,7 +247,7 @@ def test_help(capsys):
         (["fit", "dataset:iris", "-k", "two"], "'two' is not a non-negative integer"),
         (["fit", "dataset:iris", "-k", "2", "--tol", "nan"], "'nan'"),
         (["fit", "dataset:iris", "-k", "2", "--covariance", "round"], "round"),
-        (["fit", "dataset:nonsense", "-k", "2"], "faithful, iris, galaxies, birthweight, cement"),
+        (["fit", "dataset:nonsense", "-k", "2"], "faithful, iris, galaxies, birthweight, airquality, cement"),
         (["fit", "data.txt", "-k", "2"], "data.txt"),
         (["fit", "bad.csv", "-k", "2"], "bad.csv', line 3 has 3 columns"),
         (["kmeans", "bad.csv", "-k", "2"], "bad.csv', line 3 has 3 columns"),
