@@ -96,7 +96,7 @@ def _measure(what: str, draw: Callable[[int], np.ndarray], quick: bool) -> Imput
 def _methods(seed: int) -> Mapping[str, Callable[[np.ndarray], tuple[np.ndarray, Any]]]:
     """By name, what fills rows in; with what was chosen to do so."""
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+    from sklearn.experimental import enable_iterative_imputer  # noqa: F401  # without it the next import is refused
     from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 
     def by_peer(imputer: Any) -> Callable[[np.ndarray], tuple[np.ndarray, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,8 +37,9 @@ class Conditioning(Estimator):
     random_state: Any
     _sampling: np.random.Generator
 
+    @abstractmethod
     def _parameters(self) -> GaussianParameters:
-        raise NotImplementedError
+        """Those of the fitted model."""
 
     def marginal(self, features: Any) -> Any:
         """The mixture of some of the features alone, as a model.

@@ -219,9 +219,7 @@ def _whole_numbers(labels: np.ndarray, n_rows: int, n_classes: int) -> np.ndarra
         raise ValueError(
             f"labels have dtype {labels.dtype}; write classes as whole numbers 0, 1, ..., and -1 where it is unknown"
         )
-    bad = ~((labels >= -1) & (labels <= n_classes - 1))  # this way round NaN is bad, too
-    if labels.dtype.kind == "f":
-        bad |= labels != np.floor(labels)
+    bad = _no_classes(labels, n_classes)
     if bad.any():
         row = int(np.argmax(bad))
         raise ValueError(
@@ -229,6 +227,12 @@ def _whole_numbers(labels: np.ndarray, n_rows: int, n_classes: int) -> np.ndarra
             "largest class of a component: see component_labels, or raise n_components"
         )
     return np.ascontiguousarray(labels, dtype=np.int64)
+
+
+def _no_classes(numbers: np.ndarray, n_classes: int) -> np.ndarray:
+    """Which of the numbers are neither a class nor -1."""
+    bad = ~((numbers >= -1) & (numbers < n_classes))  # this way round NaN is bad, too
+    return bad | (numbers != np.floor(numbers)) if numbers.dtype.kind == "f" else bad
 
 
 def classes_of(model: Any) -> np.ndarray:
@@ -243,9 +247,7 @@ def classes_of(model: Any) -> np.ndarray:
             f"{array.dtype}"
         )
     most = max(_MOST_CLASSES, n_components)
-    bad = ~((array >= -1) & (array < most))
-    if array.dtype.kind == "f":
-        bad |= array != np.floor(array)
+    bad = _no_classes(array, most)
     if bad.any():
         k = int(np.argmax(bad))
         raise ValueError(

@@ -11,18 +11,15 @@ of the family's own that ``register_incomplete_functions`` was called with.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
-from numba.extending import overload
 
-from fastmix._jit import options, part
+from fastmix._jit import part
 from fastmix.kernels.matrix_rows import padded_shape
 from fastmix.kernels.scratch import matrix_at, next_line
-from fastmix.kernels.tiles import registered_sources
+from fastmix.kernels.tiles import check_arguments, plug_in, registered_sources
 
 _N_WORKSPACES = 3
 _padded_shape = part(padded_shape)
@@ -108,13 +105,7 @@ def register_incomplete_functions(
     sizes, begin, restrict, complete, complete_shared : plain Python functions with the signatures of this module's generic ones.
     """
     functions = IncompleteFunctions(kernel_parameters, sizes, begin, restrict, complete, complete_shared)
-    for name, generic in _GENERIC.items():
-        wanted, found = (tuple(inspect.signature(each).parameters) for each in (generic, getattr(functions, name)))
-        if found != wanted:
-            raise ValueError(
-                f"{name} of {joint_parameters.__name__} takes the arguments {found}; name them {wanted}, as in "
-                "fastmix.kernels.incomplete"
-            )
+    check_arguments(joint_parameters, functions, _GENERIC)
     _registered[joint_parameters] = functions
 
 
@@ -129,20 +120,8 @@ def incomplete_sources(joint_parameters: type) -> tuple[Callable, ...]:
     return (*registered_sources(functions.kernel_parameters), *functions[1:])
 
 
-def _plug_in(name: str) -> None:
-    """Let a generic function compile to that of the family whose joint parameters it is called with."""
-
-    def choose(joint, *others):
-        if isinstance(joint, (types.NamedTuple, types.NamedUniTuple)):
-            functions = _registered.get(joint.instance_class)
-            return functions and getattr(functions, name)
-
-    choose.__signature__ = inspect.signature(_GENERIC[name])  # type: ignore[attr-defined]  # what Numba compares with
-    overload(_GENERIC[name], jit_options=options("elementwise"))(choose)
-
-
-for _name in _GENERIC:
-    _plug_in(_name)
+for _generic in _GENERIC.values():
+    plug_in(_generic, _registered, "elementwise")
 
 
 def hidden_bytes(joint, n_slots: int, n_statistics: int, n_shared: int, itemsize: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
@@ -173,13 +173,7 @@ def register_tile_functions(
         others with "elementwise".
     """
     functions = TileFunctions(log_joint, accumulate, prepare, accumulate_shared)
-    for name, function in functions._asdict().items():
-        wanted, found = (tuple(inspect.signature(each).parameters) for each in (_GENERIC[name], function))
-        if found != wanted:
-            raise ValueError(
-                f"{name} of {kernel_parameters.__name__} takes the arguments {found}; name them {wanted}, as in "
-                "fastmix.kernels.tiles"
-            )
+    check_arguments(kernel_parameters, functions, _GENERIC)
     _registered[kernel_parameters] = functions
 
 
@@ -201,19 +195,35 @@ def registered_sources(kernel_parameters: type) -> tuple[Callable, ...]:
 _GENERIC = {function.__name__: function for function in (log_joint, accumulate, prepare, accumulate_shared)}
 
 
-def _plug_in(name: str, fastmath: str) -> None:
-    """Let a generic function compile to that of the family whose kernel parameters it is called with."""
+def check_arguments(family_class: type, functions: Any, generic: dict[str, Callable]) -> None:
+    """ValueError where a family's function takes other arguments than the generic one that it stands in for.
+
+    functions : a NamedTuple with a field of each generic function's name.
+    """
+    for name, function in generic.items():
+        wanted, found = (tuple(inspect.signature(each).parameters) for each in (function, getattr(functions, name)))
+        if found != wanted:
+            raise ValueError(
+                f"{name} of {family_class.__name__} takes the arguments {found}; name them {wanted}, as in {function.__module__}"
+            )
+
+
+def plug_in(generic: Callable, registered: dict[type, Any], fastmath: str) -> None:
+    """Let a generic function compile to that of the family whose class of NamedTuples its first argument is of.
+
+    registered : by such a class, a NamedTuple with a field of the generic function's name.
+    """
 
     def choose(parameters, *others):
         if isinstance(parameters, (types.NamedTuple, types.NamedUniTuple)):
-            functions = _registered.get(parameters.instance_class)
-            return functions and getattr(functions, name)
+            functions = registered.get(parameters.instance_class)
+            return functions and getattr(functions, generic.__name__)
 
-    choose.__signature__ = inspect.signature(_GENERIC[name])  # type: ignore[attr-defined]  # what Numba compares with
-    overload(_GENERIC[name], jit_options=options(fastmath))(choose)
+    choose.__signature__ = inspect.signature(generic)  # type: ignore[attr-defined]  # what Numba compares with
+    overload(generic, jit_options=options(fastmath))(choose)
 
 
-_plug_in("log_joint", "elementwise")
-_plug_in("accumulate", "reduction")
-_plug_in("prepare", "elementwise")
-_plug_in("accumulate_shared", "elementwise")
+plug_in(log_joint, _registered, "elementwise")
+plug_in(accumulate, _registered, "reduction")
+plug_in(prepare, _registered, "elementwise")
+plug_in(accumulate_shared, _registered, "elementwise")
