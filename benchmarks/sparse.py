@@ -127,7 +127,7 @@ def fit(data: Set, covariance_type: str, algorithm: str, **options: Any) -> OneF
     """A fit from the set's starting means; ``options`` go to the constructor."""
     from fastmix import ConvergenceWarning, GaussianMixture
     from fastmix.engines.batch import BatchEM
-    from fastmix.engines.sparse import SparseEM
+    from fastmix.engines.sparse.engine import SparseEM
 
     steps: list[Step] = []
     trace: list[tuple[float, Any]] = []

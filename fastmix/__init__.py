@@ -5,12 +5,12 @@ from fastmix._version import __version__
 from fastmix.engines.loop import FitState, StopReason
 from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.kmeans import KMeans
+from fastmix.estimators.modelfile import ModelFileError, load
+from fastmix.estimators.prior import Prior
 from fastmix.estimators.soft_kmeans import SoftKMeans
+from fastmix.estimators.warm import warmup
 from fastmix.exceptions import CollapsedError, ConvergenceWarning, NotFittedError
-from fastmix.modelfile import ModelFileError, load
-from fastmix.prior import Prior
 from fastmix.profiling import profile
-from fastmix.warm import warmup
 
 __all__ = [
     "CollapsedError",

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from fastmix.data.incomplete import IncompleteRows
+from fastmix.data.reading import make_rows
+from fastmix.data.streams import Source
+from fastmix.data.validation import as_kernels_read, as_table, as_weights, check_choice, check_dtype
 from fastmix.engines.evaluate import run_evaluation
 from fastmix.engines.passes import run_em_pass
-from fastmix.engines.reading import make_rows
 from fastmix.families.base import Statistics
-from fastmix.families.gaussian import GaussianParameters
-from fastmix.incomplete import IncompleteRows
-from fastmix.parameters import gaussian
-from fastmix.streams import Source
-from fastmix.validation import as_kernels_read, as_table, as_weights, check_choice, check_dtype
+from fastmix.families.gaussian.base import GaussianParameters
+from fastmix.families.gaussian.parameters import gaussian
 
 __all__ = [
     "GaussianParameters",

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.families.gaussian import GaussianFamily, GaussianParameters
-from fastmix.observed import batches, believe, factorise
-from fastmix.validation import as_table, check_finite
+from fastmix.data.validation import as_table, check_finite
+from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters
+from fastmix.families.gaussian.observed import batches, believe, factorise
 
 __all__ = ["condition", "draw_missing", "impute", "marginal", "regress"]
 

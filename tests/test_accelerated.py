@@ -12,10 +12,10 @@ from naive import COVARIANCE_TYPES
 from test_open_frame import RATES, WEIGHTS, Poisson, start
 
 from fastmix import GaussianMixture, StopReason
+from fastmix.data.reading import make_rows
 from fastmix.engines.accelerated import Accelerated
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import run
-from fastmix.engines.reading import make_rows
 from fastmix.exceptions import CollapsedError
 
 METHODS = ("squarem", "anderson", "auto")

@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from fastmix.atomicfile import atomic_file, check_writable
+from fastmix.files.atomicfile import atomic_file, check_writable
 
 OLD = b"the old content"
 NEW = b"the new content, which is longer" * 10

@@ -10,7 +10,9 @@ from fits import fit_quietly
 from interruptions import Means, draw, fitted, interrupted, mixture, read_header
 
 import fastmix
-from fastmix import ConvergenceWarning, checkpoint, encoding
+from fastmix import ConvergenceWarning
+from fastmix.files import encoding
+from fastmix.fitting import checkpoint
 
 ENGINES = {
     "batch": {"algorithm": "batch"},

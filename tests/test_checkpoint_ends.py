@@ -9,7 +9,7 @@ from fits import fit_quietly
 from interruptions import draw, fitted, interrupted, mixture, read_header
 
 import fastmix
-from fastmix import checkpoint
+from fastmix.fitting import checkpoint
 
 
 @pytest.fixture(scope="module")

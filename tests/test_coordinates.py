@@ -8,8 +8,9 @@ import pytest
 from draws import matrix_of, random_mixture
 from naive import COVARIANCE_TYPES, Mixture
 
-from fastmix.families import GaussianParameters, gaussian_family
 from fastmix.families.base import Family
+from fastmix.families.gaussian.base import GaussianParameters
+from fastmix.families.gaussian.covariance_types import gaussian_family
 
 
 def parameters(seed, covariance_type, n_components=4, n_features=3, scale=1.0):

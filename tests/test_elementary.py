@@ -7,9 +7,9 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from fastmix._jit import options
-from fastmix.kernels.elementary import exponential, log_positive
-from fastmix.kernels.vectors import VECTOR, element_of, load, store, vector_data
+from fastmix.kernels.jit import options
+from fastmix.kernels.simd.elementary import exponential, log_positive
+from fastmix.kernels.simd.vectors import VECTOR, element_of, load, store, vector_data
 
 
 @intrinsic

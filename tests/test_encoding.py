@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from fastmix.encoding import Vocabulary
+from fastmix.files.encoding import Vocabulary
 
 
 @dataclass(frozen=True)

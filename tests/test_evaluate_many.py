@@ -7,7 +7,8 @@ from draws import draw_rows, random_mixture
 from naive import relative_error
 
 from fastmix import GaussianMixture
-from fastmix.engines import evaluate, exact_lists
+from fastmix.engines import evaluate
+from fastmix.engines.sparse import exact_lists
 from fastmix.families.base import Family
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from draws import draw_rows, random_mixture
 
-from fastmix.engines.exact_lists import exact_lists
-from fastmix.engines.reading import make_rows
-from fastmix.parameters import gaussian
+from fastmix.data.reading import make_rows
+from fastmix.engines.sparse.exact_lists import exact_lists
+from fastmix.families.gaussian.parameters import gaussian
 
 TILE = 32
 

@@ -13,7 +13,7 @@ import fastmix
 from fastmix import GaussianMixture, StopReason
 from fastmix.engines import batch
 from fastmix.exceptions import CollapsedError
-from fastmix.families import gaussian_family
+from fastmix.families.gaussian.covariance_types import gaussian_family
 
 every_engine = pytest.mark.parametrize("algorithm", ["batch", "incremental"])
 every_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)

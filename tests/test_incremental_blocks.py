@@ -12,7 +12,7 @@ from naive import COVARIANCE_TYPES, LONG, Mixture, relative_error
 from fastmix import StopReason, backend
 from fastmix.engines import batch
 from fastmix.engines.passes import seen
-from fastmix.families import gaussian_family
+from fastmix.families.gaussian.covariance_types import gaussian_family
 
 TOLERANCE = 1e-12
 every_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)

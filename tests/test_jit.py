@@ -9,7 +9,8 @@ import pytest
 from numba.core import event
 from processes import PACKAGE, copy_package, listing, run_python
 
-from fastmix import GaussianMixture, _jit
+from fastmix import GaussianMixture
+from fastmix.kernels import jit
 
 ONE_PASS = """
     import hashlib
@@ -63,7 +64,7 @@ def test_an_edited_helper_is_compiled_again_and_an_unedited_one_is_not(tmp_path)
     original, at_first = one_pass(), compiled()
     assert at_first, "nothing was cached"
 
-    helper = site / "fastmix" / "kernels" / "elementary.py"
+    helper = site / "fastmix" / "kernels" / "simd" / "elementary.py"
     source = helper.read_text()
     edited = source.replace("in_range, scaled,", "in_range, builder.fmul(scaled, constant(vector, 0.5)),")
     assert edited != source, "the line that this test edits is gone"
@@ -85,7 +86,7 @@ UNSAFE = {"nnan", "ninf", "fast"}
 
 
 def offences(source, may_compile=False):
-    """What a source may not say: a compiler's name outside _jit.py, and fastmath that forgets NaN and infinity."""
+    """What a source may not say: a compiler's name outside kernels/jit.py, and fastmath that forgets NaN and infinity."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if not may_compile:
@@ -107,7 +108,7 @@ def offences(source, may_compile=False):
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_only_jit_py_compiles_and_no_fastmath_is_unsafe(path):
-    assert offences(path.read_text(), may_compile=path == PACKAGE / "_jit.py") == []
+    assert offences(path.read_text(), may_compile=path == PACKAGE / "kernels" / "jit.py") == []
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_the_syntax_walk_sees_each_offence(source):
 
 
 def test_the_named_fastmath_sets_keep_nan_and_infinity():
-    for flags in _jit.FASTMATH.values():
+    for flags in jit.FASTMATH.values():
         assert flags <= {"nsz", "arcp", "contract", "afn", "reassoc"}
 
 

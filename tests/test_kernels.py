@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from fastmix.engines.assign import Assigner
+from fastmix.data.reading import NO_LABELS, make_rows
+from fastmix.engines.kmeans.assign import Assigner
 from fastmix.engines.layout import layout
 from fastmix.engines.passes import run_em_pass
-from fastmix.engines.reading import NO_LABELS, make_rows
-from fastmix.families import GAUSSIAN_FAMILIES, GaussianParameters
-from fastmix.kernels.tiles import Schedule
-from fastmix.kernels.vectors import GROUP
+from fastmix.families.gaussian.base import GaussianParameters
+from fastmix.families.gaussian.covariance_types import GAUSSIAN_FAMILIES
+from fastmix.kernels.mixture.tiles import Schedule
+from fastmix.kernels.simd.vectors import GROUP
 
 NO_ORDER = np.empty(0, np.int32)
 NONE = np.empty(0, np.int64)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from naive import LONG, relative_error
 
-import fastmix.engines.lloyd
+import fastmix.engines.kmeans.lloyd
 from fastmix import ConvergenceWarning, KMeans
 
 # Distances in float64 by differences are off by about (D + 2) 2^-53 relative, each.
@@ -192,14 +192,14 @@ def test_an_interrupt_in_the_last_assignment_leaves_the_earlier_fit(rng, monkeyp
     rows, other = rng.normal(size=(200, 2)), rng.normal(size=(100, 2))
     model = KMeans(3, random_state=0).fit(rows)
     before = {name: value for name, value in vars(model).items() if name.endswith("_")}
-    original = fastmix.engines.lloyd.Assigner.assign
+    original = fastmix.engines.kmeans.lloyd.Assigner.assign
 
     def interrupted(self, centres, *, afresh=False):
         if afresh:
             raise KeyboardInterrupt
         return original(self, centres)
 
-    monkeypatch.setattr(fastmix.engines.lloyd.Assigner, "assign", interrupted)
+    monkeypatch.setattr(fastmix.engines.kmeans.lloyd.Assigner, "assign", interrupted)
     model.set_params(max_iter=1, tol=0)
     with pytest.raises(KeyboardInterrupt):
         model.fit(other)

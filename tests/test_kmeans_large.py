@@ -9,7 +9,7 @@ import pytest
 from naive import relative_error
 
 from fastmix import ConvergenceWarning, KMeans, StopReason
-from fastmix.engines.neighbourhoods import worth_while
+from fastmix.engines.kmeans.neighbourhoods import worth_while
 
 # As few as the lists are used for.
 N_CLUSTERS = 512

@@ -9,13 +9,13 @@ from fits import bits, fit_quietly
 from naive import COVARIANCE_TYPES, relative_error
 
 from fastmix import GaussianMixture
-from fastmix.engines.reading import make_rows
+from fastmix.data.reading import make_rows
 from fastmix.exceptions import ConvergenceWarning
-from fastmix.families import gaussian_family
-from fastmix.initialize import Start
-from fastmix.local_seeding import local_k_means_plus_plus
-from fastmix.merging import merged
-from fastmix.seeding import k_means_plus_plus
+from fastmix.families.gaussian.covariance_types import gaussian_family
+from fastmix.starts.initialize import Start
+from fastmix.starts.local_seeding import local_k_means_plus_plus
+from fastmix.starts.merging import merged
+from fastmix.starts.seeding import k_means_plus_plus
 
 N_MANY = 64  # from so many components on starts are made this way
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from processes import run_python
 
-from fastmix.engines.reading import make_rows
-from fastmix.mapped import MappedRows
+from fastmix.data.mapped import MappedRows
+from fastmix.data.reading import make_rows
 
 pytestmark = pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="the system takes no advice")
 

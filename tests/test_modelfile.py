@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fastmix
-from fastmix.modelfile import ModelFileError, read_model, write_model
+from fastmix.estimators.modelfile import ModelFileError, read_model, write_model
 
 HEADER = {"class": "GaussianMixture", "parameters": {"n_components": 2, "random_state": 7}, "note": "extra"}
 ARRAYS = {

@@ -11,9 +11,9 @@ from naive import LONG, relative_error
 from test_open_frame import RATES, Poisson, counts, start  # noqa: F401
 
 from fastmix import ConvergenceWarning, GaussianMixture
+from fastmix.data.reading import make_rows
 from fastmix.engines.loop import run
 from fastmix.engines.online import OnlineEM
-from fastmix.engines.reading import make_rows
 
 BATCH = 60
 

@@ -8,16 +8,16 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from fastmix.data.reading import make_rows
 from fastmix.engines import batch, passes
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.evaluate import run_evaluation
 from fastmix.engines.growing import Growing
 from fastmix.engines.incremental import IncrementalEM
 from fastmix.engines.loop import StopReason, run
-from fastmix.engines.reading import make_rows
 from fastmix.families.base import Family, log_weights
-from fastmix.kernels.em_pass import em_pass_for
-from fastmix.kernels.tiles import register_tile_functions
+from fastmix.kernels.mixture.em_pass import em_pass_for
+from fastmix.kernels.mixture.tiles import register_tile_functions
 
 
 class PoissonKernel(NamedTuple):

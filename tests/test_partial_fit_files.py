@@ -10,7 +10,7 @@ from draws import draw_rows, random_mixture
 
 import fastmix
 from fastmix import GaussianMixture, KMeans, ModelFileError
-from fastmix.modelfile import read_model, write_model
+from fastmix.estimators.modelfile import read_model, write_model
 
 
 @pytest.fixture(scope="module")

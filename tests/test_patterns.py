@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from fastmix.patterns import patterns_of
+from fastmix.data.patterns import patterns_of
 
 
 def with_gaps(rng, n_rows, n_features, share):

@@ -13,9 +13,9 @@ from processes import run_python
 import fastmix
 from fastmix.cli import main
 from fastmix.datasets import load_dataset
-from fastmix.kernels.machine_limits import CHAIN, LENGTH, multiply_adds, read, triad
 from fastmix.profiling import problems, run
 from fastmix.profiling.machine import MachineLimits, third_level_cache
+from fastmix.profiling.machine_limits import CHAIN, LENGTH, multiply_adds, read, triad
 from fastmix.profiling.operations import count_operations
 
 PHASES = ["load", "log-joint", "normalise", "accumulate", "reduce", "M-step"]

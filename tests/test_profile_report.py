@@ -8,7 +8,8 @@ import pytest
 
 from fastmix.profiling.machine import MachineLimits
 from fastmix.profiling.machine_code import MachineCode
-from fastmix.profiling.report import Compilation, Phase, ProfileReport, Scaling
+from fastmix.profiling.measured import Compilation, Phase, Scaling
+from fastmix.profiling.report import ProfileReport
 
 PHASES = ["load", "log-joint", "normalise", "accumulate", "reduce", "M-step"]
 

@@ -10,7 +10,7 @@ import pytest
 import fastmix
 from fastmix import GaussianMixture, KMeans, ModelFileError
 from fastmix.datasets import load_dataset
-from fastmix.modelfile import read_model, write_model
+from fastmix.estimators.modelfile import read_model, write_model
 
 GOLDEN = Path(__file__).parent / "golden"
 COVARIANCE_TYPES = ["full", "tied", "diag", "spherical", "tied_diag", "tied_spherical"]

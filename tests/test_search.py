@@ -9,7 +9,7 @@ from fits import fit_quietly
 
 from fastmix import GaussianMixture
 from fastmix.exceptions import ConvergenceWarning
-from fastmix.seeding import k_means_plus_plus
+from fastmix.starts.seeding import k_means_plus_plus
 
 
 def clusters(n_rows, n_features, n_components, separation, seed=0):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from test_open_frame import Poisson, PoissonParameters
 
+from fastmix.data.reading import make_rows
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import StopReason, run
-from fastmix.engines.reading import make_rows
-from fastmix.engines.sparse import SparseEM
+from fastmix.engines.sparse.engine import SparseEM
 
 N_COMPONENTS, N_FEATURES = 40, 6
 

@@ -5,10 +5,10 @@ import pytest
 from draws import random_problem
 
 from fastmix import GaussianMixture, backend
-from fastmix.engines.lists import ActiveLists, Neighbourhood, neighbours, order_by, united
+from fastmix.data.reading import make_rows
 from fastmix.engines.passes import run_em_pass
-from fastmix.engines.reading import make_rows
-from fastmix.kernels.tiles import Schedule
+from fastmix.engines.sparse.lists import ActiveLists, Neighbourhood, neighbours, order_by, united
+from fastmix.kernels.mixture.tiles import Schedule
 
 N_ROWS, N_COMPONENTS = 4000, 20
 

@@ -7,9 +7,9 @@ from draws import random_problem
 from naive import COVARIANCE_TYPES, relative_error
 
 from fastmix import backend
+from fastmix.data.reading import make_rows
 from fastmix.engines.passes import run_em_pass
-from fastmix.engines.reading import make_rows
-from fastmix.kernels.tiles import Schedule
+from fastmix.kernels.mixture.tiles import Schedule
 
 TOLERANCE = 1e-12
 N_ROWS, N_COMPONENTS, N_FEATURES = 500, 12, 5

@@ -68,7 +68,7 @@ def may_miss(model: Any) -> bool | None:
 
 
 def open_data(source: str, may_miss: bool | None = None) -> NDArray[Any] | ParquetBlocks:
-    """The same for whoever checks the values, and can do with a stream of blocks (``fastmix.streams``) for a .parquet file."""
+    """The same for whoever checks the values, and can do with a stream of blocks (``ParquetBlocks``) for a .parquet file."""
     if source.startswith(_DATASET_PREFIX):
         data = load_dataset(source.removeprefix(_DATASET_PREFIX)).data
         _check_finite(data, source, may_miss)

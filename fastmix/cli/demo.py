@@ -56,8 +56,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _fit_old_faithful(threads: int | None) -> tuple[Any, NDArray[np.float64]]:
-    from fastmix import GaussianMixture
     from fastmix.datasets import load_dataset
+    from fastmix.estimators.gaussian_mixture import GaussianMixture
 
     data = load_dataset("faithful").data
     model = GaussianMixture(2, tol=1e-12, reg_covar=0.0, max_iter=1000, random_state=0, n_threads=threads)
@@ -97,9 +97,9 @@ def _save_picture(model: Any, data: NDArray[np.float64], path: str) -> None:
 
 
 def _time_synthetic(n_rows: int, threads: int | None, quiet: bool) -> None:
-    from fastmix import GaussianMixture
     from fastmix.cli.memory import PeakMemory
     from fastmix.cli.progress import fit_with_progress
+    from fastmix.estimators.gaussian_mixture import GaussianMixture
 
     truth = _true_mixture(threads)
     data = truth.sample(n_rows)[0]
@@ -124,7 +124,7 @@ def _time_synthetic(n_rows: int, threads: int | None, quiet: bool) -> None:
 
 def _true_mixture(threads: int | None) -> Any:
     """Sixteen Gaussians that overlap, of unequal weight and shape."""
-    from fastmix import GaussianMixture
+    from fastmix.estimators.gaussian_mixture import GaussianMixture
 
     generator = np.random.default_rng(2)
     factors = generator.normal(size=(_N_COMPONENTS, _N_FEATURES, _N_FEATURES)) / np.sqrt(_N_FEATURES)

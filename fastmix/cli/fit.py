@@ -64,9 +64,9 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from fastmix import GaussianMixture
     from fastmix.cli.data import open_data, read_data
     from fastmix.cli.progress import fit_with_progress
+    from fastmix.estimators.gaussian_mixture import GaussianMixture
 
     if arguments.resume and arguments.checkpoint is None:
         raise ValueError("--resume goes on from a checkpoint: name it with --checkpoint PATH")

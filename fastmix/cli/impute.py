@@ -38,10 +38,10 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from fastmix import KMeans
-    from fastmix.atomicfile import check_writable
     from fastmix.cli.data import read_data
-    from fastmix.modelfile import load
+    from fastmix.estimators.kmeans import KMeans
+    from fastmix.estimators.modelfile import load
+    from fastmix.files.atomicfile import check_writable
 
     if arguments.output is not None:
         check_writable(arguments.output)

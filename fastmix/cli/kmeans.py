@@ -32,9 +32,9 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from fastmix import KMeans
     from fastmix.cli.data import read_data
     from fastmix.cli.progress import fit_with_progress
+    from fastmix.estimators.kmeans import KMeans
 
     data = read_data(arguments.data, arguments.missing != "error")
     model = KMeans(

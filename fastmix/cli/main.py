@@ -100,7 +100,7 @@ def _build_parser() -> argparse.ArgumentParser:
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        from fastmix import __version__
+        from fastmix._version import __version__
 
         print(f"fastmix {__version__}")
         parser.exit()

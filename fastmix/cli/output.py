@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmix.atomicfile import atomic_file
+from fastmix.files.atomicfile import atomic_file
 
 __all__ = [
     "abandon_unwritten",

@@ -1,4 +1,4 @@
-"""Reading .parquet files, batch by batch: a stream of blocks (``fastmix.streams``)."""
+"""Reading .parquet files, batch by batch: a stream of blocks (``fastmix.data.streams``)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Ellipse
 from numpy.typing import NDArray
 
-from fastmix.atomicfile import atomic_file
+from fastmix.files.atomicfile import atomic_file
 
 __all__ = ["save_picture"]
 

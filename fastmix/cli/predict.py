@@ -29,9 +29,9 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from fastmix.atomicfile import check_writable
     from fastmix.cli.data import may_miss, read_data
-    from fastmix.modelfile import load
+    from fastmix.estimators.modelfile import load
+    from fastmix.files.atomicfile import check_writable
 
     if arguments.output is not None:
         check_writable(arguments.output)

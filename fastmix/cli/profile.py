@@ -43,15 +43,15 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    import fastmix
     from fastmix.cli.data import read_data
     from fastmix.cli.progress import open_stages
+    from fastmix.profiling import profile
 
     if arguments.plot is not None:
         _check_picture(arguments.plot)
     data = None if arguments.data is None else read_data(arguments.data)
     with open_stages(arguments.quiet) as tell:
-        report = fastmix.profile(
+        report = profile(
             data,
             arguments.components,
             n_rows=arguments.rows,
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _check_picture(path: str) -> None:
     """Find out before the measurement whether a picture can be made."""
-    from fastmix.atomicfile import check_writable
+    from fastmix.files.atomicfile import check_writable
 
     try:
         from fastmix.profiling.picture import picture_format

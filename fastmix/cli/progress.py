@@ -10,9 +10,9 @@ import warnings
 from types import TracebackType
 from typing import Any, TextIO
 
-from fastmix.atomicfile import check_writable
 from fastmix.cli import output
-from fastmix.progress import describe
+from fastmix.files.atomicfile import check_writable
+from fastmix.fitting.progress import describe
 
 __all__ = ["fit_with_progress", "open_stages"]
 
@@ -56,7 +56,7 @@ def _fit(model: Any, data: Any, objective: str, quiet: bool) -> None:
 
 
 def _keep_best(model: Any, path: str) -> None:
-    from fastmix import NotFittedError
+    from fastmix.exceptions import NotFittedError
 
     try:
         model.save(path)

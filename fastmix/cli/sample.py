@@ -26,9 +26,10 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from fastmix import GaussianMixture, KMeans
-    from fastmix.atomicfile import check_writable
-    from fastmix.modelfile import load
+    from fastmix.estimators.gaussian_mixture import GaussianMixture
+    from fastmix.estimators.kmeans import KMeans
+    from fastmix.estimators.modelfile import load
+    from fastmix.files.atomicfile import check_writable
 
     if arguments.output is not None:
         check_writable(arguments.output)

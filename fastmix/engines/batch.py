@@ -7,14 +7,14 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from fastmix.data.incomplete import IncompleteRows
+from fastmix.data.streams import Source
 from fastmix.engines.layout import WHOLE, Block
 from fastmix.engines.loop import EngineState, RunResult
 from fastmix.engines.passes import EVERYTHING, NOTHING, run_em_pass, seen
 from fastmix.families.base import Family, Statistics
 from fastmix.families.rule import PLAIN, UpdateRule
-from fastmix.incomplete import IncompleteRows
-from fastmix.kernels.normalise import LOG_ZERO, LOG_ZERO_32
-from fastmix.streams import Source
+from fastmix.kernels.mixture.normalise import LOG_ZERO, LOG_ZERO_32
 
 State = TypeVar("State", bound=EngineState)
 

@@ -7,19 +7,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmix.engines.exact_lists import CoherentLists, coherent_lists
+from fastmix.data.incomplete import cut_into_tiles
+from fastmix.data.patterns import Patterns, patterns_of
+from fastmix.data.reading import make_rows
+from fastmix.data.streams import Streamed
+from fastmix.data.validation import as_kernels_read, kernels_read
 from fastmix.engines.layout import cut_into_lanes, layout
 from fastmix.engines.passes import EVERYTHING, call_by_lanes
-from fastmix.engines.reading import make_rows
+from fastmix.engines.sparse.exact_lists import CoherentLists, coherent_lists
 from fastmix.families.base import Family
-from fastmix.incomplete import cut_into_tiles
-from fastmix.kernels.evaluate import evaluate_for
-from fastmix.kernels.incomplete import hidden_bytes
-from fastmix.kernels.incomplete_pass import incomplete_evaluation_for
-from fastmix.kernels.scratch import scratch_bytes
-from fastmix.patterns import Patterns, patterns_of
-from fastmix.streams import Streamed
-from fastmix.validation import as_kernels_read, kernels_read
+from fastmix.kernels.mixture.evaluate import evaluate_for
+from fastmix.kernels.mixture.incomplete import hidden_bytes
+from fastmix.kernels.mixture.incomplete_pass import incomplete_evaluation_for
+from fastmix.kernels.mixture.scratch import scratch_bytes
 
 # Numbers of a part that is converted, or whose results are summed, before the next is looked at: 8 MB.
 _PART = 1 << 20
@@ -61,8 +61,8 @@ def run_evaluation(
     What the kernels cannot read as it is, is converted part by part: memory is that of the output and a constant.
 
     Where there are many components, far enough apart, only those are evaluated that may come within log K + 36 nats of a row's
-    likeliest (``fastmix.engines.exact_lists``). Labels are as they would be otherwise, log-densities up to their last digit, and
-    responsibilities below exp(-36) / K may be 0.
+    likeliest (``fastmix.engines.sparse.exact_lists``). Labels are as they would be otherwise, log-densities up to their last
+    digit, and responsibilities below exp(-36) / K may be 0.
     """
     n_rows = len(X)
     n_components = len(parameters.weights)

@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from fastmix.data.incomplete import IncompleteRows
+from fastmix.data.spread import spread_places
 from fastmix.engines.around import Around
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import EngineState, RunResult, StopReason
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Family
 from fastmix.families.rule import UpdateRule
-from fastmix.incomplete import IncompleteRows
-from fastmix.kernels.tiles import Rows
-from fastmix.spread import spread_places
+from fastmix.kernels.mixture.tiles import Rows
 
 _FEWEST = 4000  # rows of the first sample, at least
 _SEED = 20030601  # of the samples, which are the same whatever random_state is

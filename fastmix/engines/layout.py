@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmix.families.base import Family
-from fastmix.kernels.tiles import Schedule
-from fastmix.kernels.vectors import GROUP
+from fastmix.kernels.mixture.tiles import Schedule
+from fastmix.kernels.simd.vectors import GROUP
 
 # A tile's working set should stay in a core's second-level cache; longer tiles than this gain nothing (D = 8).
 _TILE_BYTES = 512 * 1024

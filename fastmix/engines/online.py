@@ -18,7 +18,7 @@ from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import EngineState
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
-from fastmix.kernels.tiles import Rows
+from fastmix.kernels.mixture.tiles import Rows
 
 # After t batches of rows exp(-(t^0.49 - 1) / 0.49) is left of the first: for large t the step sizes are t^-0.51. Convergence
 # wants an exponent above 1/2; the nearer to it, and the smaller the batches, the sooner the start is forgotten. Two 0.5-separated

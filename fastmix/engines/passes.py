@@ -13,19 +13,27 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmix.data.incomplete import IncompleteRows
+from fastmix.data.mapped import MappedRows
+from fastmix.data.reading import make_rows
+from fastmix.data.streams import Source, Streamed
 from fastmix.engines.layout import MOST_LANES, WHOLE, Block, Slots, cut_into_lanes, slots_for, smallest_tile, usual_tile
-from fastmix.engines.reading import make_rows
 from fastmix.families.base import Family, Statistics
-from fastmix.incomplete import IncompleteRows
-from fastmix.kernels.em_pass import ACCUMULATE, ENTROPY, LOG_LIKELIHOOD, N_TOTALS, TOTAL_WEIGHT, Seen, em_pass_for
-from fastmix.kernels.incomplete import hidden_bytes
-from fastmix.kernels.incomplete_pass import incomplete_em_pass_for
-from fastmix.kernels.scratch import scratch_bytes
-from fastmix.kernels.tiles import Rows, Schedule
-from fastmix.kernels.vectors import GROUP
-from fastmix.mapped import MappedRows
-from fastmix.streams import Source, Streamed
-from fastmix.threads import kernel_threads, thread_count
+from fastmix.kernels.mixture.em_pass import (
+    ACCUMULATE,
+    ENTROPY,
+    LOG_LIKELIHOOD,
+    N_TOTALS,
+    TOTAL_WEIGHT,
+    Seen,
+    em_pass_for,
+)
+from fastmix.kernels.mixture.incomplete import hidden_bytes
+from fastmix.kernels.mixture.incomplete_pass import incomplete_em_pass_for
+from fastmix.kernels.mixture.scratch import scratch_bytes
+from fastmix.kernels.mixture.tiles import Rows, Schedule
+from fastmix.kernels.simd.vectors import GROUP
+from fastmix.kernels.threads import kernel_threads, thread_count
 
 # A pass without lists works through stretches of so many bytes of float64 rows, each in a call of its own or several: what a
 # stream must have read before anything can be done.
@@ -119,7 +127,7 @@ def run_em_pass(
     Active lists are for tiles of ``tile_size`` rows, by default that of a pass without lists. Of the tiles only those of the
     ``block`` are looked at. ``wanted`` is filled in place. With ``dtype`` "float32" log-densities and
     responsibilities are computed in that, statistics are float64 still. An earlier ``last_phase`` (see
-    ``fastmix.kernels.em_pass``) is for timing, or for what is known by then: the statistics are incomplete.
+    ``fastmix.kernels.mixture.em_pass``) is for timing, or for what is known by then: the statistics are incomplete.
     """
     n_components, n_features = len(parameters.weights), rows.n_features
     if tile_size is None:

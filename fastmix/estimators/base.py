@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from fastmix.data.validation import BY_EM, as_kernels_read, as_table, feature_names, warn_about_names
+from fastmix.estimators.modelfile import write_model
 from fastmix.exceptions import not_fitted
-from fastmix.modelfile import write_model
-from fastmix.validation import BY_EM, as_kernels_read, as_table, feature_names, warn_about_names
 
 
 class Estimator:

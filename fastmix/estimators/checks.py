@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from fastmix.engines.choice import ACCELERATIONS, ALGORITHMS, AUTO, ONLINE, check_options, options_of
+from fastmix.data.validation import check_choice, check_dtype, check_flag, check_integer, check_real
 from fastmix.estimators.constraints import check_constraints
 from fastmix.estimators.labels import check_label_parameters
-from fastmix.families import gaussian_family
-from fastmix.initialize import INIT_METHODS
-from fastmix.validation import check_choice, check_dtype, check_flag, check_integer, check_real
+from fastmix.families.gaussian.covariance_types import gaussian_family
+from fastmix.fitting.choice import ACCELERATIONS, ALGORITHMS, AUTO, ONLINE, check_options, options_of
+from fastmix.starts.initialize import INIT_METHODS
 
 MISSING = ("error", "em")
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from fastmix import conditional
 from fastmix.conditional import as_features
+from fastmix.data.validation import check_flag, check_integer, feature_names, warn_about_names
 from fastmix.estimators.base import Estimator
-from fastmix.families import GaussianParameters
-from fastmix.seeding import generators
-from fastmix.validation import check_flag, check_integer, feature_names, warn_about_names
+from fastmix.families.gaussian.base import GaussianParameters
+from fastmix.starts.seeding import generators
 
 # What a mixture of other features has no use for: what has D numbers, or tells of the data of this fit or of where it is kept.
 _OF_THIS_FIT = (
@@ -40,6 +40,10 @@ class Conditioning(Estimator):
     @abstractmethod
     def _parameters(self) -> GaussianParameters:
         """Those of the fitted model."""
+
+    @abstractmethod
+    def _of_some_features(self) -> Any:
+        """The class of models of some of the features alone."""
 
     def marginal(self, features: Any) -> Any:
         """The mixture of some of the features alone, as a model.
@@ -204,14 +208,13 @@ class Conditioning(Estimator):
 
     def _with_parameters(self, parameters: GaussianParameters, features: np.ndarray) -> Any:
         """A model of these of its features, with those of its settings that such a model has, too."""
-        from fastmix.estimators.gaussian_mixture import GaussianMixture  # here: it is a subclass
-
-        wanted = set(GaussianMixture._parameter_names()) - set(_OF_THIS_FIT)
+        mixture = self._of_some_features()
+        wanted = set(mixture._parameter_names()) - set(_OF_THIS_FIT)
         settings = {name: getattr(self, name) for name in wanted if hasattr(self, name)}
         for name in ("init_params", "prior"):
             if not isinstance(settings.get(name, ""), str):
                 del settings[name]
-        model = GaussianMixture.from_parameters(
+        model = mixture.from_parameters(
             parameters.weights, parameters.means, parameters.covariances, parameters.family.name, **settings
         )
         names = self._names()

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.engines.choice import ONLINE
-from fastmix.families import GaussianParameters, gaussian_family
-from fastmix.families.gaussian_rule import GaussianRule, Known
-from fastmix.initialize import given_parameters
-from fastmix.prior import MCLUST, Prior, gaussian_prior
-from fastmix.streams import Source, Streamed
-from fastmix.validation import as_array, as_weights
+from fastmix.data.streams import Source, Streamed
+from fastmix.data.validation import as_array, as_weights
+from fastmix.estimators.prior import MCLUST, Prior, gaussian_prior
+from fastmix.families.gaussian.base import GaussianParameters
+from fastmix.families.gaussian.covariance_types import gaussian_family
+from fastmix.families.gaussian.rule import GaussianRule, Known
+from fastmix.fitting.choice import ONLINE
+from fastmix.starts.initialize import given_parameters
 
 # What may be known, and the argument that says what it is.
 _SAID_BY = {"weights": "weights_init", "means": "means_init", "covariances": "precisions_init"}

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from fastmix.data.validation import as_parameter_array, as_weights, check_finite
 from fastmix.engines.online import Memory
 from fastmix.estimators.first_rows import FirstRows, no_rows
 from fastmix.estimators.kmeans_batches import ClusterCourse
 from fastmix.estimators.partial_fits import Course
 from fastmix.estimators.stored import count_in, positive_in
-from fastmix.families import GaussianParameters
 from fastmix.families.base import Statistics
-from fastmix.parameters import gaussian
-from fastmix.validation import as_parameter_array, as_weights, check_finite
+from fastmix.families.gaussian.base import GaussianParameters
+from fastmix.families.gaussian.parameters import gaussian
 
 KEY = "course"
 _MEAN_NAMES = ("recent", "average")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastmix.engines.choice import check_options_for_stream, options_of
-from fastmix.engines.reading import make_rows
-from fastmix.incomplete import IncompleteRows, check_all_observed
-from fastmix.streams import Source, Streamed
-from fastmix.validation import as_weights, is_stream
+from fastmix.data.incomplete import IncompleteRows, check_all_observed
+from fastmix.data.reading import make_rows
+from fastmix.data.streams import Source, Streamed
+from fastmix.data.validation import as_weights, is_stream
+from fastmix.fitting.choice import check_options_for_stream, options_of
 
 
 def source_to_fit(model: Any, X: Any, sample_weight: Any) -> Source:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.validation import feature_names, warn_about_names
+from fastmix.data.validation import feature_names, warn_about_names
 
 # Rows are kept until there are half as many as this many batches have, and as this, or as take 32 MB.
 _MOST_BATCHES = 8

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.checkpoint import FitRecord
-from fastmix.engines.choice import engine_for, options_of
+from fastmix.data.incomplete import IncompleteRows
+from fastmix.data.validation import check_dtype
 from fastmix.estimators.concerns import concerns
 from fastmix.estimators.constraints import rule_for
 from fastmix.estimators.data import source_to_fit
@@ -16,12 +16,13 @@ from fastmix.estimators.labels import labels_to_fit
 from fastmix.estimators.resuming import open_checkpoint
 from fastmix.estimators.runs import best_of
 from fastmix.exceptions import ConvergenceWarning
-from fastmix.families import GaussianParameters, gaussian_family
-from fastmix.incomplete import IncompleteRows
-from fastmix.initialize import Start
-from fastmix.progress import with_progress
-from fastmix.seeding import generators
-from fastmix.validation import check_dtype
+from fastmix.families.gaussian.base import GaussianParameters
+from fastmix.families.gaussian.covariance_types import gaussian_family
+from fastmix.fitting.checkpoint import FitRecord
+from fastmix.fitting.choice import engine_for, options_of
+from fastmix.fitting.progress import with_progress
+from fastmix.starts.initialize import Start
+from fastmix.starts.seeding import generators
 
 
 def fit_mixture(model: Any, X: Any, sample_weight: Any, labels: Any) -> None:

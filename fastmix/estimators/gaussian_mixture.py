@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.engines.choice import BATCH
+from fastmix.data.validation import is_stream
 from fastmix.engines.loop import Callback, RunResult, StopReason
 from fastmix.estimators.checks import check_mixture
 from fastmix.estimators.fitting import fit_mixture
 from fastmix.estimators.mixture import Mixture
 from fastmix.estimators.mixture_file import read_mixture, stored_mixture
 from fastmix.estimators.partial_fits import learn
-from fastmix.parameters import gaussian
-from fastmix.seeding import generators
-from fastmix.validation import is_stream
+from fastmix.families.gaussian.parameters import gaussian
+from fastmix.fitting.choice import BATCH
+from fastmix.starts.seeding import generators
 
 
 class GaussianMixture(Mixture):
@@ -251,6 +251,9 @@ class GaussianMixture(Mixture):
         self.n_threads = n_threads
         self.callback = callback
 
+    def _of_some_features(self) -> type[GaussianMixture]:
+        return GaussianMixture
+
     @classmethod
     def from_parameters(
         cls, weights: Any, means: Any, covariances: Any, covariance_type: str | None = None, **params: Any
@@ -287,7 +290,7 @@ class GaussianMixture(Mixture):
         X : (N, D) array-like of finite real numbers (or NaN, see ``missing``), or stream of blocks
             float32 and memory maps are read as they are. A stream is any object that yields blocks (n, D), or pairs of a block
             and its weights (n,), each time it is iterated, always the same rows: for data that do not fit in memory
-            (``fastmix.streams`` has the details). It is read once to be checked, up to three times for a start, and once an
+            (``fastmix.data.streams`` has the details). It is read once to be checked, up to three times for a start, and once an
             iteration, ahead of the computation, with some 100 MB of memory besides its own; algorithm "batch" only, and no
             ``init_params`` that is a function. Up to 63 components the fit is that of the same rows in memory, to the bit.
         y : ignored, as pipelines expect.

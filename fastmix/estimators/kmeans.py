@@ -7,22 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.engines.choice import BATCHES_ATTRIBUTES
-from fastmix.engines.lloyd import Lloyd
+from fastmix.data.incomplete import IncompleteRows, check_all_observed
+from fastmix.data.validation import as_parameter_array, as_weights, check_choice, check_integer, check_real
+from fastmix.engines.kmeans.lloyd import Lloyd
+from fastmix.engines.kmeans.neighbourhoods import worth_while
+from fastmix.engines.kmeans.partial_distances import inertia, nearest, squared_deviations
 from fastmix.engines.loop import Callback, RunResult, StopReason, run
-from fastmix.engines.neighbourhoods import worth_while
-from fastmix.engines.partial_distances import inertia, nearest, squared_deviations
 from fastmix.estimators.base import Estimator
 from fastmix.estimators.course_file import KEY, array_names, read_clusters, stored_clusters
 from fastmix.estimators.kmeans_batches import learn, weighted_rows
 from fastmix.estimators.stored import ModelFields
 from fastmix.exceptions import ConvergenceWarning
-from fastmix.incomplete import IncompleteRows, check_all_observed
-from fastmix.kernels.tiles import Rows
-from fastmix.local_seeding import local_k_means_plus_plus
-from fastmix.progress import with_progress
-from fastmix.seeding import generators, k_means_plus_plus, subsample
-from fastmix.validation import as_parameter_array, as_weights, check_choice, check_integer, check_real
+from fastmix.fitting.choice import BATCHES_ATTRIBUTES
+from fastmix.fitting.progress import with_progress
+from fastmix.kernels.mixture.tiles import Rows
+from fastmix.starts.local_seeding import local_k_means_plus_plus
+from fastmix.starts.seeding import generators, k_means_plus_plus, subsample
 
 # Seeding looks at this many rows a cluster; below _LEAST_SEEDED rows it looks at all.
 _SEEDED_PER_CLUSTER = 100

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.engines.assign import Assigner
-from fastmix.engines.lloyd import Lloyd
+from fastmix.data.reading import make_rows
+from fastmix.data.validation import as_weights
+from fastmix.engines.kmeans.assign import Assigner
+from fastmix.engines.kmeans.lloyd import Lloyd
 from fastmix.engines.loop import StopReason, run
-from fastmix.engines.reading import make_rows
 from fastmix.estimators.first_rows import FirstRows, count_weighty, features_of, no_rows, rows_of_batch, suffice
 from fastmix.exceptions import ConvergenceWarning
-from fastmix.kernels.tiles import Rows
-from fastmix.seeding import generators, seed_sequence, stand_in, subsample
-from fastmix.validation import as_weights
+from fastmix.kernels.mixture.tiles import Rows
+from fastmix.starts.seeding import generators, seed_sequence, stand_in, subsample
 
 # Larger batches are cut: centres should move before many rows have met them.
 _ROWS_A_BATCH = 8192

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.engines.choice import ONLINE
-from fastmix.engines.reading import NO_LABELS, with_labels
-from fastmix.families import GaussianParameters
+from fastmix.data.reading import NO_LABELS, with_labels
+from fastmix.data.streams import Source, Streamed
+from fastmix.data.validation import as_array, check_finite
+from fastmix.families.gaussian.base import GaussianParameters
 from fastmix.families.label_noise import LabelNoise
-from fastmix.kernels.labels import LEAST_SHARE
-from fastmix.kernels.normalise import LOG_ZERO
-from fastmix.kernels.tiles import Labels, Rows
-from fastmix.streams import Source, Streamed
-from fastmix.validation import as_array, check_finite
+from fastmix.fitting.choice import ONLINE
+from fastmix.kernels.mixture.labels import LEAST_SHARE
+from fastmix.kernels.mixture.normalise import LOG_ZERO
+from fastmix.kernels.mixture.tiles import Labels, Rows
 
 ESTIMATE = "estimate"
 # The share of wrong labels that the estimation of a confusion matrix begins with.

@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.engines.choice import BATCHES_ATTRIBUTES, LISTS_ATTRIBUTES
+from fastmix.data.validation import as_weights, check_integer, is_stream
 from fastmix.engines.evaluate import Evaluation, run_evaluation, total_log_density, total_of_stream
 from fastmix.engines.loop import RunResult, StopReason
 from fastmix.estimators.conditioning import Conditioning
 from fastmix.estimators.data import as_streamed
-from fastmix.families import GaussianParameters, gaussian_family
-from fastmix.families.gaussian_rule import Known
-from fastmix.sampling import draw
-from fastmix.validation import as_weights, check_integer, is_stream
+from fastmix.families.gaussian.base import GaussianParameters
+from fastmix.families.gaussian.covariance_types import gaussian_family
+from fastmix.families.gaussian.rule import Known
+from fastmix.families.gaussian.sampling import draw
+from fastmix.fitting.choice import BATCHES_ATTRIBUTES, LISTS_ATTRIBUTES
 
 
 class Mixture(Conditioning):

@@ -7,14 +7,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fastmix.engines.choice import LISTS_ATTRIBUTES
 from fastmix.engines.loop import RunResult
 from fastmix.estimators.course_file import KEY, array_names, read_course, stored_course
 from fastmix.estimators.labels import check_confusion, classes_of
 from fastmix.estimators.partial_fits import told_of
 from fastmix.estimators.stored import ModelFields
-from fastmix.parameters import gaussian
-from fastmix.seeding import generators
+from fastmix.families.gaussian.parameters import gaussian
+from fastmix.fitting.choice import LISTS_ATTRIBUTES
+from fastmix.starts.seeding import generators
 
 _NAMES = ("weights", "means", "covariances", "lower_bounds")
 _LABEL_NOISE = "label_noise"  # where labels were given, and doubtful

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.engines.choice import AUTO, BATCHES_ATTRIBUTES, ONLINE
+from fastmix.data.reading import make_rows
+from fastmix.data.validation import as_weights, check_dtype
 from fastmix.engines.loop import RunResult, StopReason
 from fastmix.engines.online import START_BATCHES, Memory, OnlineEM, rows_a_batch
-from fastmix.engines.reading import make_rows
 from fastmix.estimators.constraints import check_unconstrained
 from fastmix.estimators.first_rows import FirstRows, count_weighty, features_of, no_rows, rows_of_batch, suffice
 from fastmix.exceptions import CollapsedError, ConvergenceWarning
-from fastmix.families import GaussianParameters, gaussian_family
-from fastmix.initialize import Start
-from fastmix.seeding import generators, seed_sequence, stand_in
-from fastmix.validation import as_weights, check_dtype
+from fastmix.families.gaussian.base import GaussianParameters
+from fastmix.families.gaussian.covariance_types import gaussian_family
+from fastmix.fitting.choice import AUTO, BATCHES_ATTRIBUTES, ONLINE
+from fastmix.starts.initialize import Start
+from fastmix.starts.seeding import generators, seed_sequence, stand_in
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.checkpoint import Checkpoint, Identity
-from fastmix.engines.reading import labels_of
-from fastmix.seeding import seed_sequence
-from fastmix.streams import Source, Streamed
-from fastmix.validation import check_dtype
+from fastmix.data.reading import labels_of
+from fastmix.data.streams import Source, Streamed
+from fastmix.data.validation import check_dtype
+from fastmix.fitting.checkpoint import Checkpoint, Identity
+from fastmix.starts.seeding import seed_sequence
 
 # What decides how a fit is computed or told about, not what comes out; ``max_iter`` may be raised when a fit goes on, and
 # ``random_state`` is told apart.

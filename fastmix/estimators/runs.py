@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.checkpoint import Checkpoint, best_result
 from fastmix.engines.loop import Callback, MixtureEngine, RunResult, StopReason, run
 from fastmix.exceptions import CollapsedError
+from fastmix.fitting.checkpoint import Checkpoint, best_result
 
 
 def best_of(

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from fastmix.data.validation import as_weights, check_choice, check_integer, check_real, is_stream
+from fastmix.engines.kmeans.partial_distances import squared_deviations
 from fastmix.engines.loop import Callback
-from fastmix.engines.partial_distances import squared_deviations
 from fastmix.estimators.data import as_streamed
 from fastmix.estimators.fitting import fit_mixture
 from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.mixture import Mixture
 from fastmix.estimators.mixture_file import read_mixture, stored_mixture
-from fastmix.initialize import INIT_METHODS
-from fastmix.validation import as_weights, check_choice, check_integer, check_real, is_stream
+from fastmix.starts.initialize import INIT_METHODS
 
 
 class SoftKMeans(Mixture):
@@ -150,6 +150,9 @@ class SoftKMeans(Mixture):
                 f"X is a {type(X).__name__}, which yields blocks of rows: fit it, then predict block by block"
             )
         return self.fit(X, sample_weight=sample_weight).labels_
+
+    def _of_some_features(self) -> type[GaussianMixture]:
+        return GaussianMixture
 
     def _check_parameters(self) -> None:
         check_integer(self.n_clusters, "n_clusters", 1)

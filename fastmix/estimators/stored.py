@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.engines.choice import ALGORITHMS, AUTO, BATCH, LISTS_ATTRIBUTES, SPARSE
 from fastmix.engines.loop import StopReason
+from fastmix.fitting.choice import ALGORITHMS, AUTO, BATCH, LISTS_ATTRIBUTES, SPARSE
 
 
 class ModelFields:

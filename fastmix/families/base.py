@@ -112,7 +112,7 @@ class Family(ABC):
     """What a component is.
 
     A family has two tile functions, registered for its class of kernel parameters with
-    ``fastmix.kernels.tiles.register_tile_functions``, and the methods below. Parameters are any frozen object of arrays
+    ``fastmix.kernels.mixture.tiles.register_tile_functions``, and the methods below. Parameters are any frozen object of arrays
     with attributes ``weights`` (K,) and ``family``. docs/architecture.md builds one from nothing.
     """
 
@@ -137,7 +137,7 @@ class Family(ABC):
 
     def joint_parameters(self, parameters: Any, means: np.ndarray) -> Any:
         """What kernels make the parameters of marginal mixtures from, for rows with missing entries: an instance of a class that
-        ``fastmix.kernels.incomplete.register_incomplete_functions`` was called with.
+        ``fastmix.kernels.mixture.incomplete.register_incomplete_functions`` was called with.
 
         Parameters
         ----------

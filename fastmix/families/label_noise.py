@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fastmix.families.coordinates import log_ratios, unscaled
-from fastmix.kernels.normalise import LOG_ZERO
+from fastmix.kernels.mixture.normalise import LOG_ZERO
 
 
 @dataclass(frozen=True)

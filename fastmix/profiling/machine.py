@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fastmix.kernels.machine_limits import CHAIN, LENGTH, multiply_adds, read, triad
-from fastmix.threads import kernel_threads, thread_count
+from fastmix.kernels.threads import kernel_threads, thread_count
+from fastmix.profiling.machine_limits import CHAIN, LENGTH, multiply_adds, read, triad
 
 # A round of the multiply-adds is many runs of some 0.5 ms each. Where others use the machine, too, a longer run is hardly
 # ever undisturbed: beside six busy processes one thread found 125 GFLOP/s so, with runs of 4 ms 84 to 120, of 30 ms 50.

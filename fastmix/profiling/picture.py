@@ -11,8 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from fastmix.atomicfile import atomic_file
-from fastmix.profiling.report import Phase, ProfileReport, percent, significant
+from fastmix.files.atomicfile import atomic_file
+from fastmix.profiling.measured import Measured, Phase
+from fastmix.profiling.words import percent, significant
 
 __all__ = ["draw", "picture_format", "save"]
 
@@ -50,7 +51,7 @@ def save(figure: Figure, path: str) -> None:
         figure.savefig(stream, format=kind, dpi=200)
 
 
-def draw(report: ProfileReport) -> Figure:
+def draw(report: Measured) -> Figure:
     """The picture: above the roofline, below how an iteration's time falls into phases."""
     # No pyplot: it keeps global state and would look for a display.
     figure = Figure(figsize=_SIZE)
@@ -72,7 +73,7 @@ def draw(report: ProfileReport) -> Figure:
     return figure
 
 
-def _draw_roofline(axes: Axes, report: ProfileReport) -> None:
+def _draw_roofline(axes: Axes, report: Measured) -> None:
     machine, points = report.machine, _points(report)
     abscissas = [machine.ridge, *(x for _, x, _ in points)]
     left, right = min(abscissas) / 8, max(abscissas) * 8
@@ -140,7 +141,7 @@ def _draw_roofline(axes: Axes, report: ProfileReport) -> None:
         spine.set_visible(False)
 
 
-def _points(report: ProfileReport) -> list[tuple[Phase, float, float]]:
+def _points(report: Measured) -> list[tuple[Phase, float, float]]:
     """What has a place in the picture, with operations a byte and GFLOP/s: phases that compute, and the whole."""
     phases = [phase for phase in report.phases if phase.name in ("log-joint", "accumulate")]
     return [
@@ -150,7 +151,7 @@ def _points(report: ProfileReport) -> list[tuple[Phase, float, float]]:
     ]
 
 
-def _draw_load(axes: Axes, report: ProfileReport) -> None:
+def _draw_load(axes: Axes, report: Measured) -> None:
     """What loading reaches of the bandwidth, as a line beside the slanting roof: it has no operations for a point."""
     load = next((phase for phase in report.phases if phase.name == "load"), None)
     if load is None or load.gigabytes is None:
@@ -172,7 +173,7 @@ def _write(axes: Axes, text: str, where: tuple[float, float], offset: tuple[floa
     axes.annotate(text, where, xytext=offset, textcoords="offset points", fontsize=9.5, color=_INK, **style)
 
 
-def _draw_phases(axes: Axes, report: ProfileReport) -> None:
+def _draw_phases(axes: Axes, report: Measured) -> None:
     """One bar as long as the iteration."""
     begin = 0.0
     for phase in report.phases:

@@ -11,20 +11,22 @@ from typing import Any
 import numba
 import numpy as np
 
-from fastmix.engines.assign import Assigner, Assignment
+from fastmix.data.reading import make_rows
+from fastmix.engines.kmeans.assign import Assigner, Assignment
 from fastmix.engines.layout import Layout, layout
 from fastmix.engines.passes import run_em_pass
-from fastmix.engines.reading import make_rows
 from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.kmeans import KMeans
 from fastmix.exceptions import ConvergenceWarning
-from fastmix.families import GaussianFamily, GaussianParameters, Statistics, gaussian_family
-from fastmix.kernels.assign_pass import assign_pass
-from fastmix.kernels.em_pass import ACCUMULATE, LOAD, LOG_JOINT, NORMALISE, em_pass_for
-from fastmix.kernels.tiles import Rows
-from fastmix.parameters import gaussian
+from fastmix.families.base import Statistics
+from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters
+from fastmix.families.gaussian.covariance_types import gaussian_family
+from fastmix.families.gaussian.parameters import gaussian
+from fastmix.kernels.kmeans.assign_pass import assign_pass
+from fastmix.kernels.mixture.em_pass import ACCUMULATE, LOAD, LOG_JOINT, NORMALISE, em_pass_for
+from fastmix.kernels.mixture.tiles import Rows
+from fastmix.profiling.measured import Phase
 from fastmix.profiling.operations import Operations
-from fastmix.profiling.report import Phase
 from fastmix.profiling.timing import Effort, best_times
 
 # What a default fit adds to variances.

@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.families import gaussian_family
+from fastmix.data.validation import DTYPES, as_rows, check_choice, check_integer
+from fastmix.families.gaussian.covariance_types import gaussian_family
+from fastmix.kernels.threads import must_run_serially, thread_count
 from fastmix.profiling import machine_code
 from fastmix.profiling.machine import measure_limits
+from fastmix.profiling.measured import Compilation, Phase, Scaling
 from fastmix.profiling.operations import count_operations
 from fastmix.profiling.problems import Problem, draw, make_problem
-from fastmix.profiling.report import Compilation, Phase, ProfileReport, Scaling
+from fastmix.profiling.report import ProfileReport
 from fastmix.profiling.timing import FULL, QUICK, Effort, best_times, core_share
-from fastmix.threads import must_run_serially, thread_count
-from fastmix.validation import DTYPES, as_rows, check_choice, check_integer
 
 MODELS = ("mixture", "kmeans")
 

@@ -1,0 +1,128 @@
+"""Which centre each row is nearest to by the features that it has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastmix.data.incomplete import IncompleteRows
+from fastmix.data.patterns import has_missing
+from fastmix.data.reading import make_rows
+from fastmix.engines.evaluate import parts, run_evaluation
+from fastmix.engines.kmeans.assign import Assigner, Assignment
+from fastmix.engines.kmeans.partial_means import PARTIAL_MEANS, Centres, FeatureMoments, by_feature, precision_for
+from fastmix.engines.passes import run_em_pass, seen
+from fastmix.families.base import Statistics
+from fastmix.kernels.mixture.em_pass import NORMALISE
+from fastmix.kernels.mixture.tiles import Rows
+
+
+class PartialAssigner:
+    """An ``Assigner`` for rows with missing entries: a pass of hard EM each time, without bounds.
+
+    Labels are those of the partial squared distances computed in float64, ties to the lowest index. They are found where they are
+    asked for: with them a pass takes 2.6 times as long (N = 1e6, D = 8, K = 16).
+
+    Parameters
+    ----------
+    rows : the data.
+    n_clusters : K.
+    n_threads : None for all.
+    """
+
+    def __init__(self, rows: IncompleteRows, n_clusters: int, n_threads: int | None = None):
+        self._rows = rows
+        self._n_clusters = n_clusters
+        self._n_threads = n_threads
+        with np.errstate(over="ignore"):
+            self._precision = precision_for(float((rows.filling.scale**2).sum()))
+        # The centres of the last assignment, and what it found.
+        self._last: tuple[np.ndarray, FeatureMoments, Assignment] | None = None
+        self._labelled: tuple[np.ndarray, np.ndarray] | None = None  # centres, and the labels by them
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(N,) int32, as of the last assignment."""
+        assert self._last is not None
+        return self._labels(self._last[0])
+
+    def assign(self, centres: np.ndarray, *, afresh: bool = False) -> Assignment:
+        """Assign all rows. Sums are always taken afresh: asked for once more at the same centres they are not taken again.
+
+        That labels changed is not counted: ``n_changed`` is then N.
+        """
+        last = self._last
+        if last is not None and last[0] is centres:
+            return last[2]._replace(n_changed=0)
+        statistics = self._pass(centres)
+        with np.errstate(over="ignore", invalid="ignore"):
+            moments = by_feature(statistics)
+            assignment = Assignment(
+                counts=statistics.counts,
+                means=PARTIAL_MEANS.maximize(statistics).means,
+                inertia=float(moments.second.sum()),
+                n_changed=self._rows.n_rows,
+                observed=moments.weights,
+            )
+        # With the same labels the sums of weights are the same to the bit.
+        if last is not None and np.array_equal(last[1].weights, moments.weights):
+            before = self._labels(last[0])
+            assignment = assignment._replace(n_changed=int(np.count_nonzero(before != self._labels(centres))))
+        self._last = centres, moments, assignment
+        return assignment
+
+    def _pass(self, centres: np.ndarray, **wanted: Any) -> Statistics:
+        parameters = Centres(centres, self._precision)
+        return run_em_pass(PARTIAL_MEANS, parameters, self._rows, hard=True, n_threads=self._n_threads, **wanted)
+
+    def _labels(self, centres: np.ndarray) -> np.ndarray:
+        if self._labelled is None or self._labelled[0] is not centres:
+            leaders = np.empty((2, self._rows.n_rows), np.int32)
+            floors = np.full(self._n_clusters, -np.inf)
+            self._pass(centres, wanted=seen(leaders=leaders, floors=floors), last_phase=NORMALISE)
+            self._labelled = centres, leaders[0].copy()
+        return self._labelled[1]
+
+    def mean_variance(self) -> float:
+        """Of the observed entries of the features, weighted; known after ``assign``."""
+        assert self._last is not None
+        centres, moments, _ = self._last
+        first, weights = moments.first, moments.weights
+        totals = weights.sum(axis=0)
+        offsets = (weights * centres + first).sum(axis=0) / totals - centres
+        within = moments.second - offsets * (2.0 * first - weights * offsets)
+        return float((within.sum(axis=0) / totals).mean())
+
+
+def assigner_for(rows: Rows | IncompleteRows, n_clusters: int, n_threads: int | None) -> Assigner | PartialAssigner:
+    """What keeps labels of these rows up to date while centres move."""
+    if isinstance(rows, IncompleteRows):
+        return PartialAssigner(rows, n_clusters, n_threads)
+    return Assigner(rows, n_clusters, n_threads)
+
+
+def nearest(X: np.ndarray, centres: np.ndarray, n_threads: int | None) -> np.ndarray:
+    """The nearest centre of each row of X (N, D), which may have missing entries; (N,) int32."""
+    if not has_missing(X):
+        return Assigner(make_rows(X), len(centres), n_threads).label(centres)
+    found = run_evaluation(PARTIAL_MEANS, Centres(centres), X, labels=True, may_miss=True, n_threads=n_threads)
+    return found.labels.astype(np.int32)
+
+
+def inertia(rows: Rows, centres: np.ndarray, n_threads: int | None) -> float:
+    """Of rows that may have missing entries: weighted sum of squared distances to the nearest centre."""
+    if not has_missing(rows.X):
+        return Assigner(rows, len(centres), n_threads).assign(centres).inertia
+    labels, totals = nearest(rows.X, centres, n_threads), []
+    for part in parts(*rows.X.shape):
+        found = squared_deviations(rows.X[part], centres[labels[part]])
+        totals.append((found * rows.weights[part] if rows.weights.size else found).sum())
+    return float(np.sum(totals))
+
+
+def squared_deviations(X: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """(N,) squared distances of rows X (N, D) to a centre (D,), or each to its own (N, D), over the features that a row has."""
+    squares = (X - centres) ** 2
+    found = squares.sum(axis=1)
+    return np.nansum(squares, axis=1) if np.isnan(found).any() else found

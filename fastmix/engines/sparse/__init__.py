@@ -1,0 +1,1 @@
+"""Sparse EM: lists of the components that matter to a tile."""

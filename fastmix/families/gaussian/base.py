@@ -1,0 +1,254 @@
+"""What all Gaussian families share: their parameters and the M-step for weights and means."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fastmix.exceptions import CollapsedError
+from fastmix.families.base import Family, Reach, Statistics, log_weights
+from fastmix.families.gaussian.coordinates import from_gaussian_coordinates, gaussian_coordinates
+from fastmix.families.label_noise import LabelNoise
+
+LOG_2PI = float(np.log(2 * np.pi))
+# More than what rounding takes off a norm.
+_ABOVE_ROUNDING = 1.0 + 1e-6
+
+
+@dataclass(frozen=True)
+class GaussianParameters:
+    """Parameters of a Gaussian mixture.
+
+    Attributes
+    ----------
+    family : one of ``fastmix.families.GAUSSIAN_FAMILIES``.
+    weights : (K,), non-negative, sum 1.
+    means : (K, D), in the units of the data.
+    covariances : (K, D, D) full, (D, D) tied, (K, D) diag, (K,) spherical, (D,) tied_diag, () tied_spherical; squared units.
+    label_noise : what labels say about components, where that is estimated with them; else None.
+    """
+
+    family: GaussianFamily
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+    label_noise: LabelNoise | None = None
+
+    @cached_property
+    def cholesky(self) -> np.ndarray:
+        """Lower Cholesky factors, or standard deviations where there is no matrix; of the shape of ``covariances``.
+
+        Raises
+        ------
+        CollapsedError : if a covariance is not positive definite.
+        """
+        return self.family.cholesky(self.covariances)
+
+
+class GaussianFamily(Family):
+    """Base of the Gaussian families: a subclass knows how its covariances look.
+
+    Attributes
+    ----------
+    tied : components share their covariances.
+    has_matrices : covariances are matrices, not variances.
+    pools_features : features share a variance, so that a constant one does no harm.
+    """
+
+    tied = False
+    has_matrices = True
+    pools_features = False
+
+    @abstractmethod
+    def covariance_shape(self, n_features: int, n_components: int) -> tuple[int, ...]:
+        """Shape of ``covariances``."""
+
+    @abstractmethod
+    def n_covariance_parameters(self, n_features: int, n_components: int) -> int:
+        """Number of free parameters in ``covariances``."""
+
+    @abstractmethod
+    def maximize_covariances(self, statistics: Statistics, shifts: np.ndarray, reg_covar: float) -> np.ndarray:
+        """The M-step for covariances; ``shifts`` (K, D) are new minus previous means."""
+
+    @abstractmethod
+    def cholesky(self, covariances: np.ndarray) -> np.ndarray:
+        """See ``GaussianParameters.cholesky``."""
+
+    @abstractmethod
+    def marginal_variances(self, covariances: np.ndarray) -> np.ndarray:
+        """The variance of each component in each feature, (K, D) or what broadcasts to it."""
+
+    @abstractmethod
+    def log_determinants(self, parameters: GaussianParameters) -> np.ndarray:
+        """log |Sigma_k|, (K,) or what broadcasts to it."""
+
+    @abstractmethod
+    def from_matrix(self, matrix: np.ndarray, n_components: int) -> np.ndarray:
+        """``covariances`` that give every component the covariance (D, D), as nearly as the type can say it."""
+
+    @abstractmethod
+    def precisions_cholesky(self, parameters: GaussianParameters) -> np.ndarray:
+        """Upper triangular U with precision = U U^T (or 1 / standard deviation), of the shape of ``covariances``."""
+
+    @abstractmethod
+    def precisions(self, parameters: GaussianParameters) -> np.ndarray:
+        """Inverse covariances, of the shape of ``covariances``."""
+
+    @abstractmethod
+    def covariances_from_precisions(self, precisions: np.ndarray) -> np.ndarray:
+        """The inverse of ``precisions``."""
+
+    @abstractmethod
+    def steepness(self, parameters: GaussianParameters, units: np.ndarray) -> np.ndarray:
+        """(K,) or what broadcasts to it: at least the largest singular value of A_k diag(units), Sigma_k^-1 = A_k^T A_k."""
+
+    @abstractmethod
+    def squared_distances(self, statistics: Statistics) -> np.ndarray:
+        """Terms of the sum, over rows and components, of r (x - mu_k)^T Sigma_k^-1 (x - mu_k), at the statistics' centre."""
+
+    @abstractmethod
+    def colour(self, parameters: GaussianParameters, k: int, noise: np.ndarray) -> np.ndarray:
+        """Give standard normal noise (n, D) the covariance of component k."""
+
+    @abstractmethod
+    def with_second_moments(self, statistics: Statistics, reg_covar: float) -> Statistics:
+        """``statistics`` with the second moments that the covariances of their centre expect of their counts."""
+
+    def n_free_parameters(self, n_features: int, n_components: int) -> int:
+        """Weights (one follows from the others), means and covariances."""
+        return n_components - 1 + n_components * n_features + self.n_covariance_parameters(n_features, n_components)
+
+    def maximize(self, statistics: Statistics, reg_covar: float = 0.0) -> GaussianParameters:
+        """Bishop (2006), eqs. 9.24-9.26. A component without any mass gets weight 0 and keeps its mean.
+
+        Raises
+        ------
+        CollapsedError : if a covariance is not positive definite.
+        """
+        counts = statistics.counts
+        shifts = mean_shifts(statistics)
+        parameters = GaussianParameters(
+            family=self,
+            weights=counts / counts.sum(),
+            means=statistics.centre.means + shifts,
+            covariances=self.maximize_covariances(statistics, shifts, reg_covar),
+        )
+        return not_collapsed(parameters, reg_covar)
+
+    def expected_statistics(
+        self, parameters: GaussianParameters, n_features: int, reg_covar: float = 0.0
+    ) -> Statistics:
+        """See ``Family.expected_statistics``: about the means first moments are 0, and second moments w_k Sigma_k."""
+        expected = super().expected_statistics(parameters, n_features)
+        expected.components[:, 0] = parameters.weights
+        return self.with_second_moments(expected, reg_covar)
+
+    def log_constants(self, parameters: GaussianParameters) -> np.ndarray:
+        """log w_k - D/2 log 2 pi - 1/2 log |Sigma_k|, (K,)."""
+        n_features = parameters.means.shape[1]
+        return log_weights(parameters.weights) - 0.5 * (n_features * LOG_2PI + self.log_determinants(parameters))
+
+    def expected_log_joint(self, statistics: Statistics) -> tuple[float, float]:
+        """See ``Family.expected_log_joint``; Bishop (2006), eq. 9.40."""
+        alive = statistics.counts > 0
+        constants = statistics.counts[alive] * self.log_constants(statistics.centre)[alive]
+        distances = self.squared_distances(statistics)
+        size = np.abs(constants).sum() + 0.5 * np.abs(distances).sum()
+        return float(constants.sum() - 0.5 * distances.sum()), float(size)
+
+    def reach(self, parameters: GaussianParameters) -> Reach:
+        """See ``Family.reach``; a Gaussian's distance is |A_k (x - mu_k)|. Units are typical standard deviations."""
+        variances = self.marginal_variances(parameters.covariances)
+        units = np.broadcast_to(np.exp(0.5 * np.log(variances).mean(axis=0)), parameters.means.shape[1:]).copy()
+        steepness = self.steepness(parameters, units) * _ABOVE_ROUNDING
+        shape = parameters.weights.shape
+        return Reach(self.log_constants(parameters), np.broadcast_to(steepness, shape).copy(), units)
+
+    def in_float32(self, parameters: GaussianParameters) -> tuple[GaussianParameters, Any, np.ndarray]:
+        """See ``Family.in_float32``; the origin is the mean of the mixture."""
+        origin = np.einsum("k,kd->d", parameters.weights, parameters.means)  # not BLAS: it may sum in another order
+        relative = (parameters.means - origin).astype(np.float32).astype(np.float64)
+        kernel = self.kernel_parameters(_with_means(parameters, relative))
+        fields = kernel._asdict().items()
+        single = {name: field if name == "log_constants" else field.astype(np.float32) for name, field in fields}
+        return _with_means(parameters, origin + relative), type(kernel)(**single), origin
+
+    def coordinates(self, parameters: GaussianParameters, reference: GaussianParameters) -> np.ndarray:
+        """See ``Family.coordinates``; the same for whatever units of the features."""
+        found, noise = gaussian_coordinates(parameters, reference), parameters.label_noise
+        if noise is None or reference.label_noise is None:
+            return found
+        return np.concatenate([found, noise.coordinates(reference.label_noise, reference.weights)])
+
+    def from_coordinates(self, vector: np.ndarray, reference: GaussianParameters) -> GaussianParameters:
+        noise = reference.label_noise
+        if noise is None:
+            return from_gaussian_coordinates(vector, reference)
+        of_components, of_labels = np.split(vector, [vector.size - noise.confusion.size])
+        moved = noise.from_coordinates(of_labels, reference.weights)
+        return replace(from_gaussian_coordinates(of_components, reference), label_noise=moved)
+
+    def _recentred(self, statistics: Statistics, centre: GaussianParameters):
+        """(statistics with first moments about the new means, shifts (K, D) of the means, previous first moments)."""
+        n_features = centre.means.shape[1]
+        shifts = centre.means - statistics.centre.means
+        components = statistics.components.copy()
+        first = statistics.components[:, 1 : 1 + n_features]
+        components[:, 1 : 1 + n_features] -= statistics.counts[:, None] * shifts
+        return replace(statistics, centre=centre, components=components), shifts, first
+
+
+def not_collapsed(
+    parameters: GaussianParameters, reg_covar: float, known: np.ndarray | None = None
+) -> GaussianParameters:
+    """The parameters after an M-step, with their Cholesky factors, so that a collapse is found where it happens.
+
+    Parameters
+    ----------
+    known : (K,) bool, components whose covariance is not estimated, and may be as small as it likes.
+    """
+    if reg_covar == 0:
+        _check_not_a_point(parameters, known)
+    _ = parameters.cholesky
+    return parameters
+
+
+def _check_not_a_point(parameters: GaussianParameters, known: np.ndarray | None) -> None:
+    """Raise CollapsedError where a component has shrunk to one value, up to the rounding of its mean."""
+    variances = parameters.family.marginal_variances(parameters.covariances)
+    variances = np.broadcast_to(variances, parameters.means.shape)
+    points = variances <= (8 * np.finfo(np.float64).eps * parameters.means) ** 2
+    if known is not None:
+        points &= ~known[:, None]
+    if points.any():
+        k, d = np.argwhere(points)[0]
+        raise CollapsedError(
+            int(k),
+            f"all its rows have the value {parameters.means[k, d]:.6g} in feature {d} (variance {variances[k, d]:.3g})",
+        )
+
+
+def _with_means(parameters: GaussianParameters, means: np.ndarray) -> GaussianParameters:
+    """The same with other means, and with the Cholesky factors that are known already."""
+    other = replace(parameters, means=means)
+    other.__dict__["cholesky"] = parameters.cholesky
+    return other
+
+
+def mean_shifts(statistics: Statistics) -> np.ndarray:
+    """(K, D) new minus previous means; 0 for a component without mass."""
+    first = statistics.components[:, 1 : 1 + statistics.centre.means.shape[1]]
+    counts = statistics.counts[:, None]
+    return np.divide(first, counts, out=np.zeros_like(first), where=counts > 0)
+
+
+def over_counts(sums: np.ndarray, counts: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    """sums (K, ...) / counts (K,); ``otherwise`` for a component without mass."""
+    shape = (-1,) + (1,) * (sums.ndim - 1)
+    alive = (counts > 0).reshape(shape)
+    return np.where(alive, sums / np.where(counts > 0, counts, 1.0).reshape(shape), otherwise)

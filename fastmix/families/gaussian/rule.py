@@ -1,0 +1,149 @@
+"""The M-step of a Gaussian mixture some of whose parameters are known, or have a prior density."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fastmix.families.base import Family, Statistics
+from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters, mean_shifts, not_collapsed
+from fastmix.families.gaussian.prior import GaussianPrior
+from fastmix.families.rule import UpdateRule
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Which parameters are known, and what they are.
+
+    Attributes
+    ----------
+    weights, means, covariances : (K,) bool, the components whose parameter is known; covariances that are shared: all or none.
+    values : their values; what is not known is not looked at.
+    """
+
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+    values: GaussianParameters
+
+    def n_parameters(self) -> int:
+        """How many fewer parameters are free."""
+        n_components, n_features = self.values.means.shape
+        family = self.values.family
+        n_free_weights = int((~self.weights).sum())
+        found = n_components - 1 - max(0, n_free_weights - 1) + int(self.means.sum()) * n_features
+        of_covariances = family.n_covariance_parameters(n_features, n_components)
+        return found + of_covariances * int(self.covariances.sum()) // n_components
+
+    def weights_from(self, counts: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+        """(K,) weights in proportion to counts, which share what the known ones leave.
+
+        ``otherwise`` where there are no counts: any weights are as likely then.
+        """
+        free = ~self.weights
+        total = counts[free].sum()
+        if total <= 0:
+            return np.where(free, otherwise, self.values.weights)
+        rest = max(0.0, 1.0 - self.values.weights[self.weights].sum())
+        return np.where(free, rest * (counts / total), self.values.weights)
+
+    def means_in(self, means: np.ndarray) -> np.ndarray:
+        """The means (K, D) with those that are known."""
+        return np.where(self.means[:, None], self.values.means, means)
+
+    def covariances_in(self, covariances: np.ndarray) -> np.ndarray:
+        """The covariances with those that are known."""
+        if self.values.family.tied:
+            return self.values.covariances.copy() if self.covariances.all() else covariances
+        known = self.covariances.reshape(-1, *[1] * (covariances.ndim - 1))
+        return np.where(known, self.values.covariances, covariances)
+
+    def about_means(self, statistics: Statistics) -> Statistics:
+        """Moments about the known means, and first moments of 0 there: the M-step then leaves these means where they are.
+
+        Second moments about the known mean, not about the mean of the component's rows, are what its covariance follows from.
+        """
+        if not self.means.any():
+            return statistics
+        centre = replace(statistics.centre, means=self.means_in(statistics.centre.means))
+        found = statistics.family.recentre(statistics, centre)
+        components = found.components.copy()
+        components[self.means, 1 : 1 + centre.means.shape[1]] = 0.0
+        return replace(found, components=components)
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianRule(UpdateRule):
+    """EM with known parameters (they stay to the bit) and a prior (what it finds is a posterior mode).
+
+    Given the responsibilities the M-step is the exact maximiser for any choice of known parameters: weights, means and
+    covariances enter the expected log-likelihood such that the best mean does not depend on its covariance, and the best
+    covariance only on the means as they come out; what components share is an average over them whatever their means are.
+
+    Attributes
+    ----------
+    known : None: nothing.
+    prior : None: maximum likelihood. With neither it is plain EM.
+    """
+
+    known: Known | None = None
+    prior: GaussianPrior | None = None
+
+    @property
+    def holds(self) -> bool:
+        return self.known is not None
+
+    @property
+    def bounds_covariances(self) -> bool:
+        has_prior = self.prior is not None and self.prior.degrees_of_freedom > 0
+        return has_prior or (self.known is not None and bool(self.known.covariances.all()))
+
+    def maximize(self, family: Family, statistics: Statistics, reg_covar: float) -> GaussianParameters:
+        """See ``UpdateRule.maximize``; Bishop (2006), eqs. 9.24-9.26, and with a prior Fraley and Raftery (2007), tables 1-2.
+
+        Raises
+        ------
+        CollapsedError : if a covariance that is not known is not positive definite.
+        """
+        assert isinstance(family, GaussianFamily)
+        if self.known is None and self.prior is None:
+            return family.maximize(statistics, reg_covar)
+        known, prior, previous = self.known, self.prior, statistics.centre
+        counts = statistics.counts
+        joined = statistics if prior is None else statistics + prior.rows
+        if known is not None:
+            joined = known.about_means(joined)
+        shifts = mean_shifts(joined)
+        means = joined.centre.means + shifts
+        for_weights = counts
+        if prior is not None:
+            for_weights = counts + prior.pseudo_counts
+            joined, shifts = prior.divided(joined, counts, shifts)
+        covariances = family.maximize_covariances(joined, shifts, reg_covar)
+        noise = statistics.maximized_label_noise()
+        if known is None:
+            weights = for_weights / for_weights.sum()
+            return not_collapsed(GaussianParameters(family, weights, means, covariances, noise), reg_covar)
+        parameters = GaussianParameters(
+            family,
+            known.weights_from(for_weights, previous.weights),
+            known.means_in(means),
+            known.covariances_in(covariances),
+            noise,
+        )
+        return not_collapsed(parameters, reg_covar, known.covariances)
+
+    def log_prior(self, parameters: GaussianParameters) -> float:
+        return 0.0 if self.prior is None else self.prior.log_density(parameters)
+
+    def held(self, parameters: GaussianParameters) -> GaussianParameters:
+        known = self.known
+        if known is None:
+            return parameters
+        return replace(
+            parameters,
+            weights=known.weights_from(parameters.weights, parameters.weights),
+            means=known.means_in(parameters.means),
+            covariances=known.covariances_in(parameters.covariances),
+        )

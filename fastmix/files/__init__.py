@@ -1,0 +1,1 @@
+"""Array files, atomic files, encoding."""

@@ -1,0 +1,1 @@
+"""From a problem to its outcome: runs, checkpoints, the choice of engine."""

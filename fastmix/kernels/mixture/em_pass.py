@@ -1,0 +1,396 @@
+"""The one compiled pass: load a tile, log-joint, normalise, accumulate.
+
+Every engine hands it a schedule and does something with the statistics that come back (docs/architecture.md).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange, types
+
+from fastmix.kernels.jit import call_at, entry_point, helper, lane_function, part
+from fastmix.kernels.mixture.labels import add_labels, add_soft_labels, count_labels
+from fastmix.kernels.mixture.loading import load_tile, span_of_tile
+from fastmix.kernels.mixture.normalise import log_rows, normalise
+from fastmix.kernels.mixture.scratch import carve, new_buffer
+from fastmix.kernels.mixture.tiles import Tile, accumulate, accumulate_shared, log_joint, prepare, registered_sources
+from fastmix.kernels.simd.gather import prefetch
+from fastmix.kernels.simd.sums import dot
+from fastmix.kernels.simd.sums import total as sum_of
+from fastmix.kernels.simd.vectors import VECTOR
+
+# A row's share of a component's mass in a tile below which it does not count.
+NEGLIGIBLE = 1e-24
+# Pack when less than a third of the tile counts; with fewer features than this, packing costs what it saves.
+PACK_BELOW = 3
+PACK_FEATURES = 16
+
+# The phases of a tile, in order; a pass may stop after any of them, so that a profile can time the pass itself.
+LOAD, LOG_JOINT, NORMALISE, ACCUMULATE = 0, 1, 2, 3
+
+
+class Seen(NamedTuple):
+    """What a pass finds out besides its statistics; an empty array is not wanted."""
+
+    masses: np.ndarray  # OUT, for each entry of the active lists, the tile's sum of responsibilities times weights
+    # OUT (2, N) int32, the most probable component of each row and the runner-up, of those that its tile looks at; the first
+    # is K for a row whose largest log-joint is below the floor of that component
+    leaders: np.ndarray
+    floors: np.ndarray  # (K,), for the leaders
+    heights: np.ndarray  # OUT, the log-density of the row at each position, as far as its tile's components say it
+
+
+# Entries of ``totals``: sum w log p, sum w (entropy of the responsibilities), sum w. Beyond N_TOTALS, where they are wanted,
+# responsibilities times weights by component and label (see ``fastmix.kernels.mixture.labels.count_labels``).
+LOG_LIKELIHOOD, ENTROPY, TOTAL_WEIGHT = 0, 1, 2
+N_TOTALS = 8  # a cache line, so that lanes do not share one
+
+
+@helper("elementwise")
+def _harden(r, w, best, leader):
+    """The largest share of each row's weight (of equals the first) becomes all of it, the others 0."""
+    best[:] = -1.0
+    for a in range(r.shape[0]):
+        for b in range(best.size):
+            larger = r[a, b] > best[b]
+            best[b] = r[a, b] if larger else best[b]
+            leader[b] = a if larger else leader[b]
+    for a in range(r.shape[0]):
+        for b in range(best.size):
+            r[a, b] = w[b] if leader[b] == a else 0.0
+
+
+@helper("elementwise")
+def _lead(components, q, row_of, vectors, seen):
+    """Note the components of each row's largest and second largest log-joint (of equals the first).
+
+    Where only one component is looked at it is both. See ``Seen``.
+    """
+    leaders, floors = seen.leaders, seen.floors
+    best, second, leader, runner_up = vectors[1], vectors[2], vectors[3], vectors[4]
+    for b in range(best.size):
+        best[b], second[b] = q[0, b], -np.inf
+        leader[b] = runner_up[b] = components[0]
+    for a in range(1, components.size):
+        k = components[a]
+        for b in range(best.size):
+            value = q[a, b]
+            leads, follows = value > best[b], value > second[b]
+            runner_up[b] = leader[b] if leads else (k if follows else runner_up[b])
+            second[b] = best[b] if leads else (value if follows else second[b])
+            leader[b] = k if leads else leader[b]
+            best[b] = value if leads else best[b]
+    for b in range(row_of.size):
+        k = int(leader[b])
+        leaders[0, row_of[b]] = k if best[b] >= floors[k] else floors.size
+        leaders[1, row_of[b]] = int(runner_up[b])
+
+
+@part
+def _count_above(r, threshold):
+    n = 0
+    for b in range(r.size):
+        n += 1 if r[b] > threshold else 0
+    return n
+
+
+@helper("elementwise")
+def _pack(x, r, threshold, packed_x, packed_r):
+    """Copy the rows with r above the threshold side by side; what is left of the packed arrays gets r = 0."""
+    n = 0
+    last = 0
+    for b in range(r.size):
+        if r[b] > threshold:
+            packed_r[n] = r[b]
+            for d in range(x.shape[0]):
+                packed_x[d, n] = x[d, b]
+            n += 1
+            last = b
+    for m in range(n, packed_r.size):
+        packed_r[m] = 0.0
+        for d in range(x.shape[0]):
+            packed_x[d, m] = x[d, last]
+
+
+@part
+def _take_given(responsibilities, row_of, w, r):
+    for a in range(r.shape[0]):
+        for b in range(row_of.size):
+            r[a, b] = w[b] * responsibilities[row_of[b], a]
+
+
+@part
+def _accumulate_component(parameters, scratch, k, r, mass, out):
+    """Add the tile's statistics of component k, given its responsibilities times weights r (B,) and their sum."""
+    tile, packed = scratch.tile, scratch.packed
+    n_features, tile_size = tile.x.shape
+    out[0] += mass
+    # Where a component holds few rows of the tile it pays to gather them: separated clusters take 0.65 (D = 32)
+    # and 0.54 (D = 64) of the time. What is dropped is beyond the promised accuracy even for a row 1e4 sigma away.
+    threshold = NEGLIGIBLE * mass
+    n_kept = _count_above(r, threshold) if n_features >= PACK_FEATURES else tile_size
+    if PACK_BELOW * n_kept >= tile_size:
+        accumulate(parameters, tile, k, r, out)
+        return
+    vector = VECTOR * 8 // r.itemsize
+    n_packed = -(-n_kept // vector) * vector
+    n_work = packed.work.shape[0]
+    few = Tile(
+        packed.x.reshape(packed.x.size)[: n_features * n_packed].reshape((n_features, n_packed)),
+        packed.work.reshape(packed.work.size)[: n_work * n_packed].reshape((n_work, n_packed)),
+    )
+    few_r = scratch.packed_r[:n_packed]
+    _pack(tile.x, r, threshold, few.x, few_r)
+    accumulate(parameters, few, k, few_r, out)
+
+
+@part
+def _em_tile(
+    parameters, rows, schedule, slots, hard, last_phase, t, span, observed, scratch, statistics, shared, totals, seen
+):
+    """Tile t: load, log-joint, normalise, accumulate; or only as far as the last phase.
+
+    span : (the positions that the tile begins with and ends before, the position that the next tile begins with).
+    observed : see ``load_tile``.
+    """
+    begin, end, next_first = span
+    tile, row_of, vectors = scratch.tile, scratch.row_of, scratch.vectors
+    w, maximum, total = vectors[0], vectors[1], vectors[2]
+    spread, log_row, entropy_row = vectors[3], vectors[4], vectors[5]
+    load_tile(rows, schedule, begin, end, observed, tile.x, w, row_of)
+    if last_phase == LOAD:
+        return
+    first = 0
+    components = scratch.every_component
+    places = components
+    if schedule.offsets.size:
+        first, last = schedule.offsets[t], schedule.offsets[t + 1]
+        components = schedule.active[first:last]
+        places = slots[first:last] if last_phase == ACCUMULATE else components
+    q = scratch.joint[: components.size]
+    prepare(parameters, tile)
+    if rows.responsibilities.size:
+        _take_given(rows.responsibilities, row_of, w, q)
+    else:
+        for a in range(components.size):
+            share = (a * w.size) // components.size, ((a + 1) * w.size) // components.size
+            prefetch(rows.X, schedule.order, next_first + share[0], next_first + share[1])
+            log_joint(parameters, tile, components[a], q[a])
+        if rows.labels.size:
+            add_labels(rows, row_of, components, vectors, scratch.packed_r, q)
+        if rows.soft_labels.size:
+            add_soft_labels(rows, row_of, components, vectors, q)
+        if last_phase == LOG_JOINT:
+            return
+        if seen.leaders.size:
+            _lead(components, q, row_of, vectors, seen)
+        normalise(q, w, maximum, total, spread)
+        log_rows(maximum, total, spread, log_row, entropy_row)
+        for b in range(min(min(seen.heights.size, end) - begin, w.size)):
+            seen.heights[begin + b] = log_row[b]
+        totals[LOG_LIKELIHOOD] += dot(w, log_row)
+        totals[ENTROPY] += dot(w, entropy_row)
+        if hard:
+            _harden(q, w, maximum, spread)
+        if totals.size > N_TOTALS and rows.labels.size:  # copies of rows that lists are made from have lost theirs
+            count_labels(rows, row_of, components, q, totals[N_TOTALS:])
+    totals[TOTAL_WEIGHT] += sum_of(w)
+    if seen.masses.size:
+        for a in range(components.size):
+            seen.masses[first + a] = sum_of(q[a])
+    if last_phase == NORMALISE:
+        return
+    for a in range(components.size):
+        mass = sum_of(q[a])
+        # Nor does a tile count whose whole mass is below what rounding leaves of the component's: with 500 components 1-separated
+        # in 16 features most do not, and a pass takes half as long.
+        if mass > NEGLIGIBLE * statistics[places[a], 0]:
+            _accumulate_component(parameters, scratch, components[a], q[a], mass, statistics[places[a]])
+    if shared.size:
+        accumulate_shared(parameters, tile, components, q, shared)
+
+
+def _em_lane(
+    parameters,
+    rows,
+    schedule,
+    hard,
+    last_phase,
+    n_joint,
+    n_work,
+    first_tile,
+    last_tile,
+    step,
+    tile_size,
+    slots,
+    statistics,
+    shared,
+    totals,
+    masses,
+    leaders,
+    floors,
+    heights,
+    observed,
+    pattern_lane,
+    buffer,
+):
+    """Each step-th of the tiles first_tile..last_tile - 1, one after the other, into this lane's own statistics.
+
+    observed : see ``load_tile``.
+    pattern_lane : see ``em_pass``; for other lanes.
+    """
+    n_features = observed.size if observed.size else rows.X.shape[1]
+    scratch = carve(buffer, rows, n_features, n_joint, n_work, tile_size)
+    seen = Seen(masses, leaders, floors, heights)
+    for t in range(first_tile, last_tile, step):
+        span = span_of_tile(rows, schedule, t, step, tile_size)
+        _em_tile(
+            parameters,
+            rows,
+            schedule,
+            slots,
+            hard,
+            last_phase,
+            t,
+            span,
+            observed,
+            scratch,
+            statistics,
+            shared,
+            totals,
+            seen,
+        )
+
+
+@helper("elementwise")
+def add_lanes(lanes):
+    """Add the rows of lanes (L, S) pairwise, in lane order, into the first."""
+    n_lanes, n = lanes.shape
+    stride = 1
+    while stride < n_lanes:
+        for left in range(0, n_lanes - stride, 2 * stride):
+            for i in range(n):
+                lanes[left, i] += lanes[left + stride, i]
+        stride *= 2
+
+
+def em_pass(
+    lane_address,
+    pattern_lane,
+    parameters,
+    rows,
+    schedule,
+    hard,
+    last_phase,
+    n_joint,
+    n_work,
+    n_bytes,
+    tile_size,
+    lane_starts,
+    step,
+    slots,
+    slot_starts,
+    first_lane,
+    last_lane,
+    add_up,
+    sums,
+    seen,
+):
+    """Add some tiles of some lanes to these lanes' statistics; where asked, add all lanes into the first, but for active lists.
+
+    Parameters
+    ----------
+    lane_address : of ``_em_lane``, compiled for these parameters and rows; or of one that calls it for each pattern of observed
+        features, see ``fastmix.kernels.mixture.incomplete_pass``.
+    pattern_lane : of ``_em_lane``, for the parameters of a pattern; or 0.
+    parameters : kernel parameters of a family; or joint parameters.
+    rows, schedule : see ``fastmix.kernels.mixture.tiles``.
+    hard : give each row to its most probable component whole (the classification EM of Celeux and Govaert 1992).
+    last_phase : ACCUMULATE; an earlier phase where only the time up to it is wanted.
+    n_joint : the most components that a tile looks at.
+    n_work : number of rows of scratch that the family wants.
+    n_bytes : of scratch that a lane wants, see ``fastmix.kernels.mixture.scratch``.
+    tile_size : B, a multiple of ``fastmix.kernels.simd.vectors.GROUP``.
+    lane_starts : (L + 1,) int64; lane l takes each step-th of the tiles lane_starts[l]..lane_starts[l + 1] - 1.
+    slots : for each entry of the active lists, which of its lane's slots the component has; empty without lists, when each
+        lane has K slots.
+    slot_starts : (L + 1,) int64; lane l has the slots slot_starts[l]..slot_starts[l + 1] - 1 of the statistics.
+    first_lane, last_lane : the lanes first_lane..last_lane - 1 are worked on.
+    add_up : this is the last call of the pass.
+    sums : IN/OUT, zero before the first call: (statistics (slots, S), shared (L', S'), totals (L', N_TOTALS or more)), L' >= L.
+    seen : see ``Seen``.
+    """
+    statistics, shared, totals = sums
+    masses, leaders, floors, heights = seen
+    for lane in prange(first_lane, last_lane):
+        first_tile, last_tile = lane_starts[lane], lane_starts[lane + 1]
+        arguments = (
+            parameters,
+            rows,
+            schedule,
+            hard,
+            last_phase,
+            n_joint,
+            n_work,
+            first_tile,
+            last_tile,
+            step,
+            tile_size,
+            slots,
+            statistics[slot_starts[lane] : slot_starts[lane + 1]],
+            shared[lane],
+            totals[lane],
+            masses,
+            leaders,
+            floors,
+            heights,
+            slots[:0],
+            pattern_lane,
+            new_buffer(n_bytes),
+        )
+        call_at(lane_address, arguments)
+    if not add_up:
+        return
+    n_lanes = shared.shape[0]
+    if slots.size == 0:
+        n_numbers = statistics.shape[0] // n_lanes * statistics.shape[1]
+        add_lanes(statistics.reshape((n_lanes, n_numbers)))
+    add_lanes(shared)
+    add_lanes(totals)
+
+
+# Of the arguments of ``_em_lane`` after the schedule.
+LANE_TYPES = (
+    types.boolean,
+    *[types.int64] * 7,
+    types.int64[::1],
+    types.float64[:, ::1],
+    *[types.float64[::1]] * 3,
+    types.int32[:, ::1],
+    *[types.float64[::1]] * 2,
+    types.int64[::1],
+    types.int64,
+    types.uint8[::1],
+)
+
+
+class EMPass:
+    """The compiled pass for one class of kernel parameters; a call takes the arguments of ``em_pass`` but the address."""
+
+    def __init__(self, kernel_parameters: type):
+        sources = registered_sources(kernel_parameters)
+        self.lane = lane_function(_em_lane, LANE_TYPES, sources)
+        self.driver = entry_point(em_pass, sources)
+
+    def __call__(self, parameters, rows, schedule, *others):
+        address = self.lane.address(parameters, rows, schedule)
+        self.driver(address, 0, parameters, rows, schedule, *others)
+
+
+@cache
+def em_pass_for(kernel_parameters: type) -> EMPass:
+    """The compiled pass for one class of kernel parameters."""
+    return EMPass(kernel_parameters)

@@ -1,0 +1,106 @@
+"""The buffers that a lane works in, cut from one piece of memory."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba.core import types
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
+
+from fastmix.kernels.jit import helper, part
+from fastmix.kernels.mixture.tiles import Tile
+from fastmix.kernels.simd.vectors import index
+
+_LINE = 64  # bytes of a cache line: a vector load that straddles two costs double
+
+
+class Scratch(NamedTuple):
+    """A lane's buffers; B rows a tile, K components at once, W rows of the family's own scratch."""
+
+    tile: Tile
+    joint: np.ndarray  # (K, B) log-joints, then responsibilities times weights
+    vectors: np.ndarray  # (6, B) float64
+    row_of: np.ndarray  # (B,) int64, the row at each position
+    every_component: np.ndarray  # (K,) int64, 0..K - 1
+    packed: Tile
+    packed_r: np.ndarray  # (B,)
+
+
+def scratch_bytes(n_features: int, n_joint: int, n_work: int, tile_size: int, itemsize: int) -> int:
+    """How much memory ``carve`` cuts up; ``n_joint`` components at once, ``itemsize`` bytes a number that is computed with."""
+    numbers = (2 * n_features + 2 * n_work + n_joint + 1) * tile_size
+    return itemsize * numbers + 8 * (7 * tile_size + n_joint) + _LINE
+
+
+@helper("elementwise", allocates=True)
+def new_buffer(n_bytes):
+    """Memory for one lane."""
+    return np.empty(n_bytes, np.uint8)
+
+
+@intrinsic
+def matrix_at(typing_context, buffer, first, n_rows, n_columns, like):
+    """The memory ``first`` bytes after the beginning of ``buffer`` as a matrix of the type of ``like``."""
+    kind = types.Array(like.dtype, 2, "C")
+
+    def generate(context, builder, signature, arguments):
+        source = context.make_array(buffer)(context, builder, arguments[0])
+        address = builder.gep(source.data, [arguments[1]])
+        array = context.make_array(kind)(context, builder)
+        itemsize = index(like.dtype.bitwidth // 8)
+        populate_array(
+            array,
+            data=builder.bitcast(address, array.data.type),
+            shape=arguments[2:4],
+            strides=[builder.mul(arguments[3], itemsize), itemsize],
+            itemsize=itemsize,
+            meminfo=None,
+        )
+        return array._getvalue()
+
+    return kind(buffer, types.intp, types.intp, types.intp, like), generate
+
+
+@part
+def next_line(buffer, used):
+    """The first byte at or after ``used`` that begins a cache line."""
+    return used + (-(buffer.ctypes.data + used)) % _LINE
+
+
+@part
+def carve(buffer, rows, n_features, n_joint, n_work, tile_size):
+    """Buffers for one lane, K = n_joint and W = n_work. Scratch of the family begins as 0. The caller keeps ``buffer``."""
+    like, doubles, integers = rows.like, rows.weights, rows.labels
+    first = next_line(buffer, 0)
+    # rows of a tile take whole cache lines, so that one matrix after the other begins on one
+    row_bytes = tile_size * like.itemsize
+    x: np.ndarray = matrix_at(buffer, first, n_features, tile_size, like)
+    first += n_features * row_bytes
+    work = matrix_at(buffer, first, n_work, tile_size, like)
+    first += n_work * row_bytes
+    joint = matrix_at(buffer, first, n_joint, tile_size, like)
+    first += n_joint * row_bytes
+    packed_x = matrix_at(buffer, first, n_features, tile_size, like)
+    first += n_features * row_bytes
+    packed_work = matrix_at(buffer, first, n_work, tile_size, like)
+    first += n_work * row_bytes
+    packed_r = matrix_at(buffer, first, 1, tile_size, like)
+    first += row_bytes
+    vectors = matrix_at(buffer, first, 6, tile_size, doubles)
+    first += 6 * 8 * tile_size
+    row_of = matrix_at(buffer, first, 1, tile_size, integers)
+    first += 8 * tile_size
+    every_component = matrix_at(buffer, first, 1, n_joint, integers)
+    work[:] = 0.0
+    for k in range(n_joint):
+        every_component[0, k] = k
+    tile, packed = Tile(x, work), Tile(packed_x, packed_work)
+    return Scratch(tile, joint, vectors, row_of[0], every_component[0], packed, packed_r[0])
+
+
+@helper("elementwise", allocates=True)
+def aligned(n_rows, n_columns, like):
+    """An empty matrix of the type of ``like`` that begins on a cache line."""
+    buffer = np.empty(n_rows * n_columns + _LINE // like.itemsize, like.dtype)
+    skip = (-(buffer.ctypes.data // like.itemsize)) % (_LINE // like.itemsize)
+    return buffer[skip : skip + n_rows * n_columns].reshape((n_rows, n_columns))

@@ -1,0 +1,229 @@
+"""What a tile is, and how a family plugs its code into the pass.
+
+A kernel calls the four generic functions below; which family's code that compiles to is chosen by the type of the kernel
+parameters, a NamedTuple class of the family's own that ``register_tile_functions`` was called with.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from fastmix.kernels.jit import options
+
+
+class Tile(NamedTuple):
+    """B rows in cache, feature-major, and scratch for the family's own use."""
+
+    x: np.ndarray  # (D, B) float64, or float32 where that is computed in
+    # (W, B) of the same type; W is the family's ``n_work_rows``. Kept from ``prepare`` to ``accumulate_shared``, but not given to
+    # ``accumulate``.
+    work: np.ndarray
+
+
+class Labels(NamedTuple):
+    """What is known about the components of rows, by the names that it has among ``Rows``; empty arrays: nothing."""
+
+    labels: np.ndarray  # (N,) int64, the class that a row is said to be of, 0..C - 1, or -1: not said
+    label_classes: np.ndarray  # (K,) int64, the class that a component is of, or -1: of none
+    # (K, 2) float64, log p(label | component) where the label is the component's class, and where it is another one
+    label_terms: np.ndarray
+    # (C + 1, K or up to 3 more) float64, the same by label, where other labels are not all alike; row 0: no label. The number
+    # of columns is a multiple of 4.
+    label_table: np.ndarray
+    soft_labels: np.ndarray  # (N, K) float64 or float32, what the density of each component at a row is multiplied by
+
+
+class Rows(NamedTuple):
+    """The data a pass reads. An empty array stands for "not given".
+
+    What is asked of the data outside of compiled code is asked by the properties and methods, which
+    ``fastmix.data.streams.Streamed`` has, too.
+    """
+
+    X: np.ndarray  # (N, D), any real type; converted as it is loaded
+    weights: np.ndarray  # (N,) float64, or empty: all 1
+    labels: np.ndarray  # see ``Labels``: nested, a parallel loop could not take it
+    label_classes: np.ndarray
+    label_terms: np.ndarray
+    label_table: np.ndarray
+    soft_labels: np.ndarray
+    responsibilities: np.ndarray  # (N, K) float64, used instead of the E-step; or (0, 0)
+    # (D,) float64 that float32 computation subtracts from each row, in float64, as it is loaded; or empty
+    origin: np.ndarray
+    like: np.ndarray  # (0,) of the type that is computed in
+
+    @property
+    def n_rows(self) -> int:
+        return self.X.shape[0]
+
+    @property
+    def n_features(self) -> int:
+        return self.X.shape[1]
+
+    @property
+    def n_weighted(self) -> int:
+        """How many rows have positive weight."""
+        return int(np.count_nonzero(self.weights)) if self.weights.size else self.n_rows
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether anything is known about the components of rows."""
+        return bool(self.labels.size or self.soft_labels.size)
+
+    @property
+    def says_more(self) -> bool:
+        """Whether the log-joint of a row holds terms that statistics do not tell: of doubtful labels."""
+        return bool(self.soft_labels.size or self.label_table.size or self.label_terms[:, :1].any())
+
+    def take(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Copies of the rows at these ascending places among those of positive weight, and their weights (None: all 1)."""
+        if not self.weights.size:
+            return np.take(self.X, places, axis=0), None
+        chosen = np.flatnonzero(self.weights)[places]
+        return np.take(self.X, chosen, axis=0), self.weights[chosen]
+
+    def at(self, chosen: np.ndarray) -> tuple[Rows, np.ndarray]:
+        """Complete rows that passes over the rows ``chosen`` may look at, and which of them these are."""
+        return self, chosen
+
+    def pieces(self, n: int) -> AbstractContextManager[Iterator[tuple[np.ndarray, np.ndarray | None]]]:
+        """The data n rows at a time (the last time fewer), with their weights."""
+        parts = (slice(first, first + n) for first in range(0, self.n_rows, n))
+        return nullcontext((self.X[part], self.weights[part] if self.weights.size else None) for part in parts)
+
+
+_NO_INDICES = np.empty(0, np.int64)
+
+
+class Schedule(NamedTuple):
+    """Which row sits at which position, and which components each tile looks at. Empty arrays: all, in order."""
+
+    # (N,) permutation of the rows, or some of them; int32 (int64, of more than 2^31 rows, is compiled when it is met)
+    order: np.ndarray
+    offsets: np.ndarray  # (n_tiles + 1,) int64: tile t looks at active[offsets[t]:offsets[t + 1]]
+    active: np.ndarray  # int64 component indices
+    # (n_tiles + 1,) int64: tile t has the positions tile_starts[t]..tile_starts[t + 1] - 1, rows in which the same features are
+    # observed; empty: nothing is missing, and all tiles but the last are whole
+    tile_starts: np.ndarray = _NO_INDICES
+
+
+class TileFunctions(NamedTuple):
+    """A family's code, in Python."""
+
+    log_joint: Callable
+    accumulate: Callable
+    prepare: Callable
+    accumulate_shared: Callable
+
+
+def prepare(parameters, tile):
+    """Work done once a tile before any component, e.g. whitening by a shared covariance; may fill ``tile.work``."""
+
+
+def log_joint(parameters, tile, k, out):
+    """out[b] = log w_k + log p(x_b | component k), for the B rows of the tile."""
+
+
+def accumulate(parameters, tile, k, r, out):
+    """Add the tile's statistics of component k to out (S,), given responsibilities times weights r (B,).
+
+    out[0], the count, is kept by the pass. ``tile`` may hold only the rows that matter to the component (then B is a
+    multiple of ``vectors.VECTOR``), and ``tile.work`` holds nothing: it is scratch here.
+    """
+
+
+def accumulate_shared(parameters, tile, components, r, out):
+    """Add the tile's statistics that components share to out (S',), given r (A, B) of the A components in question."""
+
+
+def _nothing_to_prepare(parameters, tile):
+    pass
+
+
+def _nothing_shared(parameters, tile, components, r, out):
+    pass
+
+
+_registered: dict[type, TileFunctions] = {}
+
+
+def register_tile_functions(
+    kernel_parameters: type,
+    *,
+    log_joint: Callable,
+    accumulate: Callable,
+    prepare: Callable = _nothing_to_prepare,
+    accumulate_shared: Callable = _nothing_shared,
+) -> None:
+    """Give the pass the code of a family.
+
+    Parameters
+    ----------
+    kernel_parameters : the NamedTuple class of arrays that the family's kernels read; its type selects the code.
+    log_joint, accumulate, prepare, accumulate_shared : plain Python functions with the signatures of this module's
+        generic ones, in the subset of Python that Numba compiles. The first two are needed, the others optional.
+        ``accumulate`` is compiled with the fastmath set "reduction", so that a sum over rows becomes vector code; the
+        others with "elementwise".
+    """
+    functions = TileFunctions(log_joint, accumulate, prepare, accumulate_shared)
+    check_arguments(kernel_parameters, functions, _GENERIC)
+    _registered[kernel_parameters] = functions
+
+
+def registered_sources(kernel_parameters: type) -> tuple[Callable, ...]:
+    """The Python functions behind a family's tile functions.
+
+    Raises
+    ------
+    TypeError : if no tile functions were registered for the class.
+    """
+    if kernel_parameters not in _registered:
+        raise TypeError(
+            f"no tile functions are registered for {kernel_parameters.__name__}; "
+            "call fastmix.kernels.mixture.tiles.register_tile_functions once where the class is defined"
+        )
+    return tuple(_registered[kernel_parameters])
+
+
+_GENERIC = {function.__name__: function for function in (log_joint, accumulate, prepare, accumulate_shared)}
+
+
+def check_arguments(family_class: type, functions: Any, generic: dict[str, Callable]) -> None:
+    """ValueError where a family's function takes other arguments than the generic one that it stands in for.
+
+    functions : a NamedTuple with a field of each generic function's name.
+    """
+    for name, function in generic.items():
+        wanted, found = (tuple(inspect.signature(each).parameters) for each in (function, getattr(functions, name)))
+        if found != wanted:
+            raise ValueError(
+                f"{name} of {family_class.__name__} takes the arguments {found}; name them {wanted}, as in {function.__module__}"
+            )
+
+
+def plug_in(generic: Callable, registered: dict[type, Any], fastmath: str) -> None:
+    """Let a generic function compile to that of the family whose class of NamedTuples its first argument is of.
+
+    registered : by such a class, a NamedTuple with a field of the generic function's name.
+    """
+
+    def choose(parameters, *others):
+        if isinstance(parameters, (types.NamedTuple, types.NamedUniTuple)):
+            functions = registered.get(parameters.instance_class)
+            return functions and getattr(functions, generic.__name__)
+
+    choose.__signature__ = inspect.signature(generic)  # type: ignore[attr-defined]  # what Numba compares with
+    overload(generic, jit_options=options(fastmath))(choose)
+
+
+plug_in(log_joint, _registered, "elementwise")
+plug_in(accumulate, _registered, "reduction")
+plug_in(prepare, _registered, "elementwise")
+plug_in(accumulate_shared, _registered, "elementwise")

@@ -1,0 +1,1 @@
+"""Vector code that other kernels are made of."""

@@ -1,0 +1,260 @@
+"""Starts: where a fit begins."""
+
+from __future__ import annotations
+
+import operator
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from fastmix.data.incomplete import IncompleteRows
+from fastmix.data.reading import make_rows
+from fastmix.data.streams import Source, Streamed
+from fastmix.data.validation import as_array, as_parameter_array, check_finite, check_weights
+from fastmix.engines.passes import run_em_pass
+from fastmix.exceptions import CollapsedError, ConvergenceWarning
+from fastmix.families.base import Statistics
+from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters, mean_shifts
+from fastmix.families.gaussian.parameters import covariances_from_precisions
+from fastmix.families.rule import PLAIN, UpdateRule
+from fastmix.kernels.mixture.tiles import Rows
+from fastmix.starts.from_means import Clusters
+from fastmix.starts.labelled import LabelledStart
+from fastmix.starts.overseed import many_means, seeds
+from fastmix.starts.search import Search, draw_blocks
+from fastmix.starts.seeding import subsample
+
+INIT_METHODS = ("kmeans", "k-means++", "random", "random_from_data")
+
+_SCALE_ROWS = 2000  # rows that the scale of the data is taken from
+_CHUNK_ENTRIES = 1 << 20
+# From so many components on means are those of ``many``, and rows are assigned before their statistics are taken.
+_MANY = 64
+
+
+def broad_covariance(rows: Source, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (D,) and covariance (D, D) of the data, from at most a few thousand rows: the scale of things."""
+    X, weights = subsample(rows, _SCALE_ROWS, generator)
+    mean = np.average(X, axis=0, weights=weights)
+    deviations = X - mean
+    w = np.full(len(X), 1.0 / len(X)) if weights is None else weights / weights.sum()
+    return mean, np.einsum("n,ni,nj->ij", w, deviations, deviations)
+
+
+def given_parameters(
+    family: GaussianFamily, n_components: int, n_features: int, weights: Any, means: Any, precisions: Any
+) -> dict[str, Any]:
+    """What the user gave of a start (None: not given), checked, by the names of parameters; see ``Start.give``."""
+    given: dict[str, Any] = {}
+    if weights is not None:
+        weights = as_parameter_array(weights, "weights_init", (n_components,))
+        given["weights"] = check_weights(weights, "weights_init")
+    if means is not None:
+        given["means"] = as_parameter_array(means, "means_init", (n_components, n_features))
+    if precisions is not None:
+        shape = family.covariance_shape(n_features, n_components)
+        precisions = as_parameter_array(precisions, "precisions_init", shape)
+        given["covariances"] = covariances_from_precisions(family, precisions)
+    return given
+
+
+class Start:
+    """Makes full starts of a Gaussian mixture for one data set.
+
+    Parameters
+    ----------
+    family, rows, n_components, reg_covar, n_threads : what will be fitted.
+    generator : random numbers for the scale of the data; starts get their own.
+    rule : the M-step of the fit, which knows parameters or has a prior.
+
+    Attributes
+    ----------
+    labels : (N,) int32, the component that each row was given to whole; None where the last start was not made that way.
+    """
+
+    def __init__(
+        self,
+        family: GaussianFamily,
+        rows: Source,
+        n_components: int,
+        reg_covar: float,
+        n_threads: int | None,
+        generator: np.random.Generator,
+        rule: UpdateRule = PLAIN,
+    ):
+        self.family = family
+        self.rows = rows
+        self.n_components = n_components
+        self.reg_covar = reg_covar
+        self.n_threads = n_threads
+        self.rule = rule
+        self.mean, covariance = broad_covariance(rows, generator)
+        self.covariance = covariance
+        self.labels: np.ndarray | None = None
+        self._given: dict[str, Any] = {}
+        self.clusters = Clusters(family, n_components, reg_covar, self.mean, covariance, n_threads, rule)
+
+    def give(self, weights: Any, means: Any, precisions: Any) -> None:
+        """What the user gave of a start (None: not given); checked, and used in place of what would be computed.
+
+        Raises
+        ------
+        ValueError : for shapes or values that cannot be; CollapsedError for constant features that nothing holds up.
+        """
+        self._given = given_parameters(self.family, self.n_components, self.mean.size, weights, means, precisions)
+        if precisions is None and not self.rule.bounds_covariances:
+            self._check_constant_features()
+
+    def _check_constant_features(self) -> None:
+        constant = self.constant_features()
+        n_rows, n_features = self.rows.n_rows, self.rows.n_features
+        held_up_by_others = self.family.pools_features and constant.size < n_features
+        if not constant.size or n_rows == 1 or held_up_by_others:
+            return
+        found = f"feature {constant[0]} of X is constant ({self.mean[constant[0]]:.6g})"
+        if self.reg_covar == 0:
+            raise CollapsedError(0, found)
+        warnings.warn(
+            f"{found}: its variance is held up by reg_covar={self.reg_covar:g} alone; leave such features out",
+            ConvergenceWarning,
+            stacklevel=6,
+        )
+
+    def constant_features(self) -> np.ndarray:
+        """Indices of the features that have one value in all rows."""
+        suspects = np.flatnonzero(np.diagonal(self.covariance) <= (8 * np.finfo(np.float64).eps * self.mean) ** 2)
+        if not suspects.size:
+            return suspects
+        first = self.rows.take(np.zeros(1, np.int64))[0][0]
+        with self.rows.pieces(max(1, _CHUNK_ENTRIES // len(first))) as pieces:
+            for X, weights in pieces:
+                differs = X[:, suspects] != first[suspects]
+                if weights is not None:
+                    differs &= weights[:, None] > 0
+                suspects = suspects[~differs.any(axis=0)]
+                if not suspects.size:
+                    break
+        return suspects
+
+    def __call__(self, init: Any, generator: np.random.Generator) -> GaussianParameters:
+        """One start by ``init_params`` (see ``GaussianMixture``), with what was given in place of what it would be."""
+        self.labels = None
+        if len(self._given) == 3:
+            return GaussianParameters(self.family, **self._given)
+        computed = (
+            self._from_means(self._given["means"]) if "means" in self._given else self._from_init(init, generator)
+        )
+        return replace(computed, **self._given)
+
+    def hand_over_labels(self) -> np.ndarray | None:
+        """``labels``, which are then no longer kept."""
+        labels, self.labels = self.labels, None
+        return labels
+
+    def _from_init(self, init: Any, generator: np.random.Generator) -> GaussianParameters:
+        if callable(init):
+            if isinstance(self.rows, Streamed):
+                raise ValueError(
+                    "init_params is a function of the whole X, which is a stream of blocks here: name a method, or give "
+                    "means_init or responsibilities"
+                )
+            init = as_array(
+                init(self._all_rows(), self.n_components, generator), "what the callable init_params returned"
+            )
+            shapes = (self.n_components, self.rows.n_features), (self.rows.n_rows, self.n_components)
+            if init.shape not in shapes:
+                raise ValueError(
+                    f"the callable init_params returned an array of shape {init.shape}; it must return means {shapes[0]} or "
+                    f"responsibilities {shapes[1]}"
+                )
+            if init.shape == shapes[0]:
+                return self._from_means(as_parameter_array(init, "the means from init_params", shapes[0]))
+        if isinstance(init, str):
+            if init == "random":
+                drawn = self.from_responsibilities(
+                    lambda part: _random_responsibilities(part, self.n_components, generator)
+                )
+                return self.clusters.shrunk(drawn, self.rows)
+            if not isinstance(self.rows, Streamed) and self.rows.is_labelled:
+                labelled = LabelledStart(self.clusters, self.rows)
+                if labelled.says_something:
+                    return self._from_means(labelled.means(init, generator))
+            if init == "random_from_data":
+                return self._from_means(self._random_rows(generator))
+            if self.n_components >= _MANY:
+                find = many_means if init == "kmeans" else seeds
+                return self._from_means(find(self.clusters, self.rows, generator))
+            blocks = draw_blocks(self.rows, self.n_components, generator)
+            search = Search(self.clusters, self.rows.n_rows, blocks, generator)
+            return search() if init == "kmeans" else self._from_means(search.seeds())
+        given = check_responsibilities(init, self.rows.n_rows, self.n_components)
+        first = self.from_responsibilities(lambda part: given[part])
+        # Once more about the means found: one common centre would cost digits where clusters are far apart.
+        means = first.centre.means + mean_shifts(first)
+        again = self.from_responsibilities(lambda part: given[part], means)
+        return self.rule.maximize(self.family, again, self.reg_covar)
+
+    def _all_rows(self) -> np.ndarray:
+        """(N, D) without NaN."""
+        if isinstance(self.rows, IncompleteRows):
+            with self.rows.pieces(self.rows.n_rows) as pieces:
+                return next(pieces)[0]
+        assert isinstance(self.rows, Rows)
+        return self.rows.X
+
+    def _from_means(self, means: np.ndarray) -> GaussianParameters:
+        # The pass respects what is known of rows, and of rows in memory alone one label each is kept.
+        if self.n_components < _MANY or not isinstance(self.rows, Rows) or self.rows.is_labelled:
+            return self.clusters.parameters(self.rows, means, self.clusters.scaled)
+        self.labels = self.clusters.labels(self.rows, means)
+        return self.clusters.by_labels(self.rows, means, self.labels)
+
+    def _random_rows(self, generator: np.random.Generator) -> np.ndarray:
+        X, _ = subsample(self.rows, self.n_components, generator)
+        return X[generator.permutation(len(X))][np.arange(self.n_components) % len(X)]
+
+    def from_responsibilities(self, take: Callable[[slice], np.ndarray], means: np.ndarray | None = None) -> Statistics:
+        """Statistics, about ``means``, of responsibilities; ``take(part)`` returns those of a slice of the rows."""
+        if means is None:
+            means = np.repeat(self.mean[None], self.n_components, axis=0)
+        centre = self.clusters.around(means, self.clusters.scaled)
+        step = max(1, _CHUNK_ENTRIES // max(self.n_components, self.rows.n_features))
+
+        def accumulate(first: int, X: np.ndarray, weights: np.ndarray | None) -> Statistics:
+            given = np.ascontiguousarray(take(slice(first, first + len(X))), dtype=np.float64)
+            rows = make_rows(X, weights, responsibilities=given)
+            return run_em_pass(self.family, centre, rows, n_threads=self.n_threads)
+
+        with self.rows.pieces(step) as pieces:
+            return reduce(operator.add, (accumulate(n * step, *piece) for n, piece in enumerate(pieces)))
+
+
+def _random_responsibilities(part: slice, n_components: int, generator: np.random.Generator) -> np.ndarray:
+    drawn = generator.random((part.stop - part.start, n_components))
+    return drawn / drawn.sum(axis=1, keepdims=True)
+
+
+def check_responsibilities(given: Any, n_rows: int, n_components: int) -> np.ndarray:
+    """``given`` as an array (N, K) of non-negative rows that sum to 1 (within 1e-6); else ValueError."""
+    array = as_array(given, "init_params")
+    if array.shape != (n_rows, n_components) or array.dtype.kind not in "fiub":
+        raise ValueError(
+            f"init_params given as an array must hold responsibilities of shape {(n_rows, n_components)}; got shape "
+            f"{array.shape} and dtype {array.dtype}"
+        )
+    check_finite(array, "init_params")
+    step = max(1, _CHUNK_ENTRIES // n_components)
+    for first in range(0, n_rows, step):
+        chunk = array[first : first + step]
+        bad = (chunk < 0).any(axis=1) | (np.abs(chunk.sum(axis=1) - 1.0) > 1e-6)
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise ValueError(
+                f"init_params: the responsibilities of row {first + row} are negative or do not sum to 1: "
+                f"{np.array2string(chunk[row], precision=4)}"
+            )
+    return array
