@@ -23,6 +23,7 @@ from fastmix.engines.layout import Block, smallest_tile, usual_tile
 from fastmix.engines.loop import EngineState
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
+from fastmix.files.encoding import STORED
 
 # Each block has so many tiles at least; where rows are few tiles are smaller.
 _LEAST_TILES = 4
@@ -30,6 +31,7 @@ _LEAST_TILES = 4
 _ROUNDING = 1e-14
 
 
+@STORED.add
 @dataclass(frozen=True)
 class IncrementalState(EngineState):
     """Where incremental EM stands.
@@ -134,5 +136,6 @@ def _remainder_of(statistics: Statistics) -> float:
 
 
 def _has_enough(statistics: Statistics) -> bool:
-    """Whether each component has as many rows as numbers are kept of it: in the first sweep the others are still to come."""
-    return bool((statistics.counts >= statistics.components.shape[1]).all())
+    """Whether each component has as many rows as parameters: in the first sweep the others are still to come."""
+    n_parameters = statistics.family.n_parameters_a_component(statistics.centre)
+    return bool((statistics.counts >= n_parameters).all())

@@ -96,7 +96,7 @@ def rule_for(model: Any, rows: Source, sample_weight: Any, begun_with: GaussianP
     family = gaussian_family(model.covariance_type)
     known = _known(model, rows.n_features, begun_with)
     if model.prior is None:
-        return GaussianRule(known)
+        return GaussianRule(known, reg_covar=model.reg_covar)
     unit = rows.unit if isinstance(rows, Streamed) else _largest(sample_weight, rows.n_rows)
     prior = gaussian_prior(model.prior, family, model.n_components, rows, unit)
     if known is not None and prior.concentration is not None:
@@ -106,7 +106,7 @@ def rule_for(model: Any, rows: Source, sample_weight: Any, begun_with: GaussianP
                 f"the known weight of component {int(impossible.argmax())} is 0, where the prior's weight_concentration "
                 "above 1 leaves no density; use a weight_concentration of 1 there, or leave the component out"
             )
-    return GaussianRule(known, prior)
+    return GaussianRule(known, prior, model.reg_covar)
 
 
 def _known(model: Any, n_features: int, begun_with: GaussianParameters | None) -> Known | None:

@@ -18,6 +18,7 @@ from fastmix.estimators.runs import best_of
 from fastmix.exceptions import ConvergenceWarning
 from fastmix.families.gaussian.base import GaussianParameters
 from fastmix.families.gaussian.covariance_types import gaussian_family
+from fastmix.families.labelled import LabelledRule, split
 from fastmix.fitting.checkpoint import FitRecord
 from fastmix.fitting.choice import engine_for, options_of
 from fastmix.fitting.progress import with_progress
@@ -40,6 +41,7 @@ def fit_mixture(model: Any, X: Any, sample_weight: Any, labels: Any) -> None:
         continued=continued is not None,
     )
     rule = rule_for(model, rows, sample_weight, _begun_with(checkpoint.record, continued))
+    mixture_rule = LabelledRule(rule) if known.estimated else rule
     engine = engine_for(
         options_of(model),
         family,
@@ -47,17 +49,16 @@ def fit_mixture(model: Any, X: Any, sample_weight: Any, labels: Any) -> None:
         model.n_components,
         all_known=known.leaves_nothing_open(rows),
         tol=model.tol,
-        reg_covar=model.reg_covar,
         n_threads=model.n_threads,
         dtype=check_dtype(model.dtype, "dtype"),
-        rule=rule,
+        rule=mixture_rule,
     )
     n_runs = checkpoint.record.n_runs
     streams = generators(checkpoint.seeds, 2 + n_runs)
     start = None
     # Of the fit as it began: one that was interrupted has left parameters, but its other runs do not begin with them.
     if not checkpoint.record.continued:
-        start = Start(family, rows, model.n_components, model.reg_covar, model.n_threads, streams[1], rule)
+        start = Start(family, rows, model.n_components, model.n_threads, streams[1], rule)
         start.give(model.weights_init, model.means_init, model.precisions_init)
     callback = with_progress(model.verbose, model.verbose_interval, "mean log-likelihood", model.callback)
 
@@ -88,9 +89,9 @@ def _begun_with(record: FitRecord, continued: GaussianParameters | None) -> Gaus
     if not record.continued:
         return None
     if continued is None and record.standing is not None:
-        return record.standing.state.parameters
+        return split(record.standing.state.parameters)[0]
     if continued is None and record.results:
-        return record.results[-1][0].parameters
+        return split(record.results[-1][0].parameters)[0]
     return continued
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from fastmix.data.reading import NO_LABELS, with_labels
 from fastmix.data.streams import Source, Streamed
 from fastmix.data.validation import as_array, check_finite
-from fastmix.families.gaussian.base import GaussianParameters
 from fastmix.families.label_noise import LabelNoise
+from fastmix.families.labelled import Labelled, split
 from fastmix.fitting.choice import ONLINE
 from fastmix.kernels.mixture.labels import LEAST_SHARE
 from fastmix.kernels.mixture.normalise import LOG_ZERO
@@ -59,7 +59,7 @@ class Known:
         one_a_class = np.bincount(self.labels.label_classes[self.labels.label_classes >= 0]).max() == 1
         return bool(one_a_class and (known.all() or (rows.weights.size and not rows.weights[~known].any())))
 
-    def begun(self, parameters: GaussianParameters) -> GaussianParameters:
+    def begun(self, parameters: Any) -> Any:
         """The parameters that a run begins with, with the confusion matrix where that is estimated.
 
         Raises
@@ -72,7 +72,7 @@ class Known:
                 f"labels say that row {row} is of class {self.labels.labels[row]}, but the fit begins with weight 0 for all "
                 "components that could have this label; raise weights_init there"
             )
-        return replace(parameters, label_noise=self.noise) if self.estimated else parameters
+        return Labelled(parameters, self.noise) if self.estimated and self.noise is not None else parameters
 
     def unexplained_row(self, alive: np.ndarray) -> int | None:
         """A row whose label none of the components could have that are ``alive`` (K,) bool; None where there is none."""
@@ -85,9 +85,9 @@ class Known:
                 return int(np.argmax(self.labels.labels == label))
         return None
 
-    def told(self, parameters: GaussianParameters) -> dict[str, Any]:
+    def told(self, parameters: Any) -> dict[str, Any]:
         """What is to be told of a fit that ended with ``parameters``, by attribute of the estimator."""
-        noise = parameters.label_noise or self.noise
+        noise = split(parameters)[1] or self.noise
         return {} if noise is None else {"label_noise_": noise.confusion}
 
 

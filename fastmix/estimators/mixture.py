@@ -14,7 +14,8 @@ from fastmix.estimators.data import as_streamed
 from fastmix.families.gaussian.base import GaussianParameters
 from fastmix.families.gaussian.covariance_types import gaussian_family
 from fastmix.families.gaussian.rule import Known
-from fastmix.families.gaussian.sampling import draw
+from fastmix.families.labelled import split
+from fastmix.families.sampling import draw
 from fastmix.fitting.choice import BATCHES_ATTRIBUTES, LISTS_ATTRIBUTES
 
 
@@ -96,7 +97,7 @@ class Mixture(Conditioning):
 
     def _take(self, result: RunResult, algorithm: str, told: dict[str, Any], known: Known | None = None) -> None:
         """Take over a result, what the engine tells besides (by attribute), and what was known of the parameters."""
-        parameters = result.parameters
+        parameters = split(result.parameters)[0]
         family = parameters.family
         floored = family.marginal_variances(parameters.covariances) < 2 * self.reg_covar
         if known is not None:
@@ -146,5 +147,5 @@ class Mixture(Conditioning):
 
     def _n_parameters(self) -> int:
         """The number of free parameters (scikit-learn's name for it); those that were known to the fit are not."""
-        n_components, n_features = self.means_.shape
-        return gaussian_family(self._family_name).n_free_parameters(n_features, n_components) - self._n_known
+        parameters = self._parameters()
+        return parameters.family.n_free_parameters(parameters) - self._n_known

@@ -17,6 +17,7 @@ from fastmix.estimators.first_rows import FirstRows, count_weighty, features_of,
 from fastmix.exceptions import CollapsedError, ConvergenceWarning
 from fastmix.families.gaussian.base import GaussianParameters
 from fastmix.families.gaussian.covariance_types import gaussian_family
+from fastmix.families.gaussian.rule import GaussianRule
 from fastmix.fitting.choice import AUTO, BATCHES_ATTRIBUTES, ONLINE
 from fastmix.starts.initialize import Start
 from fastmix.starts.seeding import generators, seed_sequence, stand_in
@@ -139,9 +140,9 @@ def _started(model: Any, seed: int, X: np.ndarray, weights: np.ndarray | None, i
         gaussian_family(model.covariance_type),
         engine.rows,
         model.n_components,
-        model.reg_covar,
         model.n_threads,
         streams[0],
+        GaussianRule(reg_covar=model.reg_covar),
     )
     try:
         start.give(model.weights_init, model.means_init, model.precisions_init)
@@ -183,7 +184,7 @@ def _engine(model: Any, X: np.ndarray, weights: np.ndarray | None) -> tuple[Onli
     engine = OnlineEM(
         gaussian_family(model.covariance_type),
         make_rows(X, weights),
-        reg_covar=model.reg_covar,
+        rule=GaussianRule(reg_covar=model.reg_covar),
         n_threads=model.n_threads,
         dtype=check_dtype(model.dtype, "dtype"),
         batch_size=_batch_rows(model),

@@ -17,22 +17,11 @@ from typing import Any
 import numpy as np
 
 from fastmix._version import __version__
-from fastmix.engines.accelerated import METHODS, AcceleratedState
-from fastmix.engines.growing import GrowingState
-from fastmix.engines.incremental import IncrementalState
-from fastmix.engines.loop import EngineState, RunResult, Standing, StopReason
-from fastmix.engines.online import Memory, OnlineState
-from fastmix.engines.sparse.lists import ActiveLists
-from fastmix.engines.sparse.state import DENSE, SparseState
+from fastmix.engines.loop import RunResult, Standing, StopReason
 from fastmix.exceptions import CollapsedError
-from fastmix.families.base import Statistics
-from fastmix.families.gaussian.base import GaussianParameters
-from fastmix.families.gaussian.covariance_types import GAUSSIAN_FAMILIES
-from fastmix.families.label_noise import LabelNoise
 from fastmix.files.arrayfile import ArrayFileError, read_arrays, write_arrays
 from fastmix.files.atomicfile import check_writable
-from fastmix.files.encoding import Vocabulary
-from fastmix.kernels.mixture.tiles import Schedule
+from fastmix.files.encoding import STORED
 
 __all__ = ["Checkpoint", "FitRecord", "Identity", "Results", "best_result"]
 
@@ -51,6 +40,7 @@ def best_result(results: Results) -> tuple[RunResult, dict[str, Any]] | None:
     return max(results, key=lambda each: each[0].objective, default=None)
 
 
+@STORED.add
 @dataclass(frozen=True)
 class FitRecord:
     """How far a fit of one or several runs has come.
@@ -113,30 +103,6 @@ class FitRecord:
         if self._any_at_limit(results):
             raise ValueError("an earlier one of its runs ended at max_iter")
         return replace(self, results=results, index=index)
-
-
-_VOCABULARY = Vocabulary(
-    classes=(
-        *METHODS.values(),
-        AcceleratedState,
-        ActiveLists,
-        EngineState,
-        FitRecord,
-        GaussianParameters,
-        GrowingState,
-        IncrementalState,
-        LabelNoise,
-        Memory,
-        OnlineState,
-        RunResult,
-        Schedule,
-        SparseState,
-        Standing,
-        Statistics,
-        StopReason,
-    ),
-    constants={"everything": DENSE, **GAUSSIAN_FAMILIES},
-)
 
 
 @dataclass(frozen=True)
@@ -234,7 +200,7 @@ class Checkpoint:
         assert self._identity is not None
         try:
             differences = list(self._identity.differences(header))
-            record = _VOCABULARY.decode(json.loads(arrays.pop(_TREE).tobytes()), arrays)
+            record = STORED.decode(json.loads(arrays.pop(_TREE).tobytes()), arrays)
             if not isinstance(record, FitRecord):
                 raise TypeError("no record of a fit")
             if self._identity.max_iter > header["max_iter"] and not differences:
@@ -299,7 +265,7 @@ class Checkpoint:
     def _write(self, path: str | os.PathLike[str]) -> None:
 
         assert self._identity is not None
-        tree, arrays = _VOCABULARY.encode(self.record)
+        tree, arrays = STORED.encode(self.record)
         entropy: Any = self.seeds.entropy
         header = {
             "class": CHECKPOINT,

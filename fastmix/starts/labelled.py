@@ -11,7 +11,7 @@ from fastmix.data.reading import labels_of, make_rows
 from fastmix.data.spread import spread_places
 from fastmix.engines.passes import run_em_pass
 from fastmix.engines.sparse.lists import order_by
-from fastmix.families.gaussian.base import mean_shifts
+from fastmix.families.gaussian.moments import mean_shifts
 from fastmix.kernels.mixture.tiles import Rows
 from fastmix.starts.from_means import Clusters
 
