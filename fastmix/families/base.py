@@ -278,6 +278,21 @@ class Family(ABC):
         shared = np.zeros(self.n_shared(n_features, n_components))
         return Statistics(self, parameters, components, shared, 0.0, 0.0, 0.0)
 
+    def embed(self, X: np.ndarray) -> np.ndarray:
+        """Rows (n, D) as points (n, E) whose distances say what is alike, for starts. The default: as they are."""
+        return X
+
+    def neutral(self, n_components: int, n_features: int) -> Any:
+        """K equal components of which nothing is known, for passes whose responsibilities are given.
+
+        The default knows the axes "K" and "D"; a family with others has to say how long they are.
+        """
+        lengths = {"K": n_components, "D": n_features}
+        arrays = {
+            name: domain.neutral(tuple(lengths[axis] for axis in domain.axes)) for name, domain in self.domains.items()
+        }
+        return self.parameters_class(self, **arrays)
+
     def n_shared(self, n_features: int, n_components: int) -> int:
         """S': how many numbers a pass keeps for all components together."""
         return 0

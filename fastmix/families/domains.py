@@ -66,6 +66,10 @@ class Domain(ABC):
     def _inside(self, array: np.ndarray, name: str) -> np.ndarray:
         """The array, with roundings taken off; ValueError where it lies outside."""
 
+    @abstractmethod
+    def neutral(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Values that say as little as any."""
+
     def n_free(self, shape: tuple[int, ...]) -> int:
         """How many numbers of an array of this shape are free."""
         return prod(shape)
@@ -94,6 +98,9 @@ class Real(Domain):
     def _inside(self, array: np.ndarray, name: str) -> np.ndarray:
         return array
 
+    def neutral(self, shape: tuple[int, ...]) -> np.ndarray:
+        return np.zeros(shape)
+
     def coordinates(self, here: np.ndarray, there: np.ndarray, scales: np.ndarray) -> np.ndarray:
         return (here - there) * scales
 
@@ -113,6 +120,9 @@ class NonNegative(Domain):
     def _inside(self, array: np.ndarray, name: str) -> np.ndarray:
         _check_not_negative(array, name)
         return array
+
+    def neutral(self, shape: tuple[int, ...]) -> np.ndarray:
+        return np.ones(shape)
 
     def coordinates(self, here: np.ndarray, there: np.ndarray, scales: np.ndarray) -> np.ndarray:
         return log_ratios(here, there, np.broadcast_to(scales, there.shape))
@@ -148,6 +158,9 @@ class Simplex(Domain):
     def n_free(self, shape: tuple[int, ...]) -> int:
         return prod(shape[:-1]) * (shape[-1] - 1)
 
+    def neutral(self, shape: tuple[int, ...]) -> np.ndarray:
+        return np.full(shape, 1.0 / shape[-1])
+
     def coordinates(self, here: np.ndarray, there: np.ndarray, scales: np.ndarray) -> np.ndarray:
         return log_ratios(here, there, scales * np.sqrt(there))
 
@@ -171,6 +184,9 @@ class Symmetric(Domain):
 
     def n_coordinates(self, shape: tuple[int, ...]) -> int:
         return self.n_free(shape)
+
+    def neutral(self, shape: tuple[int, ...]) -> np.ndarray:
+        return np.broadcast_to(np.eye(shape[-1]), shape).copy()
 
     def coordinates(self, here: np.ndarray, there: np.ndarray, scales: np.ndarray) -> np.ndarray:
         i, j = np.tril_indices(there.shape[-1])

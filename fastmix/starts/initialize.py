@@ -14,7 +14,7 @@ import numpy as np
 from fastmix.data.incomplete import IncompleteRows
 from fastmix.data.reading import make_rows
 from fastmix.data.streams import Source, Streamed
-from fastmix.data.validation import as_array, as_parameter_array, check_finite, check_weights
+from fastmix.data.validation import as_array, as_parameter_array, check_weights
 from fastmix.engines.passes import run_em_pass
 from fastmix.exceptions import CollapsedError, ConvergenceWarning
 from fastmix.families.base import Statistics
@@ -26,6 +26,7 @@ from fastmix.kernels.mixture.tiles import Rows
 from fastmix.starts.from_means import Clusters
 from fastmix.starts.labelled import LabelledStart
 from fastmix.starts.overseed import many_means, seeds
+from fastmix.starts.responsibilities import check_responsibilities, random_responsibilities
 from fastmix.starts.search import Search, draw_blocks
 from fastmix.starts.seeding import subsample
 
@@ -175,7 +176,7 @@ class Start:
         if isinstance(init, str):
             if init == "random":
                 drawn = self.from_responsibilities(
-                    lambda part: _random_responsibilities(part, self.n_components, generator)
+                    lambda part: random_responsibilities(part, self.n_components, generator)
                 )
                 return self.clusters.shrunk(drawn, self.rows)
             if not isinstance(self.rows, Streamed) and self.rows.is_labelled:
@@ -230,30 +231,3 @@ class Start:
 
         with self.rows.pieces(step) as pieces:
             return reduce(operator.add, (accumulate(n * step, *piece) for n, piece in enumerate(pieces)))
-
-
-def _random_responsibilities(part: slice, n_components: int, generator: np.random.Generator) -> np.ndarray:
-    drawn = generator.random((part.stop - part.start, n_components))
-    return drawn / drawn.sum(axis=1, keepdims=True)
-
-
-def check_responsibilities(given: Any, n_rows: int, n_components: int) -> np.ndarray:
-    """``given`` as an array (N, K) of non-negative rows that sum to 1 (within 1e-6); else ValueError."""
-    array = as_array(given, "init_params")
-    if array.shape != (n_rows, n_components) or array.dtype.kind not in "fiub":
-        raise ValueError(
-            f"init_params given as an array must hold responsibilities of shape {(n_rows, n_components)}; got shape "
-            f"{array.shape} and dtype {array.dtype}"
-        )
-    check_finite(array, "init_params")
-    step = max(1, _CHUNK_ENTRIES // n_components)
-    for first in range(0, n_rows, step):
-        chunk = array[first : first + step]
-        bad = (chunk < 0).any(axis=1) | (np.abs(chunk.sum(axis=1) - 1.0) > 1e-6)
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise ValueError(
-                f"init_params: the responsibilities of row {first + row} are negative or do not sum to 1: "
-                f"{np.array2string(chunk[row], precision=4)}"
-            )
-    return array
