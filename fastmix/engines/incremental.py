@@ -29,6 +29,9 @@ from fastmix.files.encoding import STORED
 _LEAST_TILES = 4
 # Rounding of the free energy, relative to the terms that add up to it.
 _ROUNDING = 1e-14
+# An M-step on some of the blocks wants so many rows of a component for each of its parameters: with as many as parameters a
+# covariance may be all but singular, and the rows of the next blocks then belong to others.
+_ROWS_A_PARAMETER = 3
 
 
 @STORED.add
@@ -136,6 +139,6 @@ def _remainder_of(statistics: Statistics) -> float:
 
 
 def _has_enough(statistics: Statistics) -> bool:
-    """Whether each component has as many rows as parameters: in the first sweep the others are still to come."""
+    """Whether each component has rows enough for its parameters: in the first sweep the others are still to come."""
     n_parameters = statistics.family.n_parameters_a_component(statistics.centre)
-    return bool((statistics.counts >= n_parameters).all())
+    return bool((statistics.counts >= _ROWS_A_PARAMETER * n_parameters).all())

@@ -151,7 +151,7 @@ class GaussianFamily(Family):
         )
         return not_collapsed(parameters, reg_covar)
 
-    def expected_statistics(self, parameters: GaussianParameters, reg_covar: float = 0.0) -> Statistics:
+    def expected_statistics(self, parameters: GaussianParameters, *, reg_covar: float = 0.0) -> Statistics:
         """See ``Family.expected_statistics``: about the means first moments are 0, and second moments w_k Sigma_k.
 
         reg_covar : what the M-step will add.

@@ -54,7 +54,7 @@ class GaussianPrior:
         if family.pools_features:  # each feature has its share of s^2
             scatter = scatter / n_features
         centre = GaussianParameters(family, np.ones(n_components), means, np.asarray(scatter))
-        found = family.expected_statistics(centre, n_features)
+        found = family.expected_statistics(centre)
         found.components[:, 0] = self.mean_precision
         return found.scaled(1.0 / self.unit)
 

@@ -145,7 +145,7 @@ class GaussianRule(UpdateRule):
         return SPLITTING.towards(statistics, prior, weight, self.reg_covar)
 
     def expected_statistics(self, parameters: GaussianParameters) -> Statistics:
-        return parameters.family.expected_statistics(parameters, self.reg_covar)
+        return parameters.family.expected_statistics(parameters, reg_covar=self.reg_covar)
 
     def log_prior(self, parameters: GaussianParameters) -> float:
         return 0.0 if self.prior is None else self.prior.log_density(parameters)
