@@ -19,15 +19,27 @@ from fastmix.data.mapped import MappedRows
 from fastmix.data.reading import make_rows
 from fastmix.data.streams import Source, Streamed
 from fastmix.engines.cells import CellTree, Sums
-from fastmix.engines.layout import MOST_LANES, WHOLE, Block, Slots, cut_into_lanes, slots_for, smallest_tile, usual_tile
-from fastmix.families.base import Family, Statistics
+from fastmix.engines.layout import (
+    MOST_LANES,
+    WHOLE,
+    Block,
+    Slots,
+    cut_into_lanes,
+    scratch_of,
+    slots_for,
+    smallest_tile,
+    usual_tile,
+)
+from fastmix.families.base import Family
 from fastmix.families.label_noise import LabelNoise
 from fastmix.families.labelled import split
+from fastmix.families.statistics import Statistics
 from fastmix.kernels.mixture.em_pass import (
     ACCUMULATE,
     ENTROPY,
     LOG_LIKELIHOOD,
     N_TOTALS,
+    OUT_OF_REACH,
     TOTAL_WEIGHT,
     Seen,
     em_pass_for,
@@ -163,8 +175,8 @@ def run_em_pass(
         slots = Slots(np.zeros(1, np.int64), np.zeros(n_lanes + 1, np.int64), np.empty(0, np.int64))
     else:
         slots = slots_for(schedule, lane_starts, n_components, block)
-    n_work = int(family.n_work_rows(n_features))  # the kernel takes it for an int64
-    n_bytes = scratch_bytes(n_features, work.n_joint, n_work, tile_size, computed.itemsize)
+    scratch = scratch_of(family, n_features)
+    n_bytes = scratch_bytes(n_features, work.n_joint, scratch, tile_size, computed.itemsize)
     compiled: Any = em_pass_for(family.kernel_class)
     if joint_of is not None:
         compiled = incomplete_em_pass_for(constants.__class__)
@@ -185,7 +197,7 @@ def run_em_pass(
             for number, stretch in enumerate(stretches):
                 starts = lane_starts if stretch.n_tiles == work.at_once else cut_into_lanes(stretch.n_tiles, n_kept)
                 tiles = block.place + block.of * (stretch.first_tile + starts)
-                how = (schedule, hard, last_phase, work.n_joint, n_work, n_bytes, tile_size, tiles, block.of)
+                how = (schedule, hard, last_phase, work.n_joint, scratch, n_bytes, tile_size, tiles, block.of)
                 for each in sums:
                     each.fill(0.0)
                 call = partial(
@@ -221,6 +233,7 @@ def run_em_pass(
         log_likelihood=float(totals[LOG_LIKELIHOOD]),
         entropy=float(totals[ENTROPY]),
         total_weight=float(totals[TOTAL_WEIGHT]),
+        n_out_of_reach=int(totals[OUT_OF_REACH] / computed.unit),
         label_noise=None if table is None else label_noise,
         label_counts=None if table is None else totals[N_TOTALS:].reshape(table.shape),
     )

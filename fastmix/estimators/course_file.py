@@ -13,9 +13,9 @@ from fastmix.estimators.first_rows import FirstRows, no_rows
 from fastmix.estimators.kmeans_batches import ClusterCourse
 from fastmix.estimators.partial_fits import Course
 from fastmix.estimators.stored import count_in, positive_in
-from fastmix.families.base import Statistics
 from fastmix.families.gaussian.base import GaussianParameters
 from fastmix.families.gaussian.parameters import gaussian
+from fastmix.families.statistics import Statistics
 
 KEY = "course"
 _MEAN_NAMES = ("recent", "average")
