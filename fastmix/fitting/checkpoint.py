@@ -25,16 +25,14 @@ from fastmix.engines.online import Memory, OnlineState
 from fastmix.engines.sparse.lists import ActiveLists
 from fastmix.engines.sparse.state import DENSE, SparseState
 from fastmix.exceptions import CollapsedError
-from fastmix.families.base import Statistics
-from fastmix.families.gaussian.base import GaussianParameters
-from fastmix.families.gaussian.covariance_types import GAUSSIAN_FAMILIES
+from fastmix.families.base import Family, Statistics
 from fastmix.families.label_noise import LabelNoise
 from fastmix.files.arrayfile import ArrayFileError, read_arrays, write_arrays
 from fastmix.files.atomicfile import check_writable
 from fastmix.files.encoding import Vocabulary
 from fastmix.kernels.mixture.tiles import Schedule
 
-__all__ = ["Checkpoint", "FitRecord", "Identity", "Results", "best_result"]
+__all__ = ["CheckpointFile", "FitRecord", "Identity", "Results", "best_result"]
 
 # Of the file, and of what a step makes of a state: a fit goes on only where both are what they were.
 FORMAT_VERSION = 2
@@ -42,7 +40,7 @@ FORMAT_VERSION = 2
 CHECKPOINT = "checkpoint"
 _TREE = "fit"  # the array that tells what the others are
 
-# Of runs, with what their engines told.
+# Of runs, with what their engines tell.
 Results = Sequence[tuple[RunResult, dict[str, Any]]]
 
 
@@ -60,7 +58,7 @@ class FitRecord:
     n_runs : how many runs there are to be.
     index : the run at hand, from 0; ``n_runs`` when all are done.
     continued : whether the fit began with the parameters of an earlier one.
-    results : the last run that is done and the best of those before, with what their engines told.
+    results : the last run that is done and the best of those before, with what their engines tell.
     at_limit : whether one of the runs before the last ended at ``max_iter``.
     collapses : (component, description) of those that were given up.
     standing : where the run at hand stands; None: not begun. When all are done, where the last one stood at ``max_iter``.
@@ -84,10 +82,10 @@ class FitRecord:
         """Whether all runs are over."""
         return self.index == self.n_runs
 
-    def finished(self, result: RunResult, told: dict[str, Any]) -> FitRecord:
+    def finished(self, result: RunResult, info: dict[str, Any]) -> FitRecord:
         """The record when the run at hand is done."""
         kept = best_result(self.results)
-        results = (() if kept is None else (kept,)) + ((replace(result, state=None), told),)
+        results = (() if kept is None else (kept,)) + ((replace(result, state=None), info),)
         may_go_on = result.reason is StopReason.ITERATION_LIMIT and self.index + 1 == self.n_runs
         return replace(
             self,
@@ -115,44 +113,48 @@ class FitRecord:
         return replace(self, results=results, index=index)
 
 
-_VOCABULARY = Vocabulary(
-    classes=(
-        *METHODS.values(),
-        AcceleratedState,
-        ActiveLists,
-        EngineState,
-        FitRecord,
-        GaussianParameters,
-        GrowingState,
-        IncrementalState,
-        LabelNoise,
-        Memory,
-        OnlineState,
-        RunResult,
-        Schedule,
-        SparseState,
-        Standing,
-        Statistics,
-        StopReason,
-    ),
-    constants={"everything": DENSE, **GAUSSIAN_FAMILIES},
+# Of what records consist, but for parameters.
+_CLASSES = (
+    *METHODS.values(),
+    AcceleratedState,
+    ActiveLists,
+    EngineState,
+    FitRecord,
+    GrowingState,
+    IncrementalState,
+    LabelNoise,
+    Memory,
+    OnlineState,
+    RunResult,
+    Schedule,
+    SparseState,
+    Standing,
+    Statistics,
+    StopReason,
 )
+
+
+def vocabulary_for(family: Family, parameter_classes: Iterable[type]) -> Vocabulary:
+    """What the records of fits of this family are written in."""
+    return Vocabulary((*_CLASSES, *parameter_classes), {"everything": DENSE, family.name: family})
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What a fit is of: another fit must not go on from its checkpoint. All of it is what JSON holds.
+    """What a fit is of: another fit must not go on from its checkpoint. Data and settings are what JSON holds.
 
     Attributes
     ----------
     data : by what it is called, its description.
     settings : the parameters that decide what comes out, by name.
     max_iter : may be larger when a fit goes on.
+    vocabulary : what its records are written in.
     """
 
     data: dict[str, Any]
     settings: dict[str, Any]
     max_iter: int
+    vocabulary: Vocabulary
 
     def differences(self, header: dict[str, Any]) -> Iterable[str]:
         """In what a checkpoint's fit is another one."""
@@ -172,7 +174,7 @@ def _shown(value: Any) -> str:
     return "another array" if isinstance(value, dict) else repr(value)
 
 
-class Checkpoint:
+class CheckpointFile:
     """The record of a fit, and the file that it is written to now and then.
 
     Parameters
@@ -234,10 +236,10 @@ class Checkpoint:
         assert self._identity is not None
         try:
             differences = list(self._identity.differences(header))
-            record = _VOCABULARY.decode(json.loads(arrays.pop(_TREE).tobytes()), arrays)
-            if not isinstance(record, FitRecord):
+            record = None if differences else self._identity.vocabulary.decode(_tree(arrays), arrays)
+            if not differences and not isinstance(record, FitRecord):
                 raise TypeError("no record of a fit")
-            if self._identity.max_iter > header["max_iter"] and not differences:
+            if record is not None and self._identity.max_iter > header["max_iter"]:
                 try:
                     record = record.with_more_iterations()
                 except ValueError as error:
@@ -254,6 +256,7 @@ class Checkpoint:
                 f"checkpoint {name!r} is of another fit: {'; '.join(differences)}. Give the same data and settings, or "
                 "remove the file to begin anew"
             )
+        assert record is not None
         self.record, self.seeds = record, seeds
 
     def _stands(self, standing: Standing) -> None:
@@ -263,9 +266,9 @@ class Checkpoint:
         """The run at hand has been given up."""
         self._note(self.record.collapsed(error))
 
-    def finished(self, result: RunResult, told: dict[str, Any]) -> None:
+    def finished(self, result: RunResult, info: dict[str, Any]) -> None:
         """The run at hand is done."""
-        self._note(self.record.finished(result, told))
+        self._note(self.record.finished(result, info))
 
     def _note(self, record: FitRecord) -> None:
         self.record, self._is_new = record, True
@@ -297,9 +300,8 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def _write(self, path: str | os.PathLike[str]) -> None:
-
         assert self._identity is not None
-        tree, arrays = _VOCABULARY.encode(self.record)
+        tree, arrays = self._identity.vocabulary.encode(self.record)
         entropy: Any = self.seeds.entropy
         header = {
             "class": CHECKPOINT,
@@ -315,6 +317,11 @@ class Checkpoint:
         # An array, because there is a limit to headers.
         arrays[_TREE] = np.frombuffer(json.dumps(tree, separators=(",", ":")).encode(), np.uint8)
         write_arrays(path, header, arrays)
+
+
+def _tree(arrays: dict[str, np.ndarray]) -> Any:
+    """What tells what the arrays are, taken from among them."""
+    return json.loads(arrays.pop(_TREE).tobytes())
 
 
 def _resumed_complaint(header: dict[str, Any]) -> str | None:

@@ -147,3 +147,6 @@ class GaussianRule(UpdateRule):
             means=known.means_in(parameters.means),
             covariances=known.covariances_in(parameters.covariances),
         )
+
+    def continuing(self, parameters: GaussianParameters) -> GaussianRule:
+        return self if self.known is None else replace(self, known=replace(self.known, values=parameters))
