@@ -112,9 +112,8 @@ class Estimator:
 
         Names are those of the first batch, also where that was too small for a start: scikit-learn has it so.
         """
-        if first is None:
-            return {name: getattr(self, name) for name in _FEATURES if hasattr(self, name)}
-        return _features(first.names, first.X.shape[1])
+        known = {name: getattr(self, name) for name in _FEATURES if hasattr(self, name)}
+        return known if first is None else known | _features(first.names, first.X.shape[1])
 
     def _remember_features(self, X: Any, n_features: int) -> None:
         vars(self).pop("feature_names_in_", None)
