@@ -76,20 +76,19 @@ def em_pass(
     return run_em_pass(parameters.family, parameters, source, dtype=dtype, n_threads=n_threads)
 
 
-def maximize(statistics: Statistics, reg_covar: float = 0.0) -> Any:
+def maximize(statistics: Statistics, **options: Any) -> Any:
     """The M-step: the parameters that maximise the expected log-likelihood.
 
     Parameters
     ----------
     statistics : Statistics
-    reg_covar : float, default 0
-        Added to every variance, squared units of the data.
+    **options : what the family's own M-step takes; of Gaussians ``reg_covar``, default 0, added to every variance, squared units.
 
     Raises
     ------
     ValueError : if a component's covariance is not positive definite.
     """
-    return statistics.family.maximize(statistics, reg_covar)
+    return statistics.family.maximize(statistics, **options)
 
 
 def log_prob(parameters: Any, X: Any, n_threads: int | None = None, missing: str = "error") -> np.ndarray:
@@ -119,7 +118,7 @@ def recentre(statistics: Statistics, parameters: Any) -> Statistics:
 def _table(parameters: Any, X: Any, missing: str) -> np.ndarray:
     check_choice(missing, "missing", ("error", "em"))
     rows = as_table(X, owner="fastmix.backend", may_miss=missing == "em")
-    means = getattr(parameters, "means", None)
-    if means is not None and rows.shape[1] != means.shape[1]:
-        raise ValueError(f"X has {rows.shape[1]} features, but the parameters have {means.shape[1]}")
+    n_features = parameters.family.n_features(parameters)
+    if rows.shape[1] != n_features:
+        raise ValueError(f"X has {rows.shape[1]} features, but the parameters have {n_features}")
     return rows

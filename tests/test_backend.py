@@ -129,7 +129,7 @@ def test_the_covariance_type_follows_from_the_shape_where_it_can():
         inferred = backend.gaussian([0.25] * 4, means, covariances)
         stated = backend.gaussian([0.25] * 4, means, covariances, covariance_type)
         np.testing.assert_array_equal(backend.log_prob(inferred, rows), backend.log_prob(stated, rows))
-        assert backend.maximize(backend.em_pass(inferred, rows), 1e-3).covariances.shape == shape
+        assert backend.maximize(backend.em_pass(inferred, rows), reg_covar=1e-3).covariances.shape == shape
 
 
 def test_a_shape_that_two_types_share_wants_the_type():

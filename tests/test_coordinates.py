@@ -1,6 +1,6 @@
 """Coordinates in which EM is extrapolated: there and back, always allowed, in the metric of the complete data."""
 
-from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +9,7 @@ from draws import matrix_of, random_mixture
 from naive import COVARIANCE_TYPES, Mixture
 
 from fastmix.families.base import Family
+from fastmix.families.domains import Positive, PositiveDefinite, Real, Simplex, Symmetric
 from fastmix.families.gaussian.base import GaussianParameters
 from fastmix.families.gaussian.covariance_types import gaussian_family
 
@@ -112,32 +113,101 @@ class Named(NamedTuple):
     weights: np.ndarray
     rates: np.ndarray
     shift: np.ndarray
+    levels: np.ndarray
+    scatter: np.ndarray
+    form: np.ndarray
 
 
-@dataclass(frozen=True)
-class Frozen:
-    family: Any
-    weights: np.ndarray
-    rates: np.ndarray
-    shift: np.ndarray
-    n_trials: int = 3
+class Anything(Family):
+    """An array of each domain."""
+
+    name = "anything"
+    parameters_class = Named
+    domains = MappingProxyType(
+        {
+            "weights": Simplex("K"),
+            "rates": Positive("K", "D"),
+            "shift": Real("S"),
+            "levels": Simplex("K", "D", "L"),
+            "scatter": PositiveDefinite("K", "D", "D"),
+            "form": Symmetric("D", "D"),
+        }
+    )
+
+    def n_statistics(self, n_features):
+        raise AssertionError
+
+    kernel_parameters = maximize = draw = n_statistics
 
 
-@pytest.mark.parametrize("kind", [Named, Frozen])
-def test_any_family_has_coordinates(kind):
-    def make(seed):
-        rng = np.random.default_rng(seed)
-        weights = rng.uniform(0.5, 1.0, 3)
-        return kind("a family", weights / weights.sum(), rng.uniform(1.0, 2.0, (3, 2)), rng.normal(size=4))
+def anything(seed, n_components=3, n_features=2, n_levels=4):
+    rng = np.random.default_rng(seed)
+    weights = rng.uniform(0.5, 1.0, n_components)
+    levels = rng.uniform(0.5, 1.0, (n_components, n_features, n_levels))
+    factors = rng.normal(size=(n_components + 1, n_features, 2 * n_features))
+    products = factors @ factors.swapaxes(1, 2)
+    return Anything().from_arrays(
+        {
+            "weights": weights / weights.sum(),
+            "rates": rng.uniform(1.0, 2.0, (n_components, n_features)),
+            "shift": rng.normal(size=4),
+            "levels": levels / levels.sum(axis=-1, keepdims=True),
+            "scatter": products[1:],
+            "form": products[0] - 3.0,
+        }
+    )
 
-    reference, other = make(0), make(1)
-    vector = Family.coordinates(None, other, reference)
-    assert vector.shape == (3 + 6 + 4,)
-    found = Family.from_coordinates(None, vector, reference)
-    assert type(found) is kind
-    assert found.family == "a family"
-    for name in ("weights", "rates", "shift"):
-        np.testing.assert_allclose(getattr(found, name), getattr(other, name), rtol=1e-12)
-    far = Family.from_coordinates(None, -5.0 * vector, reference)
-    assert (far.rates > 0).all()
-    assert far.weights.sum() == pytest.approx(1.0)
+
+def test_any_family_has_coordinates():
+    reference, other = anything(0), anything(1)
+    family = reference.family
+    vector = family.coordinates(other, reference)
+    assert vector.shape == (3 + 6 + 4 + 24 + 9 + 3,)
+    assert family.n_free_parameters(other) == 2 + 6 + 4 + 18 + 9 + 3
+    assert family.n_parameters_a_component(other) == 1 + 2 + 6 + 3
+    assert family.n_features(other) == 2
+    found = family.from_coordinates(vector, reference)
+    for name in family.domains:
+        np.testing.assert_allclose(getattr(found, name), getattr(other, name), rtol=1e-11)
+
+
+def test_no_step_leaves_the_domains():
+    """Probabilities sum to 1 and matrices stay positive definite, however far a step goes."""
+    reference, other = anything(0), anything(1)
+    family = reference.family
+    vector = family.coordinates(other, reference)
+    for factor in (-5.0, 2.0, 10.0):
+        moved = family.from_coordinates(factor * vector, reference)
+        family.from_arrays(family.arrays(moved))  # checks them
+        assert moved.levels.sum(axis=-1) == pytest.approx(1.0, abs=1e-14)
+
+
+def test_a_doubled_step_of_probabilities_sums_to_1():
+    """Probabilities (0.2, 0.8) by row, of which the default coordinates once made 1.05."""
+    here = Simplex("K", "L")
+    before, after = np.array([[0.2, 0.8]]), np.array([[0.3, 0.7]])
+    step = here.coordinates(after, before, np.ones((1, 1)))
+    moved = here.moved(2.0 * step, before, np.ones((1, 1)))
+    ratios = (after / before) ** 2 * before
+    np.testing.assert_allclose(moved, ratios / ratios.sum(), rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weights": [0.5, 0.6, 0.1]}, "weights must sum to 1"),
+        ({"rates": np.zeros((3, 2))}, r"rates must be positive; got 0 at \(0, 0\)"),
+        ({"rates": np.ones((2, 2))}, r"rates must have shape \(3, 2\); got \(2, 2\)"),
+        ({"rates": np.ones(3)}, r"rates must have the axes \(K, D\).*got shape \(3,\)"),
+        ({"shift": [0, np.nan]}, "shift must be finite"),
+        ({"levels": np.full((3, 2, 4), 0.3)}, r"levels must sum to 1 along the last axis; at \(0, 0\) the sum is 1.2"),
+        ({"levels": np.tile([-0.5, 1.5], (3, 2, 1))}, r"levels must be at least 0; got -0.5 at \(0, 0, 0\)"),
+        ({"scatter": -np.ones((3, 2, 2))}, "scatter must be positive definite; that of component 0 is not"),
+        ({"form": [[1.0, 2.0], [3.0, 1.0]]}, "form must be symmetric"),
+        ({"another": [1.0]}, "the arrays of 'anything' are weights, .*form; got"),
+    ],
+)
+def test_arrays_outside_their_domain_are_refused(changes, message):
+    parameters = anything(0)
+    with pytest.raises(ValueError, match=message):
+        parameters.family.from_arrays(parameters.family.arrays(parameters) | changes)

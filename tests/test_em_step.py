@@ -50,7 +50,7 @@ def check_backend(problem, reg_covar):
     expected = naive.em_step(problem.rows, problem.start, problem.sample_weight, reg_covar)
     statistics = backend.em_pass(backend.gaussian(*problem.start), problem.rows, problem.sample_weight)
     assert_statistics_agree(statistics, expected, problem)
-    found = backend.maximize(statistics, reg_covar)
+    found = backend.maximize(statistics, reg_covar=reg_covar)
     assert_parameters_agree(found.weights, found.means, found.covariances, expected.mixture)
     return expected
 

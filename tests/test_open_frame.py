@@ -1,12 +1,9 @@
-"""A family of one's own: independent Poisson counts, from outside the package, through the unchanged engines.
-
-docs/architecture.md walks through this file; everything above the first test is what such a family takes.
-"""
-
-from typing import NamedTuple
+"""A family of one's own (``poisson``), from outside the package, through the unchanged engines."""
 
 import numpy as np
 import pytest
+from poisson import Poisson, PoissonKernel, PoissonParameters
+from scipy import stats
 
 from fastmix.data.reading import make_rows
 from fastmix.engines import batch, passes
@@ -15,62 +12,7 @@ from fastmix.engines.evaluate import run_evaluation
 from fastmix.engines.growing import Growing
 from fastmix.engines.incremental import IncrementalEM
 from fastmix.engines.loop import StopReason, run
-from fastmix.families.base import Family, log_weights
 from fastmix.kernels.mixture.em_pass import em_pass_for
-from fastmix.kernels.mixture.tiles import register_tile_functions
-
-
-class PoissonKernel(NamedTuple):
-    """What the kernels read."""
-
-    log_rates: np.ndarray  # (K, D)
-    log_constants: np.ndarray  # (K,) log w_k minus the sum of the rates
-
-
-def log_joint(parameters, tile, k, out):
-    """log w_k + sum over d of (x log rate - rate); log x! is left out: it is the same for all components."""
-    out[:] = parameters.log_constants[k]
-    for d in range(tile.x.shape[0]):
-        log_rate = parameters.log_rates[k, d]
-        for b in range(out.size):
-            out[b] += tile.x[d, b] * log_rate
-
-
-def accumulate(parameters, tile, k, r, out):
-    """out: count, then the weighted sum of each feature."""
-    for d in range(tile.x.shape[0]):
-        total = 0.0
-        for b in range(r.size):
-            total += r[b] * tile.x[d, b]
-        out[1 + d] += total
-
-
-register_tile_functions(PoissonKernel, log_joint=log_joint, accumulate=accumulate)
-
-
-class PoissonParameters(NamedTuple):
-    family: Family
-    weights: np.ndarray  # (K,)
-    rates: np.ndarray  # (K, D)
-
-
-class Poisson(Family):
-    """Independent Poisson counts in each feature."""
-
-    name = "poisson"
-    kernel_class = PoissonKernel
-
-    def n_statistics(self, n_features):
-        return 1 + n_features
-
-    def kernel_parameters(self, parameters):
-        constants = log_weights(parameters.weights) - parameters.rates.sum(axis=1)
-        return PoissonKernel(np.log(parameters.rates), constants)
-
-    def maximize(self, statistics, reg_covar=0.0):
-        counts = statistics.counts
-        return PoissonParameters(self, counts / counts.sum(), statistics.components[:, 1:] / counts[:, None])
-
 
 RATES = np.array([[2.0, 9.0, 4.0], [6.0, 1.0, 4.0], [12.0, 12.0, 0.5]])
 WEIGHTS = np.array([0.5, 0.3, 0.2])
@@ -152,6 +94,29 @@ def test_a_growing_sample_ends_at_the_same_maximum(counts, maximum, engine, monk
     assert n_visited[0] < len(counts) / 2
     assert result.objective == pytest.approx(maximum.objective, abs=1e-11)
     np.testing.assert_allclose(result.parameters.rates, maximum.parameters.rates, rtol=1e-5)
+
+
+def test_a_rate_of_0_and_a_count_of_0():
+    """0 log 0 is 0: a component whose rate is 0 holds rows whose count is, and no others."""
+    parameters = PoissonParameters(Poisson(), np.array([0.5, 0.5]), np.array([[0.0, 5.0], [3.0, 1.0]]))
+    rows = np.array([[0.0, 4.0], [2.0, 1.0]])
+    engine = BatchEM(parameters.family, make_rows(rows))
+    state = engine.step(engine.init(parameters))
+    masses = stats.poisson.pmf(rows[:, None, :], parameters.rates).prod(axis=2) * parameters.weights
+    constants = np.log(stats.poisson.pmf(rows, 1.0)).sum(axis=1) + rows.shape[1]  # log of 1 / x!
+    assert 2 * state.objective == pytest.approx((np.log(masses.sum(axis=1)) - constants).sum(), rel=1e-14)
+    r = masses / masses.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(state.parameters.rates, r.T @ rows / r.sum(axis=0)[:, None], rtol=1e-14)
+    assert state.parameters.rates[0, 0] == 0.0
+
+
+def test_a_component_without_rows_keeps_its_rates(counts):
+    rates = np.vstack([RATES[:2], [1e6, 1e6, 1e6]])
+    parameters = PoissonParameters(Poisson(), np.full(3, 1 / 3), rates)
+    result = run(BatchEM(Poisson(), make_rows(counts), tol=1e-10), parameters, max_iter=100)
+    assert result.parameters.weights[2] == 0.0
+    np.testing.assert_array_equal(result.parameters.rates[2], rates[2])
+    assert np.isfinite(result.objective)
 
 
 def test_it_is_compiled_once_and_passes_once_an_iteration(counts, monkeypatch):

@@ -144,10 +144,18 @@ def test_a_checkpoint_knows_names_and_objects_apart_only_where_they_differ(rows,
     assert bits(resumed) == bits(whole)
 
 
-def test_two_classes_of_one_name_are_refused():
+def test_a_class_that_is_defined_again_takes_the_place_of_what_it_was():
+    @storable
     @dataclass(frozen=True)
-    class Sparse:
+    class Twice:
         value: int = 0
 
-    with pytest.raises(TypeError, match="files know another class 'Sparse', of fastmix"):
-        storable(Sparse)
+    first = Twice
+
+    @storable
+    @dataclass(frozen=True)
+    class Twice:
+        value: int = 1
+
+    assert from_plain(as_plain(Twice(3))) == Twice(3)
+    assert as_plain(first(3)) is None

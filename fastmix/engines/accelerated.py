@@ -25,8 +25,8 @@ from fastmix.engines.around import Around
 from fastmix.engines.loop import EngineState, MixtureEngine, RunResult
 from fastmix.engines.squarem import Squarem
 from fastmix.exceptions import CollapsedError
-from fastmix.families.base import Family
 from fastmix.families.rule import UpdateRule
+from fastmix.files.encoding import STORED
 
 # Where no rise is promised (a floor under the variances, or float32), an objective may be lower by this, relative to its size.
 _SLACK = 1e-9
@@ -42,11 +42,11 @@ _TIMES_SLOW = 3
 class Method(Protocol):
     """How to extrapolate, with all that is remembered for it: plain data, never changed in place."""
 
-    def observed(self, family: Family, state: EngineState, extrapolated: bool, gain: float) -> Method:
+    def observed(self, rule: UpdateRule, state: EngineState, extrapolated: bool, gain: float) -> Method:
         """After an iteration that was accepted, its objective higher than the last by ``gain``."""
         ...
 
-    def proposal(self, family: Family, parameters: Any) -> tuple[Any | None, Method]:
+    def proposal(self, rule: UpdateRule, parameters: Any) -> tuple[Any | None, Method]:
         """Where the next iteration is to begin instead of at ``parameters``; None: there."""
         ...
 
@@ -59,6 +59,7 @@ class Method(Protocol):
         ...
 
 
+@STORED.add
 @dataclass(frozen=True)
 class Waiting:
     """Plain EM until it proves slow; from then on Anderson acceleration.
@@ -74,11 +75,11 @@ class Waiting:
     gain: float = np.inf
     n_slow: int = 0
 
-    def observed(self, family: Family, state: EngineState, extrapolated: bool, gain: float) -> Method:
+    def observed(self, rule: UpdateRule, state: EngineState, extrapolated: bool, gain: float) -> Method:
         n_slow = self.n_slow + 1 if gain > _SLOW * self.gain else 0
         return Anderson() if n_slow == _TIMES_SLOW else Waiting(gain, n_slow)
 
-    def proposal(self, family: Family, parameters: Any) -> tuple[None, Waiting]:
+    def proposal(self, rule: UpdateRule, parameters: Any) -> tuple[None, Waiting]:
         return None, self
 
     def refused(self) -> Waiting:
@@ -95,6 +96,7 @@ METHODS: dict[str, type[Squarem] | type[Anderson] | type[Waiting]] = {
 }
 
 
+@STORED.add
 @dataclass(frozen=True, kw_only=True)
 class AcceleratedState(EngineState):
     """Where an accelerated engine stands; parameters, evaluated and objective are those of ``inner``.
@@ -117,9 +119,6 @@ class AcceleratedState(EngineState):
 
 class Extrapolable(MixtureEngine, Protocol):
     """An engine whose iterations may begin elsewhere than the last one ended."""
-
-    @property
-    def family(self) -> Family: ...
 
     @property
     def rule(self) -> UpdateRule: ...
@@ -180,9 +179,9 @@ class Accelerated(Around):
         if to_be_confirmed or not state.near or not self.engine.extrapolates(state.inner):
             return None, state.method
         with np.errstate(all="ignore"):  # what comes out is looked at
-            proposal, method = state.method.proposal(self.engine.family, state.parameters)
+            proposal, method = state.method.proposal(self.engine.rule, state.parameters)
             # Coordinates are not kept to the bit, and known weights not at all: free ones change the sum that all are divided by.
-            return None if proposal is None else self.engine.rule.held(proposal), method
+            return proposal, method
 
     def _tried(self, inner: EngineState, proposal: Any) -> EngineState | None:
         """The inner state after a step from the proposal; None where that cannot be made."""
@@ -202,7 +201,7 @@ class Accelerated(Around):
             method = method.forgotten()
         else:
             with np.errstate(all="ignore"):
-                method = method.observed(self.engine.family, inner, not is_plain, gain)
+                method = method.observed(self.engine.rule, inner, not is_plain, gain)
         return AcceleratedState(
             inner.parameters,
             inner.evaluated,

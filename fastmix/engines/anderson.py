@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from fastmix.engines.loop import EngineState
-from fastmix.families.base import Family
+from fastmix.families.rule import UpdateRule
+from fastmix.files.encoding import STORED
 
 # Past moves that are looked at.
 _WINDOW = 5
@@ -37,6 +38,7 @@ _FARTHEST = 0.01
 _LEAST_LENGTH = 1.05
 
 
+@STORED.add
 @dataclass(frozen=True)
 class Anderson:
     """What Anderson acceleration remembers.
@@ -58,12 +60,12 @@ class Anderson:
     longest: float = _FIRST_LONGEST
     reached: bool = False
 
-    def observed(self, family: Family, state: EngineState, extrapolated: bool, gain: float) -> Anderson:
+    def observed(self, rule: UpdateRule, state: EngineState, extrapolated: bool, gain: float) -> Anderson:
         """With the step of EM from ``state.evaluated`` to ``state.parameters``."""
         longest = self.longest * (_GROWTH if extrapolated and self.reached else 1.0)
         reference = state.evaluated if self.reference is None else self.reference
-        position = family.coordinates(state.evaluated, reference)
-        step = family.coordinates(state.parameters, reference) - position
+        position = rule.coordinates(state.evaluated, reference)
+        step = rule.coordinates(state.parameters, reference) - position
         if not (np.isfinite(position).all() and np.isfinite(step).all()):
             return Anderson(longest=longest)
         if self.reference is None:
@@ -73,7 +75,7 @@ class Anderson:
         changes = np.concatenate([self.changes[1 - _WINDOW :], [step - self.step]])
         return Anderson(reference, position, step, moves, changes, longest)
 
-    def proposal(self, family: Family, parameters: Any) -> tuple[Any | None, Anderson]:
+    def proposal(self, rule: UpdateRule, parameters: Any) -> tuple[Any | None, Anderson]:
         """Where to go instead of ``parameters``, the next of EM's; None: there."""
         if not self.moves.any():
             return None, self
@@ -87,7 +89,7 @@ class Anderson:
         distance = float(np.sqrt(np.einsum("p,p->", further, further)))
         if distance > _FARTHEST:
             further, reached = further * (_FARTHEST / distance), False
-        proposed = family.from_coordinates(self.position + self.step + further, self.reference)
+        proposed = rule.from_coordinates(self.position + self.step + further, self.reference)
         return proposed, replace(self, reached=reached)
 
     def _ritz(self) -> tuple[np.ndarray, np.ndarray]:

@@ -28,7 +28,6 @@ class BatchEM:
     family : what the components are.
     rows : the data.
     tol : converged when the objective changes by less.
-    reg_covar : added to variances in the M-step.
     n_threads : None for all.
     dtype : "float64" or "float32", what log-densities and responsibilities are computed in.
     order : the rows that are looked at, and in which order; empty: all.
@@ -40,7 +39,6 @@ class BatchEM:
     family: Family
     rows: Source
     tol: float = 1e-3
-    reg_covar: float = 0.0
     n_threads: int | None = None
     dtype: str = "float64"
     sign: int = 1
@@ -52,8 +50,8 @@ class BatchEM:
 
     @property
     def is_monotone(self) -> bool:
-        """With a floor under the variances the M-step does not quite maximise the likelihood, and float32 rounds."""
-        return self.reg_covar == 0 and self.dtype == "float64"
+        """Where the M-step does not quite maximise the objective it may fall, and float32 rounds."""
+        return self.rule.is_exact and self.dtype == "float64"
 
     @property
     def n_rows(self) -> int:
@@ -114,9 +112,7 @@ class BatchEM:
 
     def maximize(self, statistics: Statistics) -> Any:
         """The M-step."""
-        parameters = self.rule.maximize(self.family, statistics, self.reg_covar)
-        noise = statistics.maximized_label_noise()
-        return parameters if noise is None else replace(parameters, label_noise=noise)
+        return self.rule.maximize(statistics)
 
     def _after(self, state: State, statistics: Statistics) -> State:
         """The state after the M-step."""

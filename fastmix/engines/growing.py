@@ -21,12 +21,15 @@ from fastmix.engines.loop import EngineState, RunResult, StopReason
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Family
 from fastmix.families.rule import UpdateRule
+from fastmix.files.encoding import STORED
 from fastmix.kernels.mixture.tiles import Rows
 
+_ROWS_A_PARAMETER = 3
 _FEWEST = 4000  # rows of the first sample, at least
 _SEED = 20030601  # of the samples, which are the same whatever random_state is
 
 
+@STORED.add
 @dataclass(frozen=True)
 class GrowingState(EngineState):
     """Where the engine within stands, and what it looks at.
@@ -84,10 +87,10 @@ class Growing(Around):
         return GrowingState(parameters, parameters, -np.inf, within=within, n_sampled=n_sampled, begun=parameters)
 
     def _too_few(self, parameters: Any, n_sampled: int) -> bool:
-        """Whether a component has fewer rows than numbers are kept of it: it would fit itself to the few it has."""
+        """Whether a component has few rows for its parameters: it would fit itself to them."""
         weights = parameters.weights
-        n_statistics = self.engine.family.n_statistics(self.rows.n_features)
-        return bool(weights[weights > 0].min() * n_sampled < n_statistics)
+        n_parameters = self.engine.family.n_parameters_a_component(parameters)
+        return bool(weights[weights > 0].min() * n_sampled < _ROWS_A_PARAMETER * n_parameters)
 
     def _at(self, n_sampled: int) -> BatchEM:
         """The engine that looks at ``n_sampled`` rows."""

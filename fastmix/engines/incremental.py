@@ -23,11 +23,15 @@ from fastmix.engines.layout import Block, smallest_tile, usual_tile
 from fastmix.engines.loop import EngineState
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Family, Statistics
+from fastmix.files.encoding import STORED
 
 # Each block has so many tiles at least; where rows are few tiles are smaller.
 _LEAST_TILES = 4
 # Rounding of the free energy, relative to the terms that add up to it.
 _ROUNDING = 1e-14
+# An M-step on some of the blocks wants so many rows of a component for each of its parameters: with as many as parameters a
+# covariance may be all but singular, and the rows of the next blocks then belong to others.
+_ROWS_A_PARAMETER = 3
 # A pass makes so many operations a second on two cores; an M-step, with sums of statistics, takes so long.
 _OPERATIONS_PER_SECOND = 4e10
 _SECONDS_A_BLOCK, _SECONDS_A_STATISTIC = 2.5e-4, 4.5e-8
@@ -49,6 +53,7 @@ def blocks_for(family: Family, n_rows: int, n_features: int, n_components: int) 
     return max(_LEAST_BLOCKS, min(_MOST_BLOCKS, affordable))
 
 
+@STORED.add
 @dataclass(frozen=True)
 class IncrementalState(EngineState):
     """Where incremental EM stands.
@@ -153,5 +158,6 @@ def _remainder_of(statistics: Statistics) -> float:
 
 
 def _has_enough(statistics: Statistics) -> bool:
-    """Whether each component has as many rows as numbers are kept of it: in the first sweep the others are still to come."""
-    return bool((statistics.counts >= statistics.components.shape[1]).all())
+    """Whether each component has rows enough for its parameters: in the first sweep the others are still to come."""
+    n_parameters = statistics.family.n_parameters_a_component(statistics.centre)
+    return bool((statistics.counts >= _ROWS_A_PARAMETER * n_parameters).all())

@@ -11,11 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastmix.exceptions import CollapsedError
+from fastmix.files.encoding import STORED
 
 # Rounding of a sum of log-likelihoods over rows, relative to its size, with room to spare.
 _ROUNDING = 1e-12
 
 
+@STORED.add
 class StopReason(Enum):
     """Why a fit stopped."""
 
@@ -30,6 +32,7 @@ class StopReason(Enum):
     COLLAPSED = "A component collapsed: its covariance was no longer positive definite. The run was given up."
 
 
+@STORED.add
 @dataclass(frozen=True)
 class EngineState:
     """Where an engine stands after a step.
@@ -121,6 +124,7 @@ class FitState:
     n_looked_at: int
 
 
+@STORED.add
 @dataclass(frozen=True)
 class RunResult:
     """What one run came to."""
@@ -137,6 +141,7 @@ class RunResult:
         return len(self.objectives)
 
 
+@STORED.add
 @dataclass(frozen=True)
 class Standing:
     """Where a run stands after a step: all that going on from there takes."""

@@ -18,6 +18,7 @@ from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import EngineState
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
+from fastmix.files.encoding import STORED
 from fastmix.kernels.mixture.tiles import Rows
 
 # After t batches of rows exp(-(t^0.49 - 1) / 0.49) is left of the first: for large t the step sizes are t^-0.51. Convergence
@@ -36,9 +37,9 @@ START_BATCHES = 8
 _LEAST_BATCH, _MOST_BATCH = 4096, 16384
 _ROWS_PER_COMPONENT = 64
 _STEPS_A_SWEEP = 16
-# A component keeps its parameters while it has fewer rows than this, or fewer than so many numbers for each statistic.
+# A component keeps its parameters while it has fewer rows than this, or fewer than so many numbers for each parameter.
 _FEWEST_ROWS = 20
-_NUMBERS_A_STATISTIC = 4
+_NUMBERS_A_PARAMETER = 4
 # The batches of a sweep are made of so many consecutive rows, drawn at random: data may be sorted.
 _CHUNK = 64
 _SEED = 2009
@@ -50,6 +51,7 @@ def rows_a_batch(n_components: int, n_rows: float = inf) -> int:
     return int(min(wanted, max(n_rows / _STEPS_A_SWEEP, _FEWEST_ROWS * n_components)))
 
 
+@STORED.add
 @dataclass(frozen=True)
 class Memory:
     """What is remembered of the rows that were seen.
@@ -70,6 +72,7 @@ class Memory:
     n_effective: float
 
 
+@STORED.add
 @dataclass(frozen=True)
 class OnlineState(EngineState):
     """The engine's, and what is remembered; ``parameters`` are those of the average, which rows never meet."""
@@ -114,7 +117,7 @@ class OnlineEM(BatchEM):
 
     def begun(self, parameters: Any, n_rows: float, row_weight: float) -> Memory:
         """``parameters`` as if they had been learned from ``n_rows`` of the mean weight ``row_weight``."""
-        expected = self.family.expected_statistics(parameters, self.rows.n_features, self.reg_covar)
+        expected = self.rule.expected_statistics(parameters)
         return Memory(expected, expected, float(n_rows), row_weight, float(n_rows))
 
     def swept(self, memory: Memory, unit: float = 1.0) -> tuple[Memory, float, int]:
@@ -166,7 +169,8 @@ class OnlineEM(BatchEM):
         """The M-step, but for components with too few rows, and those that would collapse: these keep their parameters."""
         n_components = len(statistics.counts)
         n_features = self.rows.n_features
-        fewest = max(_FEWEST_ROWS, _NUMBERS_A_STATISTIC * self.family.n_statistics(n_features) / n_features)
+        n_parameters = self.family.n_parameters_a_component(statistics.centre)
+        fewest = max(_FEWEST_ROWS, _NUMBERS_A_PARAMETER * n_parameters / n_features)
         kept = statistics.counts * (n_effective / statistics.counts.sum()) < fewest
         while True:
             try:
@@ -182,7 +186,7 @@ class OnlineEM(BatchEM):
         if not kept.any():
             return statistics
         centre = statistics.centre
-        expected = self.family.expected_statistics(centre, self.rows.n_features, self.reg_covar)
+        expected = self.rule.expected_statistics(centre)
         known = kept & (expected.counts > 0)
         if not known.any():
             return statistics

@@ -19,6 +19,8 @@ from fastmix.data.reading import make_rows
 from fastmix.data.streams import Source, Streamed
 from fastmix.engines.layout import MOST_LANES, WHOLE, Block, Slots, cut_into_lanes, slots_for, smallest_tile, usual_tile
 from fastmix.families.base import Family, Statistics
+from fastmix.families.label_noise import LabelNoise
+from fastmix.families.labelled import split
 from fastmix.kernels.mixture.em_pass import (
     ACCUMULATE,
     ENTROPY,
@@ -134,6 +136,7 @@ def run_em_pass(
         tile_size = usual_tile(family, n_features, n_components, dtype)
     if tile_size % smallest_tile(dtype):
         raise ValueError(f"tile_size must be a multiple of {smallest_tile(dtype)} for {dtype}; got {tile_size}")
+    parameters, label_noise = split(parameters)
     source, joint_of = rows, None
     if isinstance(rows, IncompleteRows):
         joint_of, source = family.joint_parameters, rows.rows
@@ -141,7 +144,7 @@ def run_em_pass(
     assert not isinstance(source, IncompleteRows)
     if rows.n_rows < 1 << 31:  # of another type the pass would be compiled once more
         schedule = schedule._replace(order=schedule.order.astype(np.int32, copy=False))
-    computed = _computed_in(family, parameters, source, dtype)
+    computed = _computed_in(family, parameters, label_noise, source, dtype)
     parameters, source = computed.parameters, computed.rows
     constants: Any = computed.constants
     of_pattern: tuple[Any, ...] = ()
@@ -205,6 +208,7 @@ def run_em_pass(
         log_likelihood=float(totals[LOG_LIKELIHOOD]),
         entropy=float(totals[ENTROPY]),
         total_weight=float(totals[TOTAL_WEIGHT]),
+        label_noise=None if table is None else label_noise,
         label_counts=None if table is None else totals[N_TOTALS:].reshape(table.shape),
     )
 
@@ -225,7 +229,9 @@ class _Computed(NamedTuple):
         return rows._replace(**self.fields) if self.fields else rows
 
 
-def _computed_in(family: Family, parameters: Any, rows: Rows | Streamed, dtype: str) -> _Computed:
+def _computed_in(
+    family: Family, parameters: Any, label_noise: LabelNoise | None, rows: Rows | Streamed, dtype: str
+) -> _Computed:
     unit, itemsize = 1.0, 8
     fields: dict[str, np.ndarray] = {}
     if dtype == "float64":
@@ -237,9 +243,9 @@ def _computed_in(family: Family, parameters: Any, rows: Rows | Streamed, dtype: 
         if isinstance(rows, Rows):  # the weights of a stream are in units of the largest
             weights, unit = _moderate(rows.weights)
             rows = rows._replace(weights=weights)
-    noise, table = getattr(parameters, "label_noise", None), None
-    if noise is not None and rows.is_labelled:
-        fields["label_table"] = table = noise.log_table()
+    table = None
+    if label_noise is not None and rows.is_labelled:
+        fields["label_table"] = table = label_noise.log_table()
     return _Computed(parameters, constants, rows, unit, itemsize, table, fields)
 
 

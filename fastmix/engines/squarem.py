@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from fastmix.engines.loop import EngineState
-from fastmix.families.base import Family
+from fastmix.families.rule import UpdateRule
+from fastmix.files.encoding import STORED
 
 # The longest step length allowed at first, and the factor by which it grows when it is reached: theirs (section 6).
 _FIRST_LONGEST = 4.0
@@ -25,6 +26,7 @@ _FARTHEST = 0.05
 _LEAST_LENGTH = 1.01
 
 
+@STORED.add
 @dataclass(frozen=True)
 class Squarem:
     """What SQUAREM remembers; a cycle is two steps of EM, an extrapolated one, and EM again from there.
@@ -40,19 +42,19 @@ class Squarem:
     longest: float = _FIRST_LONGEST
     reached: bool = False
 
-    def observed(self, family: Family, state: EngineState, extrapolated: bool, gain: float) -> Squarem:
+    def observed(self, rule: UpdateRule, state: EngineState, extrapolated: bool, gain: float) -> Squarem:
         """With the step of EM from ``state.evaluated`` to ``state.parameters``."""
         if not extrapolated:
             return replace(self, points=(*self.points[-1:], state.evaluated))
         return Squarem(longest=self.longest * (_GROWTH if self.reached else 1.0))
 
-    def proposal(self, family: Family, parameters: Any) -> tuple[Any | None, Squarem]:
+    def proposal(self, rule: UpdateRule, parameters: Any) -> tuple[Any | None, Squarem]:
         """Where to go instead of ``parameters``, the next of EM's; None: there."""
         if len(self.points) < 2:
             return None, self
         first, second = self.points
-        u = family.coordinates(second, first)
-        plain = family.coordinates(parameters, first)
+        u = rule.coordinates(second, first)
+        plain = rule.coordinates(parameters, first)
         if not np.isfinite(plain).all():
             return None, self.forgotten()
         v = plain - 2.0 * u
@@ -64,7 +66,7 @@ class Squarem:
             alpha, reached = 1.0 + 0.7 * (alpha - 1.0), False
         if alpha <= _LEAST_LENGTH:
             return None, self.forgotten()
-        return family.from_coordinates(_at(alpha, u, v), first), replace(self, reached=reached)
+        return rule.from_coordinates(_at(alpha, u, v), first), replace(self, reached=reached)
 
     def refused(self) -> Squarem:
         """The proposal was not accepted."""

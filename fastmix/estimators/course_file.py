@@ -134,7 +134,7 @@ def read_first_rows(
 
 def _statistics(centre: GaussianParameters, name: str, arrays: dict[str, np.ndarray]) -> Statistics:
     """A mean of statistics, checked as far as a damaged one could do harm: the M-step refuses other nonsense."""
-    like = centre.family.expected_statistics(centre, centre.means.shape[1])
+    like = centre.family.expected_statistics(centre)
     components = as_parameter_array(arrays[f"{name}_components"], f"{name}_components", like.components.shape)
     shared = as_parameter_array(arrays[f"{name}_shared"], f"{name}_shared", like.shared.shape)
     totals = as_parameter_array(arrays[f"{name}_totals"], f"{name}_totals", (3,))

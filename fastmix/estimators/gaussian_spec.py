@@ -72,9 +72,7 @@ class GaussianSpec:
             start_is_given=self.means_init is not None or self._responsibilities_are_given,
             continued=continued,
             rule=rule,
-            reg_covar=self.reg_covar,
             labels=labels,
-            parameter_classes=(GaussianParameters,),
         )
 
     def online_problem(self, batch_size: int | None, control: Control) -> OnlineProblem:
@@ -90,16 +88,17 @@ class GaussianSpec:
                     f"partial_fit estimates all parameters by maximum likelihood, but {name} is {getattr(self, name)!r}; set it "
                     "to None, or use fit"
                 )
+        rule = GaussianRule(reg_covar=self.reg_covar)
         is_given = all(each is not None for each in (self.weights_init, self.means_init, self.precisions_init))
         return OnlineProblem(
             self.family,
             self.n_components,
-            self._start_maker(GaussianRule(), control.n_threads),
+            self._start_maker(rule, control.n_threads),
             start_is_given=is_given,
             # Responsibilities that are given are those of the first rows.
             start_is_fixed=is_given or self._responsibilities_are_given,
             batch_size=batch_size,
-            reg_covar=self.reg_covar,
+            rule=rule,
             dtype=control.dtype,
             n_threads=control.n_threads,
         )
@@ -130,17 +129,17 @@ class GaussianSpec:
         given = self._given(source.n_features) if masks else {}
         known = known_among(masks, self.family, self.n_components, source.n_features, given)
         if self.prior is None:
-            return GaussianRule(known)
+            return GaussianRule(known, reg_covar=self.reg_covar)
         prior = gaussian_prior(self.prior, self.family, self.n_components, source, unit)
         check_density(masks, given.get("weights") if continued is None else continued.weights, prior.concentration)
-        return GaussianRule(known, prior)
+        return GaussianRule(known, prior, self.reg_covar)
 
     def _start_maker(self, rule: GaussianRule, n_threads: int | None) -> StartMaker:
         def make_start(source: Source, generator: np.random.Generator) -> Start:
             if rule.known is not None:
                 # A fit that goes on from an earlier one has no start, and knows what that came to.
                 check_given(masks_of(self.fixed, self.n_components, self.family), self._given(source.n_features))
-            start = GaussianStart(self.family, source, self.n_components, self.reg_covar, n_threads, generator, rule)
+            start = GaussianStart(self.family, source, self.n_components, n_threads, generator, rule)
             start.give(self.weights_init, self.means_init, self.precisions_init)
 
             def begin(index: int, generator: np.random.Generator) -> tuple[GaussianParameters, np.ndarray | None]:

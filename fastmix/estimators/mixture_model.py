@@ -15,8 +15,8 @@ from fastmix.estimators.fitting import Fitting
 from fastmix.families.gaussian.base import GaussianParameters
 from fastmix.families.gaussian.covariance_types import gaussian_family
 from fastmix.families.gaussian.rule import GaussianRule
-from fastmix.families.gaussian.sampling import draw
 from fastmix.families.rule import PLAIN, UpdateRule
+from fastmix.families.sampling import draw
 
 
 class MixtureModel(Conditioning, Fitting):
@@ -164,5 +164,5 @@ class MixtureModel(Conditioning, Fitting):
 
     def _n_parameters(self) -> int:
         """The number of free parameters (scikit-learn's name for it); those that were known to the fit are not."""
-        n_components, n_features = self.means_.shape
-        return gaussian_family(self._family_name).n_free_parameters(n_features, n_components) - self._n_known
+        parameters = self._parameters()
+        return parameters.family.n_free_parameters(parameters) - self._n_known

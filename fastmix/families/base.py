@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from fastmix.families.coordinates import from_generic_coordinates, generic_coordinates
+from fastmix.families.coordinates import root_weights
+from fastmix.families.domains import Domain
 from fastmix.families.label_noise import LabelNoise
+from fastmix.families.splitting import Splitting
+from fastmix.files.encoding import STORED
+from fastmix.files.registry import Registry
+
+FAMILIES = Registry("family")
 
 
+@STORED.add
 @dataclass(frozen=True)
 class Statistics:
     """What a pass accumulates. Statistics add up: those of two halves of the data sum to those of the whole.
@@ -25,8 +34,9 @@ class Statistics:
     log_likelihood : total over rows, weighted, in nats.
     entropy : total entropy of the responsibilities, weighted, in nats; free energy = E[log joint] + entropy.
     total_weight : sum of the rows' weights (their number where there are none).
+    label_noise : what the pass took labels to say about components, where that is estimated; else None.
     label_counts : (C + 1, K) sum of the responsibilities, weighted, by label given to the row and component, laid out as
-        ``LabelNoise.log_table``; None where the parameters say nothing about labels.
+        ``LabelNoise.log_table``; None where there is no ``label_noise``.
     remainder : total of log-likelihood less entropy and expected log-joint at the parameters that each row met, in nats, where
         an engine asks (``fastmix.engines.incremental``): what the statistics do not tell, and what parameters do not change.
     """
@@ -38,6 +48,7 @@ class Statistics:
     log_likelihood: float
     entropy: float
     total_weight: float
+    label_noise: LabelNoise | None = None
     label_counts: np.ndarray | None = None
     remainder: float = 0.0
 
@@ -46,13 +57,11 @@ class Statistics:
         """(K,) sum of the responsibilities of each component."""
         return self.components[:, 0]
 
-    def maximized_label_noise(self) -> LabelNoise | None:
-        """The M-step for what labels say about components; None where that is not estimated."""
-        return None if self.label_counts is None else self.centre.label_noise.maximized(self.label_counts)
-
     def expected_log_labels(self) -> float:
-        """E[log p(label | component)] in nats, summed over rows, at the statistics' centre, where that is estimated; else 0."""
-        return 0.0 if self.label_counts is None else self.centre.label_noise.expected(self.label_counts)
+        """E[log p(label | component)] in nats, summed over rows, at the pass's parameters, where that is estimated; else 0."""
+        if self.label_noise is None or self.label_counts is None:
+            return 0.0
+        return self.label_noise.expected(self.label_counts)
 
     def __add__(self, other: Statistics) -> Statistics:
         if not isinstance(other, Statistics):
@@ -72,6 +81,7 @@ class Statistics:
             entropy=self.entropy + other.entropy,
             total_weight=self.total_weight + other.total_weight,
             label_counts=_sum_of_counts(self.label_counts, other.label_counts),
+            label_noise=self.label_noise if other.label_noise is None else other.label_noise,
             remainder=self.remainder + other.remainder,
         )
 
@@ -112,12 +122,45 @@ class Family(ABC):
     """What a component is.
 
     A family has two tile functions, registered for its class of kernel parameters with
-    ``fastmix.kernels.mixture.tiles.register_tile_functions``, and the methods below. Parameters are any frozen object of arrays
-    with attributes ``weights`` (K,) and ``family``. docs/architecture.md builds one from nothing.
+    ``fastmix.kernels.mixture.tiles.register_tile_functions``, what is declared below, and the methods that are abstract. From
+    these follow model files, checkpoints, samples, counts of parameters and every engine. The other methods are capabilities,
+    each with a default. docs/architecture.md builds a family from nothing.
+
+    Two families are equal if they are of one class and have the same settings.
+
+    Attributes
+    ----------
+    name : what it is called in messages.
+    kernel_class : the class of kernel parameters, which selects the tile functions.
+    parameters_class : of the parameters, a frozen dataclass or NamedTuple that is made by ``parameters_class(family, *arrays)``.
+    domains : what each array of the parameters may hold, by its name, in order; the first are the ``weights`` (K,).
+    splitting : how components are split and merged; None: they are not.
     """
 
     name: str
     kernel_class: type
+    parameters_class: type
+    domains: Mapping[str, Domain]
+    splitting: ClassVar[Splitting | None] = None
+
+    def __init_subclass__(cls, **how: Any):
+        super().__init_subclass__(**how)
+        FAMILIES.add(cls)
+        STORED.add(cls)
+        if hasattr(cls, "parameters_class"):
+            STORED.add(cls.parameters_class)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.settings() == other.settings()
+
+    def __hash__(self) -> int:
+        return hash((type(self), tuple(sorted(self.settings().items()))))
+
+    def settings(self) -> dict[str, Any]:
+        """What the constructor was given, by name: numbers, text and truth values, kept under the same names."""
+        if type(self).__init__ is object.__init__:
+            return {}
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     @abstractmethod
     def n_statistics(self, n_features: int) -> int:
@@ -126,6 +169,75 @@ class Family(ABC):
     @abstractmethod
     def kernel_parameters(self, parameters: Any) -> Any:
         """The constants that the kernels read, an instance of ``kernel_class``."""
+
+    @abstractmethod
+    def maximize(self, statistics: Statistics) -> Any:
+        """The M-step: parameters that maximise the expected log-likelihood.
+
+        A component without mass keeps its parameters (those at the statistics' centre), with weight 0.
+        """
+
+    @abstractmethod
+    def draw(self, parameters: Any, k: int, n_rows: int, generator: np.random.Generator) -> np.ndarray:
+        """Rows (n, D) of component k."""
+
+    def arrays(self, parameters: Any) -> dict[str, np.ndarray]:
+        """The arrays of the parameters by name."""
+        return {name: np.asarray(getattr(parameters, name)) for name in self.domains}
+
+    def from_arrays(self, arrays: Mapping[str, Any]) -> Any:
+        """The parameters of arrays by name, checked.
+
+        Raises
+        ------
+        ValueError : a name that is missing or unknown, a shape that does not fit the others, values outside the domain.
+        """
+        if arrays.keys() != self.domains.keys():
+            raise ValueError(
+                f"the arrays of {self.name!r} are {', '.join(self.domains)}; got {', '.join(arrays) or 'none'}"
+            )
+        lengths: dict[str, int] = {}
+        checked = {name: domain.checked(arrays[name], name, lengths) for name, domain in self.domains.items()}
+        return self.parameters_class(self, **checked)
+
+    def n_features(self, parameters: Any) -> int:
+        """D of the rows that the parameters are for."""
+        for name, domain in self.domains.items():
+            if "D" in domain.axes:
+                return int(getattr(parameters, name).shape[domain.axes.index("D")])
+        raise TypeError(f"no array of the family {self.name!r} has an axis 'D': it has to define n_features")
+
+    def n_free_parameters(self, parameters: Any) -> int:
+        """How many numbers are estimated, weights included."""
+        return sum(domain.n_free(getattr(parameters, name).shape) for name, domain in self.domains.items())
+
+    def n_parameters_a_component(self, parameters: Any) -> int:
+        """How many more are estimated with one more component."""
+        found = 1  # its weight
+        for name, domain in self.domains.items():
+            if domain.by_component and name != "weights":
+                found += domain.n_free((1, *getattr(parameters, name).shape[1:]))
+        return found
+
+    def with_arrays(self, parameters: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+        """The parameters with other arrays, which are not checked; nothing that was worked out from the old ones is kept."""
+        return self.parameters_class(self, **{**{name: getattr(parameters, name) for name in self.domains}, **arrays})
+
+    def chosen(self, parameters: Any, which: np.ndarray) -> Any:
+        """Some of the components (M,), with their weights as they are."""
+        arrays = self._by_component(parameters)
+        return self.with_arrays(parameters, {name: array[which] for name, array in arrays.items()})
+
+    def replaced(self, parameters: Any, at: np.ndarray, others: Any) -> Any:
+        """The parameters with components ``at`` (M,) replaced by the M ``others``; weights as they then are, to sum 1."""
+        moved = {name: array.copy() for name, array in self._by_component(parameters).items()}
+        for name, array in moved.items():
+            array[at] = getattr(others, name)
+        moved["weights"] = moved["weights"] / moved["weights"].sum()
+        return self.with_arrays(parameters, moved)
+
+    def _by_component(self, parameters: Any) -> dict[str, np.ndarray]:
+        return {name: getattr(parameters, name) for name, domain in self.domains.items() if domain.by_component}
 
     def in_float32(self, parameters: Any) -> tuple[Any, Any, np.ndarray]:
         """(Parameters as float32 can say them, kernel parameters in float32, the origin (D,) that both are relative to).
@@ -145,10 +257,6 @@ class Family(ABC):
         """
         raise ValueError(f"the family {self.name!r} takes no missing entries")
 
-    @abstractmethod
-    def maximize(self, statistics: Statistics, reg_covar: float = 0.0) -> Any:
-        """The M-step: parameters that maximise the expected log-likelihood."""
-
     def expected_log_joint(self, statistics: Statistics) -> tuple[float, float] | None:
         """E[log p(x, z)] in nats, under the responsibilities behind ``statistics`` and the parameters at their centre.
 
@@ -160,15 +268,30 @@ class Family(ABC):
         """
         return None
 
-    def expected_statistics(self, parameters: Any, n_features: int, reg_covar: float = 0.0) -> Statistics:
+    def expected_statistics(self, parameters: Any) -> Statistics:
         """Statistics of unit weight from which ``maximize`` makes these parameters: the inverse of the M-step.
 
         They are of no rows: log-likelihood, entropy and ``total_weight`` are 0. The default knows nothing, and all of them are 0.
         """
-        n_components = len(parameters.weights)
+        n_components, n_features = len(parameters.weights), self.n_features(parameters)
         components = np.zeros((n_components, self.n_statistics(n_features)))
         shared = np.zeros(self.n_shared(n_features, n_components))
         return Statistics(self, parameters, components, shared, 0.0, 0.0, 0.0)
+
+    def embed(self, X: np.ndarray) -> np.ndarray:
+        """Rows (n, D) as points (n, E) whose distances say what is alike, for starts. The default: as they are."""
+        return X
+
+    def neutral(self, n_components: int, n_features: int) -> Any:
+        """K equal components of which nothing is known, for passes whose responsibilities are given.
+
+        The default knows the axes "K" and "D"; a family with others has to say how long they are.
+        """
+        lengths = {"K": n_components, "D": n_features}
+        arrays = {
+            name: domain.neutral(tuple(lengths[axis] for axis in domain.axes)) for name, domain in self.domains.items()
+        }
+        return self.parameters_class(self, **arrays)
 
     def n_shared(self, n_features: int, n_components: int) -> int:
         """S': how many numbers a pass keeps for all components together."""
@@ -224,13 +347,33 @@ class Family(ABC):
         """The parameters as unconstrained numbers (P,), of which every value, within reason, stands for parameters.
 
         Relative to the reference, which is 0. What acceleration extrapolates; see ``fastmix.families.coordinates`` for
-        what makes coordinates good, and for the default, which suits dataclasses and NamedTuples of arrays.
+        what makes coordinates good. The default is that of each array's domain; what belongs to a component is scaled with the
+        root of its weight: what the complete data say grows with its rows.
         """
-        return generic_coordinates(parameters, reference)
+        parts = []
+        for name, domain in self.domains.items():
+            there = getattr(reference, name)
+            parts.append(domain.coordinates(getattr(parameters, name), there, _scales(name, domain, there, reference)))
+        return np.concatenate([part.ravel() for part in parts])
 
     def from_coordinates(self, vector: np.ndarray, reference: Any) -> Any:
         """The parameters that ``coordinates`` makes ``vector`` of."""
-        return from_generic_coordinates(vector, reference)
+        moved, first = {}, 0
+        for name, domain in self.domains.items():
+            there = getattr(reference, name)
+            n = domain.n_coordinates(there.shape)
+            scales = _scales(name, domain, there, reference)
+            moved[name] = domain.moved(vector[first : first + n], there, scales)
+            first += n
+        return self.with_arrays(reference, moved)
+
+
+def _scales(name: str, domain: Domain, there: np.ndarray, reference: Any) -> np.ndarray:
+    """What coordinates of an array are multiplied by; it broadcasts with the array."""
+    ones = (1,) * there.ndim
+    if not domain.by_component or name == "weights":
+        return np.ones(ones)
+    return root_weights(reference).reshape(-1, *ones[1:])
 
 
 def tile_in_first_cache(n_features: int, itemsize: int = 8) -> int:
@@ -238,7 +381,7 @@ def tile_in_first_cache(n_features: int, itemsize: int = 8) -> int:
     return 40 * 1024 // (itemsize * n_features)
 
 
-def log_weights(weights: np.ndarray) -> np.ndarray:
-    """log w_k, with a huge negative number for a dead component's log 0 (kernels want finite constants)."""
+def finite_log(values: np.ndarray) -> np.ndarray:
+    """Logarithms, with a huge negative number for that of 0, of a dead component's weight (kernels want finite constants)."""
     with np.errstate(divide="ignore"):
-        return np.maximum(np.log(weights), -1e290)
+        return np.maximum(np.log(values), -1e290)

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fastmix.families.coordinates import log_ratios, unscaled
+from fastmix.files.encoding import STORED
 from fastmix.kernels.mixture.normalise import LOG_ZERO
 
 
+@STORED.add
 @dataclass(frozen=True)
 class LabelNoise:
     """p(label | class), and which class each component is of.

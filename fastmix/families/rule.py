@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from fastmix.families.base import Family, Statistics
+import numpy as np
+
+from fastmix.families.base import Statistics
 
 
 class UpdateRule:
-    """Plain EM: the M-step of the family, and no more. A subclass knows parameters, or has a prior.
+    """Plain EM: the M-step of the family, and no more. A subclass knows parameters, has a prior, or holds something up.
 
-    What an engine raises is the log-likelihood (or free energy) plus ``log_prior``, a unit of weight; ``maximize`` has to be
-    the exact maximiser of the expected one.
+    What an engine raises is the log-likelihood (or free energy) plus ``log_prior``, a unit of weight.
     """
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether ``maximize`` is the exact maximiser of the expected objective, so that no step lowers it."""
+        return True
 
     @property
     def holds(self) -> bool:
         """Whether some parameters are known: they must come out of every step to the bit as they are."""
         return False
 
-    @property
-    def bounds_covariances(self) -> bool:
-        """Whether no covariance can shrink to a point, whatever the rows: each is known, or has a prior."""
-        return False
-
-    def maximize(self, family: Family, statistics: Statistics, reg_covar: float) -> Any:
+    def maximize(self, statistics: Statistics) -> Any:
         """The M-step."""
-        return family.maximize(statistics, reg_covar)
+        return statistics.family.maximize(statistics)
+
+    def maximize_towards(self, statistics: Statistics, prior: Any, weight: float) -> Any:
+        """See ``Splitting.towards``."""
+        splitting = statistics.family.splitting
+        assert splitting is not None
+        return splitting.towards(statistics, prior, weight)
+
+    def expected_statistics(self, parameters: Any) -> Statistics:
+        """Statistics of unit weight from which ``maximize`` makes these parameters."""
+        return parameters.family.expected_statistics(parameters)
 
     def log_prior(self, parameters: Any) -> float:
         """The log-density of the parameters in nats, in units of the weight that statistics are in."""
@@ -40,6 +50,14 @@ class UpdateRule:
     def continuing(self, parameters: Any) -> UpdateRule:
         """The rule of a fit that goes on from these parameters: what is known is known as they have it."""
         return self
+
+    def coordinates(self, parameters: Any, reference: Any) -> np.ndarray:
+        """See ``Family.coordinates``."""
+        return reference.family.coordinates(parameters, reference)
+
+    def from_coordinates(self, vector: np.ndarray, reference: Any) -> Any:
+        """See ``Family.from_coordinates``; with what is known as it is."""
+        return self.held(reference.family.from_coordinates(vector, reference))
 
 
 PLAIN = UpdateRule()

@@ -1,8 +1,8 @@
 """Nested Python values as a JSON tree and arrays, and back, to the last bit; nothing is executed.
 
 What may appear: None, truth values, numbers, text, arrays, tuples, lists, dictionaries by name, and instances of the
-dataclasses, named tuples and enumerations that a ``Vocabulary`` lists. An object that appears several times is the same
-object again afterwards.
+dataclasses, named tuples and enumerations that a ``Vocabulary`` knows, and of its classes that say by ``settings()`` what they
+are made of again. An object that appears several times is the same object again afterwards.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["Vocabulary"]
+__all__ = ["STORED", "Vocabulary"]
 
 # Bytes from which on an array is kept by itself; smaller ones lie end to end, those of one type in one array, because a state
 # may have tens of thousands of them.
 _LARGE = 1 << 16
+
+
+Class = TypeVar("Class", bound=type)
 
 
 class Vocabulary:
@@ -28,13 +31,20 @@ class Vocabulary:
 
     Parameters
     ----------
-    classes : dataclasses, named tuples and enumerations, known by their names.
+    classes : see ``add``.
     constants : objects that are kept by name: each comes back as the very object.
     """
 
-    def __init__(self, classes: Iterable[type], constants: Mapping[str, Any]):
-        self.classes = {cls.__name__: cls for cls in classes}
-        self.constants = dict(constants)
+    def __init__(self, classes: Iterable[type] = (), constants: Mapping[str, Any] | None = None):
+        self.classes: dict[str, type] = {}
+        self.constants = dict(constants or {})
+        for each in classes:
+            self.add(each)
+
+    def add(self, cls: Class) -> Class:
+        """Add a dataclass, named tuple, enumeration or class with ``settings()``; a decorator where it is defined."""
+        self.classes[f"{cls.__module__}.{cls.__qualname__}"] = cls
+        return cls
 
     def encode(self, value: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """(Tree for JSON, arrays by name).
@@ -59,6 +69,10 @@ class Vocabulary:
         for node in tree["objects"]:  # each mentions only those before it
             decoder.objects.append(decoder.built(node))
         return decoder.decode(tree["root"])
+
+
+# What the states of fits consist of.
+STORED = Vocabulary()
 
 
 class _Encoder:
@@ -96,6 +110,8 @@ class _Encoder:
         name = self._names.get(id(type(value)))
         if name is not None and isinstance(value, Enum):
             return {"member": [name, value.name]}
+        if name is not None and hasattr(value, "settings"):
+            return {"class": name, "settings": {key: self.encode(each) for key, each in value.settings().items()}}
         if name is not None and isinstance(value, tuple):
             return {"class": name, "items": [self.encode(each) for each in value]}
         if name is not None:
@@ -179,6 +195,8 @@ class _Decoder:
         return self._arrays[name][first : first + math.prod(shape)].reshape(shape).copy()
 
     def _instance(self, cls: type, node: dict[str, Any]) -> Any:
+        if "settings" in node:
+            return cls(**{key: self.decode(each) for key, each in node["settings"].items()})
         if "items" in node:
             return cls._make(self.decode(each) for each in node["items"])  # type: ignore[attr-defined]  # a named tuple
         values = {key: self.decode(each) for key, each in node["values"].items()}

@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["as_plain", "from_plain", "storable"]
+from fastmix.files.registry import Registry
 
-_CLASSES: dict[str, type] = {}
+__all__ = ["OPTIONS", "as_plain", "from_plain", "storable"]
+
+OPTIONS = Registry("option")  # classes whose instances are written to headers
 Class = TypeVar("Class", bound=type)
 
 
@@ -19,10 +21,7 @@ def storable(cls: Class) -> Class:
 
     A decorator, where the class is defined. Reading calls the class with these values, so it has to check them.
     """
-    known = _CLASSES.setdefault(cls.__name__, cls)
-    if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-        raise TypeError(f"files know another class {cls.__name__!r}, of {known.__module__}; choose another name")
-    _CLASSES[cls.__name__] = cls
+    OPTIONS.add(cls)
     return cls
 
 
@@ -32,8 +31,8 @@ def as_plain(value: Any) -> Any:
         value = value.item()
     if isinstance(value, os.PathLike):
         value = os.fsdecode(value)
-    if _CLASSES.get(type(value).__name__) is type(value):
-        given = {field.name: getattr(value, field.name) for field in fields(value)}  # type: ignore[arg-type]
+    if type(value) in OPTIONS:
+        given = {field.name: getattr(value, field.name) for field in fields(value)}
         stored = {name: as_plain(each) for name, each in given.items()}
         lost = any(stored[name] is None and each is not None for name, each in given.items())
         return None if lost else {type(value).__name__: stored}
@@ -52,7 +51,7 @@ def from_plain(stored: Any) -> Any:
     """
     if not isinstance(stored, dict):
         return stored
-    ((name, values),) = stored.items() if len(stored) == 1 else ((None, None),)
-    if name not in _CLASSES or not isinstance(values, dict):
-        raise ValueError(f"the header holds an object {str(stored)[:100]} of no known class")
-    return _CLASSES[name](**{key: from_plain(value) for key, value in values.items()})
+    if len(stored) != 1 or not all(isinstance(values, dict) for values in stored.values()):
+        raise ValueError(f"{str(stored)[:100]} is no option by the name of its class")
+    ((name, values),) = stored.items()
+    return OPTIONS.named(name)(**{key: from_plain(value) for key, value in values.items()})

@@ -17,20 +17,11 @@ from typing import Any
 import numpy as np
 
 from fastmix._version import __version__
-from fastmix.engines.accelerated import METHODS, AcceleratedState
-from fastmix.engines.growing import GrowingState
-from fastmix.engines.incremental import IncrementalState
-from fastmix.engines.loop import EngineState, RunResult, Standing, StopReason
-from fastmix.engines.online import Memory, OnlineState
-from fastmix.engines.sparse.lists import ActiveLists
-from fastmix.engines.sparse.state import DENSE, SparseState
+from fastmix.engines.loop import RunResult, Standing, StopReason
 from fastmix.exceptions import CollapsedError
-from fastmix.families.base import Family, Statistics
-from fastmix.families.label_noise import LabelNoise
 from fastmix.files.arrayfile import ArrayFileError, read_arrays, write_arrays
 from fastmix.files.atomicfile import check_writable
-from fastmix.files.encoding import Vocabulary
-from fastmix.kernels.mixture.tiles import Schedule
+from fastmix.files.encoding import STORED
 
 __all__ = ["CheckpointFile", "FitRecord", "Identity", "Results", "best_result"]
 
@@ -49,6 +40,7 @@ def best_result(results: Results) -> tuple[RunResult, dict[str, Any]] | None:
     return max(results, key=lambda each: each[0].objective, default=None)
 
 
+@STORED.add
 @dataclass(frozen=True)
 class FitRecord:
     """How far a fit of one or several runs has come.
@@ -113,48 +105,20 @@ class FitRecord:
         return replace(self, results=results, index=index)
 
 
-# Of what records consist, but for parameters.
-_CLASSES = (
-    *METHODS.values(),
-    AcceleratedState,
-    ActiveLists,
-    EngineState,
-    FitRecord,
-    GrowingState,
-    IncrementalState,
-    LabelNoise,
-    Memory,
-    OnlineState,
-    RunResult,
-    Schedule,
-    SparseState,
-    Standing,
-    Statistics,
-    StopReason,
-)
-
-
-def vocabulary_for(family: Family, parameter_classes: Iterable[type]) -> Vocabulary:
-    """What the records of fits of this family are written in."""
-    return Vocabulary((*_CLASSES, *parameter_classes), {"everything": DENSE, family.name: family})
-
-
 @dataclass(frozen=True)
 class Identity:
-    """What a fit is of: another fit must not go on from its checkpoint. Data and settings are what JSON holds.
+    """What a fit is of: another fit must not go on from its checkpoint. All of it is what JSON holds.
 
     Attributes
     ----------
     data : by what it is called, its description.
     settings : the parameters that decide what comes out, by name.
     max_iter : may be larger when a fit goes on.
-    vocabulary : what its records are written in.
     """
 
     data: dict[str, Any]
     settings: dict[str, Any]
     max_iter: int
-    vocabulary: Vocabulary
 
     def differences(self, header: dict[str, Any]) -> Iterable[str]:
         """In what a checkpoint's fit is another one."""
@@ -236,7 +200,7 @@ class CheckpointFile:
         assert self._identity is not None
         try:
             differences = list(self._identity.differences(header))
-            record = None if differences else self._identity.vocabulary.decode(_tree(arrays), arrays)
+            record = None if differences else STORED.decode(_tree(arrays), arrays)
             if not differences and not isinstance(record, FitRecord):
                 raise TypeError("no record of a fit")
             if record is not None and self._identity.max_iter > header["max_iter"]:
@@ -301,7 +265,7 @@ class CheckpointFile:
 
     def _write(self, path: str | os.PathLike[str]) -> None:
         assert self._identity is not None
-        tree, arrays = self._identity.vocabulary.encode(self.record)
+        tree, arrays = STORED.encode(self.record)
         entropy: Any = self.seeds.entropy
         header = {
             "class": CHECKPOINT,

@@ -12,6 +12,7 @@ from fastmix.engines.loop import RunResult, StopReason
 from fastmix.engines.online import START_BATCHES, Memory, OnlineEM, rows_a_batch
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Family
+from fastmix.families.rule import PLAIN, UpdateRule
 from fastmix.fitting.first_rows import FirstRows, count_weighty, no_rows, suffice
 from fastmix.fitting.problem import StartMaker
 from fastmix.starts.seeding import generators
@@ -49,7 +50,7 @@ class OnlineProblem:
     start_is_given : nothing about a start follows from rows.
     start_is_fixed : a start from more rows would be the same, or cannot be.
     batch_size : rows of a step; None for what the engine takes.
-    reg_covar : for the M-step.
+    rule : how statistics become parameters.
     dtype : what log-densities and responsibilities are computed in.
     n_threads : None for all.
     """
@@ -60,7 +61,7 @@ class OnlineProblem:
     start_is_given: bool = False
     start_is_fixed: bool = False
     batch_size: int | None = None
-    reg_covar: float = 0.0
+    rule: UpdateRule = PLAIN
     dtype: str = "float64"
     n_threads: int | None = None
 
@@ -149,7 +150,7 @@ class OnlineProblem:
         engine = OnlineEM(
             self.family,
             make_rows(X, weights),
-            reg_covar=self.reg_covar,
+            rule=self.rule,
             n_threads=self.n_threads,
             dtype=self.dtype,
             batch_size=self._batch_rows,

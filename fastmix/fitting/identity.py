@@ -13,7 +13,7 @@ import numpy as np
 from fastmix.data.incomplete import IncompleteRows
 from fastmix.data.reading import labels_of
 from fastmix.data.streams import Source, Streamed
-from fastmix.fitting.checkpoint import CheckpointFile, Identity, vocabulary_for
+from fastmix.fitting.checkpoint import CheckpointFile, Identity
 from fastmix.fitting.options import Options, shortest
 from fastmix.fitting.problem import Control, FitProblem
 from fastmix.starts.seeding import seed_sequence
@@ -38,8 +38,7 @@ def open_checkpoint(problem: FitProblem, control: Control) -> CheckpointFile:
     asked = control.checkpoint
     if asked is None:
         return CheckpointFile(None, seeds=seeds, n_runs=n_runs, continued=continued)
-    vocabulary = vocabulary_for(problem.family, problem.parameter_classes)
-    identity = Identity(_data(problem.source), _settings(control), control.max_iter, vocabulary)
+    identity = Identity(_data(problem.source), _settings(control), control.max_iter)
     checkpoint = CheckpointFile(asked.path, asked.every, identity, seeds=seeds, n_runs=n_runs, continued=continued)
     checkpoint.open(asked.resume)
     if continued and checkpoint.record.is_done:

@@ -12,6 +12,7 @@ from fastmix.data.reading import NO_LABELS, with_labels
 from fastmix.data.streams import Source, Streamed
 from fastmix.data.validation import as_array, check_finite
 from fastmix.families.label_noise import LabelNoise
+from fastmix.families.labelled import Labelled
 from fastmix.kernels.mixture.labels import LEAST_SHARE
 from fastmix.kernels.mixture.normalise import LOG_ZERO
 from fastmix.kernels.mixture.tiles import Labels, Rows
@@ -104,7 +105,7 @@ class KnownLabels:
                 f"labels say that row {row} is of class {self.labels.labels[row]}, but the fit begins with weight 0 for all "
                 "components that could have this label; raise weights_init there"
             )
-        return replace(parameters, label_noise=self.noise) if self.estimated else parameters
+        return Labelled(parameters, self.noise) if self.estimated and self.noise is not None else parameters
 
     def unexplained_row(self, alive: np.ndarray) -> int | None:
         """A row whose label none of the components could have that are ``alive`` (K,) bool; None where there is none."""
@@ -117,9 +118,9 @@ class KnownLabels:
                 return int(np.argmax(self.labels.labels == label))
         return None
 
-    def noise_after(self, parameters: Any) -> LabelNoise | None:
-        """The confusion matrix of a fit that ended with ``parameters``, if there is one."""
-        return parameters.label_noise if self.estimated else self.noise
+    def noise_after(self, noise: LabelNoise | None) -> LabelNoise | None:
+        """The confusion matrix of a fit that estimated ``noise``, if it did; None where there is none."""
+        return self.noise if noise is None else noise
 
 
 NOTHING_KNOWN = KnownLabels()

@@ -47,9 +47,7 @@ class FitProblem:
     start_is_given : nothing about a start is random: one run is all there is to do.
     continued : the parameters of an earlier fit that this one goes on from; None: it begins with starts.
     rule : how statistics become parameters, and the log-density of these.
-    reg_covar : for the M-step.
     labels : what is known about the components of rows.
-    parameter_classes : of what parameters consist, but arrays, for a checkpoint.
     """
 
     family: Family
@@ -59,9 +57,7 @@ class FitProblem:
     start_is_given: bool = False
     continued: Any = None
     rule: UpdateRule = PLAIN
-    reg_covar: float = 0.0
     labels: KnownLabels = NOTHING_KNOWN
-    parameter_classes: tuple[type, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,10 +100,10 @@ class FitOutcome:
 
     Attributes
     ----------
-    result : of the best run.
+    result : of the best run; its parameters are those of the mixture alone.
     algorithm : the name of the engine that ran.
     info : what the engine tells besides, by name.
-    rule : the one that the fit ended with: what it knew of parameters.
+    rule : the one that the fit had: what it knew of parameters.
     label_noise : the confusion matrix of labels, given or estimated, if there is one.
     n_collapsed_runs : how many were given up.
     interrupted : the user did.

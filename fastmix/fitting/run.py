@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from fastmix.engines.loop import RunResult, StopReason
+from fastmix.families.labelled import LabelledRule, split
 from fastmix.fitting.checkpoint import FitRecord
 from fastmix.fitting.choice import engine_for
 from fastmix.fitting.identity import open_checkpoint
@@ -40,10 +42,9 @@ def run_fit(problem: FitProblem, control: Control) -> FitOutcome:
         problem.n_components,
         all_known=labels.leaves_nothing_open(source),
         tol=control.tol,
-        reg_covar=problem.reg_covar,
         n_threads=control.n_threads,
         dtype=control.dtype,
-        rule=rule,
+        rule=LabelledRule(rule) if labels.estimated else rule,
     )
     streams = generators(file.seeds, 2 + n_runs)
     start: Start | None = None
@@ -58,12 +59,13 @@ def run_fit(problem: FitProblem, control: Control) -> FitOutcome:
 
     callback = with_progress(control.print_every, "mean log-likelihood", control.callback)
     best, info, n_collapsed, interrupted = best_of(engine, begin, file, control.max_iter, callback)
+    parameters, noise = split(best.parameters)
     return FitOutcome(
-        result=best,
+        result=replace(best, parameters=parameters),
         algorithm=engine.name,
         info=info,
         rule=rule,
-        label_noise=labels.noise_after(best.parameters),
+        label_noise=labels.noise_after(noise),
         n_collapsed_runs=n_collapsed,
         interrupted=interrupted,
         n_rows=source.n_weighted,
@@ -80,9 +82,9 @@ def _goes_on_from(record: FitRecord, continued: Any) -> Any:
     if not record.continued:
         return None
     if continued is None and record.standing is not None:
-        return record.standing.state.parameters
+        return split(record.standing.state.parameters)[0]
     if continued is None and record.results:
-        return record.results[-1][0].parameters
+        return split(record.results[-1][0].parameters)[0]
     return continued
 
 

@@ -13,8 +13,9 @@ from fastmix.engines.passes import run_em_pass
 from fastmix.engines.sparse.lists import TILE, Neighbourhood, order_by, united
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
-from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters, mean_shifts
-from fastmix.families.rule import PLAIN, UpdateRule
+from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters
+from fastmix.families.gaussian.moments import mean_shifts
+from fastmix.families.gaussian.rule import MAXIMUM_LIKELIHOOD, GaussianRule
 from fastmix.kernels.mixture.tiles import Rows
 
 # Rows are put into units of their spread so many entries at a time: 8 MB.
@@ -26,25 +27,23 @@ class Clusters:
 
     Parameters
     ----------
-    family, n_components, reg_covar, n_threads : what will be fitted.
+    family, n_components, n_threads : what will be fitted.
     mean, covariance : (D,) and (D, D), of the whole data.
-    rule : what is known of the parameters.
+    rule : the M-step of the fit: its floor, what is known of the parameters, and a prior.
     """
 
     def __init__(
         self,
         family: GaussianFamily,
         n_components: int,
-        reg_covar: float,
         mean: np.ndarray,
         covariance: np.ndarray,
         n_threads: int | None,
-        rule: UpdateRule = PLAIN,
+        rule: GaussianRule = MAXIMUM_LIKELIHOOD,
     ):
         self.rule = rule
         self.family = family
         self.n_components = n_components
-        self.reg_covar = reg_covar
         self.mean = mean
         self.covariance = covariance
         self.n_threads = n_threads
@@ -121,14 +120,14 @@ class Clusters:
             try:
                 _ = found.cholesky
             except CollapsedError:
-                held_up = self.rule.maximize(self.family, statistics, self.reg_covar)
+                held_up = self.rule.maximize(statistics)
                 return replace(found, covariances=held_up.covariances)
         return found
 
     def _shrunk(self, statistics: Statistics, rows: Source) -> GaussianParameters:
         counts = statistics.counts * (rows.n_weighted / statistics.total_weight)
         shifts = mean_shifts(statistics)
-        covariances = self.family.maximize_covariances(statistics, shifts, self.reg_covar)
+        covariances = self.family.maximize_covariances(statistics, shifts, self.rule.reg_covar)
         weights = np.maximum(counts, 1.0)
         means = statistics.centre.means + shifts
         parameters = GaussianParameters(self.family, weights / weights.sum(), means, covariances)
@@ -138,7 +137,7 @@ class Clusters:
         prior = float(n_features if self.family.has_matrices else 1)
         share = (counts / (counts + prior)).reshape(-1, *[1] * (covariances.ndim - 1))
         within = np.average(covariances, axis=0, weights=counts)
-        floor = self.reg_covar * np.eye(n_features)
+        floor = self.rule.reg_covar * np.eye(n_features)
         whole = self.family.from_matrix(self.covariance + floor, 1)[0]
         for pooled in (within, whole):
             shrunk = replace(parameters, covariances=share * covariances + (1.0 - share) * pooled)

@@ -14,17 +14,19 @@ import numpy as np
 from fastmix.data.incomplete import IncompleteRows
 from fastmix.data.reading import make_rows
 from fastmix.data.streams import Source, Streamed
-from fastmix.data.validation import as_array, as_parameter_array, check_finite, check_weights
+from fastmix.data.validation import as_array, as_parameter_array, check_weights
 from fastmix.engines.passes import run_em_pass
 from fastmix.exceptions import CollapsedError, ConvergenceWarning
 from fastmix.families.base import Statistics
-from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters, mean_shifts
+from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters
+from fastmix.families.gaussian.moments import mean_shifts
 from fastmix.families.gaussian.parameters import covariances_from_precisions
-from fastmix.families.rule import PLAIN, UpdateRule
+from fastmix.families.gaussian.rule import MAXIMUM_LIKELIHOOD, GaussianRule
 from fastmix.kernels.mixture.tiles import Rows
 from fastmix.starts.from_means import Clusters
 from fastmix.starts.labelled import LabelledStart
 from fastmix.starts.overseed import many_means, seeds
+from fastmix.starts.responsibilities import check_responsibilities, random_responsibilities
 from fastmix.starts.search import Search, draw_blocks
 from fastmix.starts.seeding import subsample
 
@@ -67,7 +69,7 @@ class Start:
 
     Parameters
     ----------
-    family, rows, n_components, reg_covar, n_threads : what will be fitted.
+    family, rows, n_components, n_threads : what will be fitted.
     generator : random numbers for the scale of the data; starts get their own.
     rule : the M-step of the fit, which knows parameters or has a prior.
 
@@ -81,22 +83,20 @@ class Start:
         family: GaussianFamily,
         rows: Source,
         n_components: int,
-        reg_covar: float,
         n_threads: int | None,
         generator: np.random.Generator,
-        rule: UpdateRule = PLAIN,
+        rule: GaussianRule = MAXIMUM_LIKELIHOOD,
     ):
         self.family = family
         self.rows = rows
         self.n_components = n_components
-        self.reg_covar = reg_covar
         self.n_threads = n_threads
         self.rule = rule
         self.mean, covariance = broad_covariance(rows, generator)
         self.covariance = covariance
         self.labels: np.ndarray | None = None
         self._given: dict[str, Any] = {}
-        self.clusters = Clusters(family, n_components, reg_covar, self.mean, covariance, n_threads, rule)
+        self.clusters = Clusters(family, n_components, self.mean, covariance, n_threads, rule)
 
     def give(self, weights: Any, means: Any, precisions: Any) -> None:
         """What the user gave of a start (None: not given); checked, and used in place of what would be computed.
@@ -116,10 +116,10 @@ class Start:
         if not constant.size or n_rows == 1 or held_up_by_others:
             return
         found = f"feature {constant[0]} of X is constant ({self.mean[constant[0]]:.6g})"
-        if self.reg_covar == 0:
+        if self.rule.reg_covar == 0:
             raise CollapsedError(0, found)
         warnings.warn(
-            f"{found}: its variance is held up by reg_covar={self.reg_covar:g} alone; leave such features out",
+            f"{found}: its variance is held up by reg_covar={self.rule.reg_covar:g} alone; leave such features out",
             ConvergenceWarning,
             stacklevel=6,
         )
@@ -176,7 +176,7 @@ class Start:
         if isinstance(init, str):
             if init == "random":
                 drawn = self.from_responsibilities(
-                    lambda part: _random_responsibilities(part, self.n_components, generator)
+                    lambda part: random_responsibilities(part, self.n_components, generator)
                 )
                 return self.clusters.shrunk(drawn, self.rows)
             if not isinstance(self.rows, Streamed) and self.rows.is_labelled:
@@ -196,7 +196,7 @@ class Start:
         # Once more about the means found: one common centre would cost digits where clusters are far apart.
         means = first.centre.means + mean_shifts(first)
         again = self.from_responsibilities(lambda part: given[part], means)
-        return self.rule.maximize(self.family, again, self.reg_covar)
+        return self.rule.maximize(again)
 
     def _all_rows(self) -> np.ndarray:
         """(N, D) without NaN."""
@@ -231,30 +231,3 @@ class Start:
 
         with self.rows.pieces(step) as pieces:
             return reduce(operator.add, (accumulate(n * step, *piece) for n, piece in enumerate(pieces)))
-
-
-def _random_responsibilities(part: slice, n_components: int, generator: np.random.Generator) -> np.ndarray:
-    drawn = generator.random((part.stop - part.start, n_components))
-    return drawn / drawn.sum(axis=1, keepdims=True)
-
-
-def check_responsibilities(given: Any, n_rows: int, n_components: int) -> np.ndarray:
-    """``given`` as an array (N, K) of non-negative rows that sum to 1 (within 1e-6); else ValueError."""
-    array = as_array(given, "init_params")
-    if array.shape != (n_rows, n_components) or array.dtype.kind not in "fiub":
-        raise ValueError(
-            f"init_params given as an array must hold responsibilities of shape {(n_rows, n_components)}; got shape "
-            f"{array.shape} and dtype {array.dtype}"
-        )
-    check_finite(array, "init_params")
-    step = max(1, _CHUNK_ENTRIES // n_components)
-    for first in range(0, n_rows, step):
-        chunk = array[first : first + step]
-        bad = (chunk < 0).any(axis=1) | (np.abs(chunk.sum(axis=1) - 1.0) > 1e-6)
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise ValueError(
-                f"init_params: the responsibilities of row {first + row} are negative or do not sum to 1: "
-                f"{np.array2string(chunk[row], precision=4)}"
-            )
-    return array

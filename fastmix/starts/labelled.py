@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from math import log
+from typing import Any
 
 import numpy as np
 
-from fastmix.data.incomplete import IncompleteRows
 from fastmix.data.reading import labels_of, make_rows
 from fastmix.data.spread import spread_places
+from fastmix.data.streams import Source, Streamed
 from fastmix.engines.passes import run_em_pass
 from fastmix.engines.sparse.lists import order_by
-from fastmix.families.gaussian.base import mean_shifts
+from fastmix.families.gaussian.moments import mean_shifts
 from fastmix.kernels.mixture.tiles import Rows
-from fastmix.starts.from_means import Clusters
 
 # Rows that a component's mean is taken from, at least and at most, and numbers in all: 32 MB.
 _LEAST_ROWS, _MOST_ROWS = 50, 1000
@@ -31,11 +31,12 @@ class LabelledStart:
 
     Parameters
     ----------
-    clusters : what "nearest" means.
+    clusters : what "nearest" means: ``in_units`` of it, and where K-means is to run a ``Clusters``.
     rows : with labels.
     """
 
-    def __init__(self, clusters: Clusters, rows: Rows | IncompleteRows):
+    def __init__(self, clusters: Any, rows: Source):
+        assert not isinstance(rows, Streamed)
         self.clusters = clusters
         self.rows = rows
         self.labels = labels_of(rows)

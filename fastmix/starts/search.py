@@ -258,7 +258,7 @@ class Search:
             statistics = run_em_pass(family, parameters, blocks[index % len(blocks)], n_threads=self.clusters.n_threads)
             objective = (statistics.log_likelihood + rule.log_prior(parameters)) / statistics.total_weight
             seen.append(objective)
-            parameters = rule.maximize(family, statistics, self.clusters.reg_covar)
+            parameters = rule.maximize(statistics)
             if len(blocks) == 1 and abs(objective - before) < _SETTLED:
                 break
             before = objective

@@ -7,11 +7,13 @@ those of spherical Gaussians, of which no constant is wanted. What is known of a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from fastmix.families.base import Family, Statistics
+from fastmix.families.domains import Real
 from fastmix.families.gaussian.spherical_kernel import SphericalKernel
 from fastmix.kernels.mixture.incomplete import register_incomplete_functions
 
@@ -92,6 +94,8 @@ class PartialMeans(Family):
 
     name = "partial_means"
     kernel_class = SphericalKernel
+    parameters_class = Centres
+    domains = MappingProxyType({"means": Real("K", "D")})
 
     def n_statistics(self, n_features):
         return 1 + 3 * n_features
@@ -100,10 +104,14 @@ class PartialMeans(Family):
         n_components = len(parameters.means)
         return SphericalKernel(parameters.means, np.full(n_components, parameters.precision), np.zeros(n_components))
 
+    def draw(self, parameters, k, n_rows, generator):
+        """The rows of a centre, of which nothing but the centre is known."""
+        return np.repeat(parameters.means[k : k + 1], n_rows, axis=0)
+
     def joint_parameters(self, parameters, means):
         return PartialMeansJoint(means, np.full(len(means), parameters.precision))
 
-    def maximize(self, statistics, reg_covar=0.0):
+    def maximize(self, statistics):
         """Each centre moves to the mean of its rows, feature by feature; of a feature that none of them has it stays."""
         found, centre = by_feature(statistics), statistics.centre
         shifts = np.divide(found.first, found.weights, out=np.zeros_like(found.first), where=found.weights > 0)

@@ -45,7 +45,6 @@ from fastmix.engines.sparse.moves import Moves, propose
 from fastmix.engines.sparse.state import DENSE, SparseState
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
-from fastmix.families.gaussian.moves import can_move
 from fastmix.kernels.mixture.em_pass import ACCUMULATE, NORMALISE
 from fastmix.kernels.mixture.tiles import Rows
 
@@ -134,7 +133,7 @@ class SparseEM(BatchEM):
         """An iteration that remakes the lists, after moves where these are due."""
         view = self._view(state)
         state = replace(state, n_evaluations=state.n_evaluations + view.near.n_evaluations)
-        may_move = self.active_threshold > 0 and can_move(state.parameters) and state.n_refused < _MOST_REFUSED
+        may_move = self.active_threshold > 0 and self.family.splitting is not None and state.n_refused < _MOST_REFUSED
         # What is known is known of a component, wherever it is, and labels pin components to classes.
         may_move = may_move and not self.rule.holds and not self.rows.is_labelled
         if may_move and state.interval >= _FIRST_MOVES:
@@ -174,7 +173,7 @@ class SparseEM(BatchEM):
             self.rows,
             view.order,
             view.near.partners,
-            self.reg_covar,
+            self.rule,
             dtype=self.dtype,
             n_threads=self.n_threads,
         )

@@ -11,6 +11,7 @@ import numpy as np
 from fastmix.data.incomplete import IncompleteRows
 from fastmix.engines.passes import run_em_pass, seen
 from fastmix.families.base import Family
+from fastmix.files.encoding import STORED
 from fastmix.kernels.mixture.em_pass import NORMALISE
 from fastmix.kernels.mixture.lists import sort_by, unite
 from fastmix.kernels.mixture.tiles import Rows, Schedule
@@ -28,6 +29,7 @@ _PARTNERS = 2
 _NO_INDICES = np.empty(0, np.int64)
 
 
+@STORED.add
 @dataclass(frozen=True)
 class ActiveLists:
     """A schedule with active lists, and the size of the tiles that they are for."""

@@ -17,7 +17,7 @@ from fastmix.engines.passes import run_em_pass, seen
 from fastmix.engines.sparse.lists import Neighbourhood, Order
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
-from fastmix.families.gaussian.moves import halves, merged, placed, taken, towards
+from fastmix.families.rule import UpdateRule
 from fastmix.kernels.mixture.em_pass import ACCUMULATE, NORMALISE
 from fastmix.kernels.mixture.tiles import Rows, Schedule
 
@@ -120,9 +120,9 @@ class Sample:
 
         Features count in units of their standard deviations within components.
         """
-        family, means = parameters.family, parameters.means
-        variances = np.broadcast_to(family.marginal_variances(parameters.covariances), means.shape)
-        units = np.sqrt(np.average(variances, axis=0, weights=parameters.weights))
+        splitting = parameters.family.splitting
+        means = splitting.middles(parameters)
+        units = np.sqrt(np.average(splitting.deviations(parameters) ** 2, axis=0, weights=parameters.weights))
         found = np.empty_like(means)
         step = max(1, _PART // (self.size * means.shape[1]))
         for begin in range(0, len(means), step):
@@ -143,14 +143,14 @@ def propose(
     rows: Rows | IncompleteRows,
     order: Order,
     partners: np.ndarray,
-    reg_covar: float,
+    rule: UpdateRule,
     **how: Any,
 ) -> Moves | None:
     """Moves that promise to raise the likelihood; None where none does.
 
     Parameters
     ----------
-    parameters : for which ``can_move`` holds.
+    parameters : of a family with ``splitting``.
     order : rows by leading component.
     partners : (K, P), the components with which each shares its rows.
     how : dtype and n_threads of the passes.
@@ -158,7 +158,7 @@ def propose(
     n_components = len(parameters.weights)
     sample = Sample(rows, order, **how)
     try:
-        gains, children = _splits(parameters, sample, reg_covar)
+        gains, children = _splits(parameters, sample, rule)
         pairs, losses = _merges(parameters, sample, partners)
     except CollapsedError:
         return None
@@ -171,32 +171,35 @@ def propose(
     losses = np.concatenate([losses[alive], np.full(len(dead), -_LOSS_TO_REVIVE / n_components)])
     # Both halves are estimated from fewer rows: a gain in nats of half a component's parameters is lost again on other rows
     # (Akaike 1974).
-    cost = 0.5 * parameters.family.n_statistics(rows.X.shape[1]) / len(rows.X)
+    cost = 0.5 * parameters.family.n_parameters_a_component(parameters) / len(rows.X)
     chosen = _matched(gains - cost, pairs, losses)
     if not chosen:
         return None
     split, kept, freed = (np.array(each) for each in zip(*((s, *pairs[m]) for s, m in chosen), strict=True))
-    first, second = taken(children, 2 * split), taken(children, 2 * split + 1)
-    moved = placed(parameters, kept, merged(parameters, kept, freed))
-    moved = placed(moved, split, first)
-    moved = placed(moved, freed, second)
+    family = parameters.family
+    first, second = family.chosen(children, 2 * split), family.chosen(children, 2 * split + 1)
+    moved = family.replaced(parameters, kept, family.splitting.merged(parameters, kept, freed))
+    moved = family.replaced(moved, split, first)
+    moved = family.replaced(moved, freed, second)
     gain = sum(gains[s] - max(losses[m], 0.0) for s, m in chosen)
     return Moves(moved, split, kept, freed, float(gain), bool(np.isin(freed, dead).any()))
 
 
-def _splits(parameters: Any, sample: Sample, reg_covar: float) -> tuple[np.ndarray, Any]:
+def _splits(parameters: Any, sample: Sample, rule: UpdateRule) -> tuple[np.ndarray, Any]:
     """(K,) what splitting each component gains, nats a row of it; and the halves, 2 K components."""
-    n_components, n_features = parameters.means.shape
-    children = halves(parameters, sample.axes(parameters))
-    parents = taken(parameters, np.repeat(np.arange(n_components), 2))
+    n_components = len(parameters.weights)
+    family = parameters.family
+    splitting = family.splitting
+    children = splitting.halves(parameters, sample.axes(parameters))
+    parents = family.chosen(parameters, np.repeat(np.arange(n_components), 2))
     lists = np.arange(2 * n_components).reshape(n_components, 2)
-    prior = float(n_features if parameters.family.has_matrices else 1)
+    prior = splitting.prior_weight(parameters)
     for _ in range(_ITERATIONS):
-        children = towards(sample.fit(children, lists), parents, prior, reg_covar)
+        children = rule.maximize_towards(sample.fit(children, lists), parents, prior)
         pair = children.weights.reshape(-1, 2)
         total = pair.sum(axis=1, keepdims=True)
         pair = np.where(total > 0, pair / np.where(total > 0, total, 1.0), 0.5) * parameters.weights[:, None]
-        children = type(children)(children.family, pair.reshape(-1), children.means, children.covariances)
+        children = family.with_arrays(children, {"weights": pair.reshape(-1)})
     each = np.arange(n_components)
     gains = sample.density(children, each, lists) - sample.density(parameters, each, each[:, None])
     return np.where(sample.counts >= _LEAST_ROWS, gains, -np.inf), children
@@ -209,7 +212,7 @@ def _merges(parameters: Any, sample: Sample, partners: np.ndarray) -> tuple[np.n
     pairs = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
     if not len(pairs):
         return pairs, np.empty(0)
-    together = merged(parameters, *pairs.T)
+    together = parameters.family.splitting.merged(parameters, *pairs.T)
     of = pairs.reshape(-1)
     number = np.repeat(np.arange(len(pairs)), 2)
     before = sample.density(parameters, of, np.repeat(pairs, 2, axis=0))

@@ -10,10 +10,12 @@ from fastmix.engines.loop import EngineState
 from fastmix.engines.passes import EVERYTHING
 from fastmix.engines.sparse.lists import ActiveLists
 from fastmix.families.base import Statistics
+from fastmix.files.encoding import STORED
 
-DENSE = ActiveLists(EVERYTHING, 0)
+DENSE = STORED.constants["everything"] = ActiveLists(EVERYTHING, 0)
 
 
+@STORED.add
 @dataclass(frozen=True)
 class SparseState(EngineState):
     """Where sparse EM stands.

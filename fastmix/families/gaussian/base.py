@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from fastmix.exceptions import CollapsedError
-from fastmix.families.base import Family, Reach, Statistics, log_weights
+from fastmix.families.base import Family, Reach, Statistics, finite_log
+from fastmix.families.domains import Domain, Real, Simplex
 from fastmix.families.gaussian.coordinates import from_gaussian_coordinates, gaussian_coordinates
-from fastmix.families.label_noise import LabelNoise
+from fastmix.families.gaussian.moments import mean_shifts
+from fastmix.families.gaussian.splitting import SPLITTING, GaussianSplitting
 
 LOG_2PI = float(np.log(2 * np.pi))
 # More than what rounding takes off a norm.
@@ -25,18 +28,16 @@ class GaussianParameters:
 
     Attributes
     ----------
-    family : one of ``fastmix.families.GAUSSIAN_FAMILIES``.
+    family : one of ``fastmix.families.gaussian.covariance_types.GAUSSIAN_FAMILIES``.
     weights : (K,), non-negative, sum 1.
     means : (K, D), in the units of the data.
     covariances : (K, D, D) full, (D, D) tied, (K, D) diag, (K,) spherical, (D,) tied_diag, () tied_spherical; squared units.
-    label_noise : what labels say about components, where that is estimated with them; else None.
     """
 
     family: GaussianFamily
     weights: np.ndarray
     means: np.ndarray
     covariances: np.ndarray
-    label_noise: LabelNoise | None = None
 
     @cached_property
     def cholesky(self) -> np.ndarray:
@@ -54,22 +55,36 @@ class GaussianFamily(Family):
 
     Attributes
     ----------
+    covariances_domain : what ``covariances`` may hold.
     tied : components share their covariances.
     has_matrices : covariances are matrices, not variances.
     pools_features : features share a variance, so that a constant one does no harm.
     """
 
+    parameters_class = GaussianParameters
+    covariances_domain: Domain
     tied = False
     has_matrices = True
     pools_features = False
 
-    @abstractmethod
+    @property
+    def domains(self) -> Mapping[str, Domain]:  # type: ignore[override]
+        """See ``Family.domains``."""
+        return {"weights": Simplex("K"), "means": Real("K", "D"), "covariances": self.covariances_domain}
+
+    @property
+    def splitting(self) -> GaussianSplitting | None:  # type: ignore[override]
+        """Components that share no covariance can be split and merged."""
+        return None if self.tied else SPLITTING
+
     def covariance_shape(self, n_features: int, n_components: int) -> tuple[int, ...]:
         """Shape of ``covariances``."""
+        lengths = {"K": n_components, "D": n_features}
+        return tuple(lengths[axis] for axis in self.covariances_domain.axes)
 
-    @abstractmethod
     def n_covariance_parameters(self, n_features: int, n_components: int) -> int:
         """Number of free parameters in ``covariances``."""
+        return self.covariances_domain.n_free(self.covariance_shape(n_features, n_components))
 
     @abstractmethod
     def maximize_covariances(self, statistics: Statistics, shifts: np.ndarray, reg_covar: float) -> np.ndarray:
@@ -119,10 +134,6 @@ class GaussianFamily(Family):
     def with_second_moments(self, statistics: Statistics, reg_covar: float) -> Statistics:
         """``statistics`` with the second moments that the covariances of their centre expect of their counts."""
 
-    def n_free_parameters(self, n_features: int, n_components: int) -> int:
-        """Weights (one follows from the others), means and covariances."""
-        return n_components - 1 + n_components * n_features + self.n_covariance_parameters(n_features, n_components)
-
     def maximize(self, statistics: Statistics, reg_covar: float = 0.0) -> GaussianParameters:
         """Bishop (2006), eqs. 9.24-9.26. A component without any mass gets weight 0 and keeps its mean.
 
@@ -140,18 +151,24 @@ class GaussianFamily(Family):
         )
         return not_collapsed(parameters, reg_covar)
 
-    def expected_statistics(
-        self, parameters: GaussianParameters, n_features: int, reg_covar: float = 0.0
-    ) -> Statistics:
-        """See ``Family.expected_statistics``: about the means first moments are 0, and second moments w_k Sigma_k."""
-        expected = super().expected_statistics(parameters, n_features)
+    def expected_statistics(self, parameters: GaussianParameters, *, reg_covar: float = 0.0) -> Statistics:
+        """See ``Family.expected_statistics``: about the means first moments are 0, and second moments w_k Sigma_k.
+
+        reg_covar : what the M-step will add.
+        """
+        expected = super().expected_statistics(parameters)
         expected.components[:, 0] = parameters.weights
         return self.with_second_moments(expected, reg_covar)
+
+    def draw(self, parameters: GaussianParameters, k: int, n_rows: int, generator: np.random.Generator) -> np.ndarray:
+        """See ``Family.draw``."""
+        noise = generator.standard_normal((n_rows, parameters.means.shape[1]))
+        return parameters.means[k] + self.colour(parameters, k, noise)
 
     def log_constants(self, parameters: GaussianParameters) -> np.ndarray:
         """log w_k - D/2 log 2 pi - 1/2 log |Sigma_k|, (K,)."""
         n_features = parameters.means.shape[1]
-        return log_weights(parameters.weights) - 0.5 * (n_features * LOG_2PI + self.log_determinants(parameters))
+        return finite_log(parameters.weights) - 0.5 * (n_features * LOG_2PI + self.log_determinants(parameters))
 
     def expected_log_joint(self, statistics: Statistics) -> tuple[float, float]:
         """See ``Family.expected_log_joint``; Bishop (2006), eq. 9.40."""
@@ -180,18 +197,10 @@ class GaussianFamily(Family):
 
     def coordinates(self, parameters: GaussianParameters, reference: GaussianParameters) -> np.ndarray:
         """See ``Family.coordinates``; the same for whatever units of the features."""
-        found, noise = gaussian_coordinates(parameters, reference), parameters.label_noise
-        if noise is None or reference.label_noise is None:
-            return found
-        return np.concatenate([found, noise.coordinates(reference.label_noise, reference.weights)])
+        return gaussian_coordinates(parameters, reference)
 
     def from_coordinates(self, vector: np.ndarray, reference: GaussianParameters) -> GaussianParameters:
-        noise = reference.label_noise
-        if noise is None:
-            return from_gaussian_coordinates(vector, reference)
-        of_components, of_labels = np.split(vector, [vector.size - noise.confusion.size])
-        moved = noise.from_coordinates(of_labels, reference.weights)
-        return replace(from_gaussian_coordinates(of_components, reference), label_noise=moved)
+        return from_gaussian_coordinates(vector, reference)
 
     def _recentred(self, statistics: Statistics, centre: GaussianParameters):
         """(statistics with first moments about the new means, shifts (K, D) of the means, previous first moments)."""
@@ -238,17 +247,3 @@ def _with_means(parameters: GaussianParameters, means: np.ndarray) -> GaussianPa
     other = replace(parameters, means=means)
     other.__dict__["cholesky"] = parameters.cholesky
     return other
-
-
-def mean_shifts(statistics: Statistics) -> np.ndarray:
-    """(K, D) new minus previous means; 0 for a component without mass."""
-    first = statistics.components[:, 1 : 1 + statistics.centre.means.shape[1]]
-    counts = statistics.counts[:, None]
-    return np.divide(first, counts, out=np.zeros_like(first), where=counts > 0)
-
-
-def over_counts(sums: np.ndarray, counts: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
-    """sums (K, ...) / counts (K,); ``otherwise`` for a component without mass."""
-    shape = (-1,) + (1,) * (sums.ndim - 1)
-    alive = (counts > 0).reshape(shape)
-    return np.where(alive, sums / np.where(counts > 0, counts, 1.0).reshape(shape), otherwise)

@@ -9,10 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastmix.families.base import log_weights
-from fastmix.families.gaussian.base import GaussianFamily, over_counts
+from fastmix.families.base import finite_log
+from fastmix.families.domains import Positive
+from fastmix.families.gaussian.base import GaussianFamily
 from fastmix.families.gaussian.diagonal_kernel import DiagonalKernel
 from fastmix.families.gaussian.diagonal_missing import DiagonalJoint, SphericalJoint
+from fastmix.families.gaussian.moments import over_counts
 from fastmix.families.gaussian.spherical_kernel import SphericalKernel
 from fastmix.families.gaussian.triangular import check_variances
 
@@ -36,15 +38,10 @@ class DiagonalGaussian(GaussianFamily):
         self.tied = tied
         self.spherical = self.pools_features = spherical
         self.kernel_class = SphericalKernel if spherical else DiagonalKernel
+        self.covariances_domain = Positive(*(() if tied else ("K",)), *(() if spherical else ("D",)))
 
     def n_statistics(self, n_features):
         return 1 + 2 * n_features
-
-    def covariance_shape(self, n_features, n_components):
-        return (() if self.tied else (n_components,)) + (() if self.spherical else (n_features,))
-
-    def n_covariance_parameters(self, n_features, n_components):
-        return int(np.prod(self.covariance_shape(n_features, n_components), dtype=np.int64))
 
     def _by_component_and_feature(self, values):
         """Expand what is of the shape of ``covariances`` so that it broadcasts with (K, D)."""
@@ -65,7 +62,7 @@ class DiagonalGaussian(GaussianFamily):
     def joint_parameters(self, parameters, means):
         variances = np.broadcast_to(self._by_component_and_feature(parameters.covariances), means.shape).copy()
         joint = SphericalJoint if self.spherical else DiagonalJoint
-        return joint(means, variances, log_weights(parameters.weights))
+        return joint(means, variances, finite_log(parameters.weights))
 
     def maximize_covariances(self, statistics, shifts, reg_covar):
         n_features = shifts.shape[1]

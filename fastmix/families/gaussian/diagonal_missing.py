@@ -17,7 +17,7 @@ class DiagonalJoint(NamedTuple):
 
     means: np.ndarray  # (K, D)
     variances: np.ndarray  # (K, D)
-    log_weights: np.ndarray  # (K,)
+    finite_log: np.ndarray  # (K,)
 
 
 class SphericalJoint(NamedTuple):
@@ -25,7 +25,7 @@ class SphericalJoint(NamedTuple):
 
     means: np.ndarray  # (K, D)
     variances: np.ndarray  # (K, D), the same for all features
-    log_weights: np.ndarray  # (K,)
+    finite_log: np.ndarray  # (K,)
 
 
 def sizes(joint):
@@ -55,7 +55,7 @@ def restrict_diagonal(joint, features, n_observed, k, kernel, hidden):
     """The observed features' own means and scales."""
     kernel.means[k, 0] = 0.0
     kernel.scales[k, 0] = 0.0
-    total = joint.log_weights[k]
+    total = joint.finite_log[k]
     for i in range(n_observed):
         variance = joint.variances[k, features[i]]
         kernel.means[k, i] = joint.means[k, features[i]]
@@ -77,7 +77,7 @@ def restrict_spherical(joint, features, n_observed, k, kernel, hidden):
     kernel.precisions[k] = 1.0 / variance if n_observed else 0.0
     for i in range(n_observed):
         kernel.means[k, i] = joint.means[k, features[i]]
-    kernel.log_constants[k] = joint.log_weights[k] - 0.5 * n_observed * (LOG_2PI + math.log(variance))
+    kernel.log_constants[k] = joint.finite_log[k] - 0.5 * n_observed * (LOG_2PI + math.log(variance))
 
 
 def complete(joint, features, n_observed, k, statistics, hidden, out):

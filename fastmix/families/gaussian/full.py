@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastmix.families.base import log_weights
-from fastmix.families.gaussian.base import GaussianFamily, over_counts
+from fastmix.families.base import finite_log
+from fastmix.families.domains import PositiveDefinite
+from fastmix.families.gaussian.base import GaussianFamily
 from fastmix.families.gaussian.full_kernel import FullKernel
 from fastmix.families.gaussian.full_missing import FullJoint
+from fastmix.families.gaussian.moments import over_counts
 from fastmix.families.gaussian.triangular import (
     cholesky,
     from_blocks,
@@ -31,6 +33,7 @@ class FullGaussian(GaussianFamily):
 
     name = "full"
     kernel_class = FullKernel
+    covariances_domain = PositiveDefinite("K", "D", "D")
 
     def n_statistics(self, n_features):
         return 1 + n_features + n_block_entries(n_features)
@@ -41,12 +44,6 @@ class FullGaussian(GaussianFamily):
     def longest_tile(self, n_features, itemsize=8):
         # Products run over a group of rows at a time: a tile need not be in the first-level cache.
         return 288 * 8 // itemsize
-
-    def covariance_shape(self, n_features, n_components):
-        return (n_components, n_features, n_features)
-
-    def n_covariance_parameters(self, n_features, n_components):
-        return n_components * n_features * (n_features + 1) // 2
 
     def kernel_parameters(self, parameters):
         return FullKernel(parameters.means, padded_inverse_lower(parameters.cholesky), self.log_constants(parameters))
@@ -59,9 +56,7 @@ class FullGaussian(GaussianFamily):
         precisions = np.einsum("kij,kij->kj", factors, factors)[:, :n_features]
         inflations = (precisions * self.marginal_variances(covariances)).max(axis=1)
         half_log_determinants = 0.5 * self.log_determinants(parameters)
-        return FullJoint(
-            means, covariances, factors, half_log_determinants, inflations, log_weights(parameters.weights)
-        )
+        return FullJoint(means, covariances, factors, half_log_determinants, inflations, finite_log(parameters.weights))
 
     def maximize_covariances(self, statistics, shifts, reg_covar):
         n_features = shifts.shape[1]

@@ -36,7 +36,7 @@ class FullJoint(NamedTuple):
     factors: np.ndarray
     half_log_determinants: np.ndarray  # (K,) 1/2 log |Sigma_k|
     inflations: np.ndarray  # (K,) the largest ratio of a feature's variance to what it is given all others
-    log_weights: np.ndarray  # (K,)
+    finite_log: np.ndarray  # (K,)
 
 
 def sizes(joint):
@@ -87,7 +87,7 @@ def restrict(joint, features, n_observed, k, kernel, hidden):
     kernel.means[k, 0] = 0.0
     for i in range(n_observed):
         kernel.means[k, i] = joint.means[k, features[i]]
-    kernel.log_constants[k] = joint.log_weights[k] - of_observed - 0.5 * n_observed * LOG_2PI
+    kernel.log_constants[k] = joint.finite_log[k] - of_observed - 0.5 * n_observed * LOG_2PI
 
 
 def complete(joint, features, n_observed, k, statistics, hidden, out):

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmix.data.patterns import Patterns, patterns_of
-from fastmix.families.base import log_weights
+from fastmix.families.base import finite_log
 from fastmix.families.gaussian.base import LOG_2PI, GaussianParameters
 
 # Numbers that are worked on together: K x D x rows in 1 MB; C x D x D x patterns, and m x m x rows, in 4 MB.
@@ -38,7 +38,7 @@ class Factors(ABC):
     def __init__(self, parameters: GaussianParameters, order: np.ndarray, n_observed: int):
         means = np.swapaxes(parameters.means[:, order], 0, 1)
         self.means_observed, self.means_missing = means[..., :n_observed], means[..., n_observed:]
-        self.log_constants = log_weights(parameters.weights) - 0.5 * n_observed * LOG_2PI
+        self.log_constants = finite_log(parameters.weights) - 0.5 * n_observed * LOG_2PI
 
     @abstractmethod
     def whiten(self, deviations: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from math import lgamma, log, pi
 
 import numpy as np
 
-from fastmix.families.base import Statistics, log_weights
+from fastmix.families.base import Statistics, finite_log
 from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters
 
 
@@ -54,7 +54,7 @@ class GaussianPrior:
         if family.pools_features:  # each feature has its share of s^2
             scatter = scatter / n_features
         centre = GaussianParameters(family, np.ones(n_components), means, np.asarray(scatter))
-        found = family.expected_statistics(centre, n_features)
+        found = family.expected_statistics(centre)
         found.components[:, 0] = self.mean_precision
         return found.scaled(1.0 / self.unit)
 
@@ -102,7 +102,7 @@ class GaussianPrior:
         found = 0.0
         if self.concentration is not None:
             # Of a weight of 0 it would be infinite.
-            found += float(((self.concentration - 1.0) * log_weights(parameters.weights)).sum())
+            found += float(((self.concentration - 1.0) * finite_log(parameters.weights)).sum())
         at = self.family.recentre(self.rows, parameters)
         log_determinants = np.broadcast_to(self.family.log_determinants(parameters), self.determinants.shape)
         found -= 0.5 * self.unit * float((self.determinants * log_determinants).sum())

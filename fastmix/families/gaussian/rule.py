@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastmix.families.base import Family, Statistics
-from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters, mean_shifts, not_collapsed
+from fastmix.families.base import Statistics
+from fastmix.families.gaussian.base import GaussianParameters, not_collapsed
+from fastmix.families.gaussian.moments import mean_shifts
 from fastmix.families.gaussian.prior import GaussianPrior
+from fastmix.families.gaussian.splitting import SPLITTING
 from fastmix.families.rule import UpdateRule
 
 
@@ -75,7 +77,7 @@ class Known:
 
 @dataclass(frozen=True, eq=False)
 class GaussianRule(UpdateRule):
-    """EM with known parameters (they stay to the bit) and a prior (what it finds is a posterior mode).
+    """EM with a floor under variances, known parameters (they stay to the bit) and a prior (it finds a posterior mode).
 
     Given the responsibilities the M-step is the exact maximiser for any choice of known parameters: weights, means and
     covariances enter the expected log-likelihood such that the best mean does not depend on its covariance, and the best
@@ -84,11 +86,18 @@ class GaussianRule(UpdateRule):
     Attributes
     ----------
     known : None: nothing.
-    prior : None: maximum likelihood. With neither it is plain EM.
+    prior : None: maximum likelihood. With neither, and no floor, it is plain EM.
+    reg_covar : added to every variance that is estimated, squared units of the data.
     """
 
     known: Known | None = None
     prior: GaussianPrior | None = None
+    reg_covar: float = 0.0
+
+    @property
+    def is_exact(self) -> bool:
+        """With a floor under the variances the M-step does not quite maximise the likelihood."""
+        return self.reg_covar == 0
 
     @property
     def holds(self) -> bool:
@@ -99,14 +108,14 @@ class GaussianRule(UpdateRule):
         has_prior = self.prior is not None and self.prior.degrees_of_freedom > 0
         return has_prior or (self.known is not None and bool(self.known.covariances.all()))
 
-    def maximize(self, family: Family, statistics: Statistics, reg_covar: float) -> GaussianParameters:
+    def maximize(self, statistics: Statistics) -> GaussianParameters:
         """See ``UpdateRule.maximize``; Bishop (2006), eqs. 9.24-9.26, and with a prior Fraley and Raftery (2007), tables 1-2.
 
         Raises
         ------
         CollapsedError : if a covariance that is not known is not positive definite.
         """
-        assert isinstance(family, GaussianFamily)
+        family, reg_covar = statistics.centre.family, self.reg_covar
         if self.known is None and self.prior is None:
             return family.maximize(statistics, reg_covar)
         known, prior, previous = self.known, self.prior, statistics.centre
@@ -121,18 +130,22 @@ class GaussianRule(UpdateRule):
             for_weights = counts + prior.pseudo_counts
             joined, shifts = prior.divided(joined, counts, shifts)
         covariances = family.maximize_covariances(joined, shifts, reg_covar)
-        noise = statistics.maximized_label_noise()
         if known is None:
             weights = for_weights / for_weights.sum()
-            return not_collapsed(GaussianParameters(family, weights, means, covariances, noise), reg_covar)
+            return not_collapsed(GaussianParameters(family, weights, means, covariances), reg_covar)
         parameters = GaussianParameters(
             family,
             known.weights_from(for_weights, previous.weights),
             known.means_in(means),
             known.covariances_in(covariances),
-            noise,
         )
         return not_collapsed(parameters, reg_covar, known.covariances)
+
+    def maximize_towards(self, statistics: Statistics, prior: GaussianParameters, weight: float) -> GaussianParameters:
+        return SPLITTING.towards(statistics, prior, weight, self.reg_covar)
+
+    def expected_statistics(self, parameters: GaussianParameters) -> Statistics:
+        return parameters.family.expected_statistics(parameters, reg_covar=self.reg_covar)
 
     def log_prior(self, parameters: GaussianParameters) -> float:
         return 0.0 if self.prior is None else self.prior.log_density(parameters)
@@ -150,3 +163,6 @@ class GaussianRule(UpdateRule):
 
     def continuing(self, parameters: GaussianParameters) -> GaussianRule:
         return self if self.known is None else replace(self, known=replace(self.known, values=parameters))
+
+
+MAXIMUM_LIKELIHOOD = GaussianRule()

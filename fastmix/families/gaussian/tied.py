@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastmix.families.base import log_weights
+from fastmix.families.base import finite_log
+from fastmix.families.domains import PositiveDefinite
 from fastmix.families.gaussian.base import GaussianFamily
 from fastmix.families.gaussian.tied_kernel import FARTHEST_SCATTER_MEAN, FARTHEST_WHITENED_MEAN, TiedKernel
 from fastmix.families.gaussian.tied_missing import TiedJoint
@@ -30,6 +31,7 @@ class TiedGaussian(GaussianFamily):
 
     name = "tied"
     kernel_class = TiedKernel
+    covariances_domain = PositiveDefinite("D", "D")
     tied = True
 
     def n_statistics(self, n_features):
@@ -40,12 +42,6 @@ class TiedGaussian(GaussianFamily):
 
     def n_work_rows(self, n_features):
         return 3 * padded_size(n_features) + 3
-
-    def covariance_shape(self, n_features, n_components):
-        return (n_features, n_features)
-
-    def n_covariance_parameters(self, n_features, n_components):
-        return n_features * (n_features + 1) // 2
 
     def kernel_parameters(self, parameters):
         n_components, n_features = parameters.means.shape
@@ -61,7 +57,7 @@ class TiedGaussian(GaussianFamily):
 
     def joint_parameters(self, parameters, means):
         centre = means.mean(axis=0)
-        return TiedJoint(means, parameters.covariances, centre, centre, log_weights(parameters.weights))
+        return TiedJoint(means, parameters.covariances, centre, centre, finite_log(parameters.weights))
 
     def complete_shared(self, parameters, kernel, components, shared):
         """(D * D,) sum over rows and components of r (x - mu_k)(x - mu_k)^T about the means of the pass."""

@@ -34,7 +34,7 @@ class TiedJoint(NamedTuple):
     covariance: np.ndarray  # (D, D)
     centre: np.ndarray  # (D,) about which tiles are whitened
     scatter_centre: np.ndarray  # (D,) the same; empty: a scatter about it would lose digits
-    log_weights: np.ndarray  # (K,)
+    finite_log: np.ndarray  # (K,)
 
 
 def sizes(joint):
@@ -107,7 +107,7 @@ def begin(joint, features, n_observed, is_new, hidden):
 
 def restrict(joint, features, n_observed, k, kernel, hidden):
     """The log-constant."""
-    constant = joint.log_weights[k] - hidden.flags[_HALF_LOG_DETERMINANT]
+    constant = joint.finite_log[k] - hidden.flags[_HALF_LOG_DETERMINANT]
     kernel.log_constants[k] = constant - 0.5 * n_observed * LOG_2PI
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from fastmix.files.encoding import STORED
 from fastmix.kernels.jit import options
 
 
@@ -102,6 +103,7 @@ class Rows(NamedTuple):
 _NO_INDICES = np.empty(0, np.int64)
 
 
+@STORED.add
 class Schedule(NamedTuple):
     """Which row sits at which position, and which components each tile looks at. Empty arrays: all, in order."""
 

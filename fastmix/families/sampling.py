@@ -1,18 +1,19 @@
-"""Drawing rows from a Gaussian mixture."""
+"""Drawing rows from a mixture of any family."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from fastmix.families.gaussian.base import GaussianParameters
+import numpy as np
 
 # Numbers made at once: what happens to them on the way stays in the second-level cache.
 _PART = 1 << 17
 
 
-def draw(parameters: GaussianParameters, n_rows: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def draw(parameters: Any, n_rows: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Rows (N, D) in random order and the component of each (N,), in parts: memory is that of the output and a constant."""
-    n_components, n_features = parameters.means.shape
+    family, n_components = parameters.family, len(parameters.weights)
+    n_features = family.n_features(parameters)
     X = np.empty((n_rows, n_features))
     y = np.empty(n_rows, dtype=np.int64)
     up_to = np.cumsum(parameters.weights)
@@ -22,13 +23,10 @@ def draw(parameters: GaussianParameters, n_rows: int, generator: np.random.Gener
     for first in range(0, n_rows, step):
         component = np.searchsorted(up_to, generator.random(min(step, n_rows - first)) * up_to[-1], side="right")
         component = np.minimum(component, last)
-        rows = generator.standard_normal((len(component), n_features))
-        # By component first: contiguous rows are coloured in place, and then scattered to where they belong.
+        # By component first: contiguous rows are made in place, and then scattered to where they belong.
         order = np.argsort(component.astype(smallest), kind="stable")
-        ends = np.cumsum(np.bincount(component, minlength=n_components))
-        for k in map(int, np.flatnonzero(parameters.weights)):
-            mine = slice(ends[k - 1] if k else 0, ends[k])
-            rows[mine] = parameters.means[k] + parameters.family.colour(parameters, k, rows[mine])
-        X[first : first + step][order] = rows
+        counts = np.bincount(component, minlength=n_components)
+        drawn = [family.draw(parameters, k, int(counts[k]), generator) for k in map(int, np.flatnonzero(counts))]
+        X[first : first + step][order] = np.concatenate(drawn)
         y[first : first + step] = component
     return X, y

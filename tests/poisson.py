@@ -1,0 +1,68 @@
+"""A family of one's own: independent Poisson counts, from outside the package. docs/architecture.md walks through it."""
+
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from fastmix.families.base import Family, finite_log
+from fastmix.families.domains import NonNegative, Simplex
+from fastmix.kernels.mixture.tiles import register_tile_functions
+
+
+class PoissonKernel(NamedTuple):
+    """What the kernels read."""
+
+    log_rates: np.ndarray  # (K, D)
+    log_constants: np.ndarray  # (K,) log w_k minus the sum of the rates
+
+
+def log_joint(parameters, tile, k, out):
+    """log w_k + sum over d of (x log rate - rate)."""
+    out[:] = parameters.log_constants[k]
+    for d in range(tile.x.shape[0]):
+        log_rate = parameters.log_rates[k, d]
+        for b in range(out.size):
+            out[b] += tile.x[d, b] * log_rate
+
+
+def accumulate(parameters, tile, k, r, out):
+    """out: count, then the weighted sum of each feature."""
+    for d in range(tile.x.shape[0]):
+        total = 0.0
+        for b in range(r.size):
+            total += r[b] * tile.x[d, b]
+        out[1 + d] += total
+
+
+register_tile_functions(PoissonKernel, log_joint=log_joint, accumulate=accumulate)
+
+
+class PoissonParameters(NamedTuple):
+    family: Family
+    weights: np.ndarray  # (K,)
+    rates: np.ndarray  # (K, D)
+
+
+class Poisson(Family):
+    """Independent Poisson counts in each feature."""
+
+    name = "poisson"
+    kernel_class = PoissonKernel
+    parameters_class = PoissonParameters
+    domains = MappingProxyType({"weights": Simplex("K"), "rates": NonNegative("K", "D")})
+
+    def n_statistics(self, n_features):
+        return 1 + n_features
+
+    def kernel_parameters(self, parameters):
+        constants = finite_log(parameters.weights) - parameters.rates.sum(axis=1)
+        return PoissonKernel(finite_log(parameters.rates), constants)
+
+    def maximize(self, statistics):
+        counts, sums = statistics.counts[:, None], statistics.components[:, 1:]
+        rates = np.divide(sums, counts, out=statistics.centre.rates.copy(), where=counts > 0)
+        return PoissonParameters(self, statistics.counts / statistics.counts.sum(), rates)
+
+    def draw(self, parameters, k, n_rows, generator):
+        return generator.poisson(parameters.rates[k], (n_rows, parameters.rates.shape[1])).astype(np.float64)
