@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -23,7 +22,7 @@ from fastmix.data.validation import (
 from fastmix.engines.loop import Callback, RunResult
 from fastmix.engines.online import OnlineEM
 from fastmix.estimators.base import Estimator, features_of
-from fastmix.exceptions import ConvergenceWarning
+from fastmix.exceptions import warn_user
 from fastmix.families.rule import PLAIN, UpdateRule
 from fastmix.fitting.choice import check_acceleration, check_stream
 from fastmix.fitting.course import Course, OnlineProblem
@@ -141,7 +140,7 @@ class Fitting(Estimator):
         if outcome.interrupted:
             raise KeyboardInterrupt
         for message in (*outcome.concerns, *self._concerns()):
-            warnings.warn(message, ConvergenceWarning, stacklevel=3)
+            warn_user(message)
 
     def _take_over(self, outcome: FitOutcome, features: Mapping[str, Any]) -> None:
         also = {f"{name}_": value for name, value in outcome.info.items()}
@@ -185,11 +184,9 @@ class Fitting(Estimator):
         if is_first or (is_new and course.memory is not None):
             seed_sequence(self.random_state)  # only now does a Generator go on
         if n_left_out:
-            warnings.warn(
+            warn_user(
                 f"rows left out: {n_left_out}. A row among them is so far away that no component reaches it, or that its square "
-                "overflows; look for outliers in X",
-                ConvergenceWarning,
-                stacklevel=3,
+                "overflows; look for outliers in X"
             )
 
     def _before_batches(self, problem: OnlineProblem, X: Any, data: np.ndarray, weights: np.ndarray | None) -> Course:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from fastmix.engines.kmeans.partial_distances import inertia, nearest, squared_d
 from fastmix.engines.loop import Callback, RunResult, StopReason, run
 from fastmix.estimators.base import Estimator, features_of
 from fastmix.estimators.kmeans_file import read_clusters, stored_clusters
-from fastmix.exceptions import ConvergenceWarning
+from fastmix.exceptions import warn_user
 from fastmix.fitting.clusters import ClusterCourse, ClusterProblem, weighted_rows
 from fastmix.fitting.progress import with_progress
 from fastmix.kernels.mixture.tiles import Rows
@@ -211,7 +211,8 @@ class KMeans(Estimator):
         self._remember_features(X, n_features)
         if interrupted:
             raise KeyboardInterrupt
-        self._warn_about(best[0], rows)
+        for message in self._concerns(best[0], rows):
+            warn_user(message)
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> KMeans:
@@ -264,11 +265,9 @@ class KMeans(Estimator):
         if is_first:
             seed_sequence(self.random_state)  # only now does a Generator go on
         if n_left_out:
-            warnings.warn(
+            warn_user(
                 f"rows left out: {n_left_out}. A row among them is so far away that squares of distances overflow; look for "
-                "outliers in X",
-                ConvergenceWarning,
-                stacklevel=2,
+                "outliers in X"
             )
         return self
 
@@ -372,23 +371,18 @@ class KMeans(Estimator):
         X, weights = subsample(rows, max(_LEAST_SEEDED, _SEEDED_PER_CLUSTER * self.n_clusters), generator)
         return X[k_means_plus_plus(X, weights, self.n_clusters, generator)[0]]
 
-    def _warn_about(self, result: RunResult, rows: Rows | IncompleteRows) -> None:
+    def _concerns(self, result: RunResult, rows: Rows | IncompleteRows) -> Iterator[str]:
+        """What a user should be told about the fit, a sentence each."""
         n_used = len(np.unique(self.labels_[rows.weights > 0] if rows.weights.size else self.labels_))
         if n_used < self.n_clusters:
-            warnings.warn(
+            yield (
                 f"Number of distinct clusters ({n_used}) found smaller than n_clusters ({self.n_clusters}). Possibly due to "
-                "duplicate points in X.",
-                ConvergenceWarning,
-                stacklevel=3,
+                "duplicate points in X."
             )
         if result.reason in (StopReason.OBJECTIVE_WORSENED, StopReason.NOT_FINITE):
-            warnings.warn(f"iteration {result.n_iter + 1}: {result.reason.value}", ConvergenceWarning, stacklevel=3)
+            yield f"iteration {result.n_iter + 1}: {result.reason.value}"
         elif result.reason is StopReason.ITERATION_LIMIT:
-            warnings.warn(
-                f"the best run did not converge in {self.max_iter} iterations: raise max_iter, or tol",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+            yield f"the best run did not converge in {self.max_iter} iterations: raise max_iter, or tol"
 
     def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return stored_clusters(self)

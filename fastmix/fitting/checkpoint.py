@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import time
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +17,7 @@ import numpy as np
 
 from fastmix._version import __version__
 from fastmix.engines.loop import RunResult, Standing, StopReason
-from fastmix.exceptions import CollapsedError
+from fastmix.exceptions import CollapsedError, warn_user
 from fastmix.files.arrayfile import ArrayFileError, read_arrays, write_arrays
 from fastmix.files.atomicfile import check_writable
 from fastmix.files.encoding import STORED
@@ -253,11 +252,10 @@ class CheckpointFile:
         except (OSError, ValueError) as error:
             if self._written is None:
                 raise
-            warnings.warn(
+            warn_user(
                 f"the checkpoint {os.fspath(self._path)!r} could not be written ({error}); the earlier one was kept, and the "
                 "fit goes on",
                 RuntimeWarning,
-                stacklevel=2,
             )
         else:
             self._is_new = False
