@@ -42,8 +42,8 @@ def check_acceleration(accelerate: Any, algorithm: Algorithm | None) -> None:
     if accelerate in (None, AUTO) or algorithm is None or algorithm.extrapolates:
         return
     raise ValueError(
-        f"accelerate={accelerate!r} moves all parameters at once, which is for algorithm 'batch' or 'sparse'; got "
-        f"algorithm={shortest(algorithm)!r}, which moves them by one part of the rows after the other. Use accelerate=None"
+        f"accelerate={accelerate!r} is for algorithm 'batch' or 'sparse', whose iterations move all parameters at once; got "
+        f"algorithm={shortest(algorithm)!r}, which moves them by some of the rows after the others. Use accelerate=None"
     )
 
 
