@@ -16,9 +16,9 @@ from fastmix.data.streams import Source
 from fastmix.data.validation import as_kernels_read, as_table, as_weights, check_choice, check_dtype
 from fastmix.engines.evaluate import run_evaluation
 from fastmix.engines.passes import run_em_pass
-from fastmix.families.base import Statistics
 from fastmix.families.gaussian.base import GaussianParameters
 from fastmix.families.gaussian.parameters import gaussian
+from fastmix.families.statistics import Statistics
 
 __all__ = [
     "GaussianParameters",

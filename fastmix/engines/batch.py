@@ -12,9 +12,9 @@ from fastmix.data.streams import Source
 from fastmix.engines.layout import WHOLE, Block
 from fastmix.engines.loop import EngineState, RunResult
 from fastmix.engines.passes import EVERYTHING, NOTHING, run_em_pass, seen
-from fastmix.families.base import Family, Statistics
+from fastmix.families.base import Family
 from fastmix.families.rule import PLAIN, UpdateRule
-from fastmix.kernels.mixture.normalise import LOG_ZERO, LOG_ZERO_32
+from fastmix.families.statistics import Statistics
 
 State = TypeVar("State", bound=EngineState)
 
@@ -105,8 +105,7 @@ class BatchEM:
 
     def mean_log_likelihood(self, statistics: Statistics) -> float:
         """A row, in nats; minus infinity where no component reaches a row."""
-        out_of_reach = LOG_ZERO if self.dtype == "float64" else LOG_ZERO_32
-        if statistics.log_likelihood <= out_of_reach / 2:  # a row that no component reaches
+        if statistics.n_out_of_reach:
             return -np.inf
         return statistics.log_likelihood / statistics.total_weight
 

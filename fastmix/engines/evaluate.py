@@ -12,7 +12,7 @@ from fastmix.data.patterns import Patterns, patterns_of
 from fastmix.data.reading import make_rows
 from fastmix.data.streams import Streamed
 from fastmix.data.validation import as_kernels_read, kernels_read
-from fastmix.engines.layout import cut_into_lanes, layout
+from fastmix.engines.layout import cut_into_lanes, layout, scratch_of
 from fastmix.engines.passes import EVERYTHING, call_by_lanes
 from fastmix.engines.sparse.exact_lists import CoherentLists, coherent_lists
 from fastmix.families.base import Family
@@ -35,6 +35,7 @@ class Evaluation(NamedTuple):
     log_density: np.ndarray  # (N,)
     responsibilities: np.ndarray  # (N, K)
     labels: np.ndarray  # (N,) int64
+    expectations: np.ndarray  # (N, M)
 
 
 def parts(n_rows: int, n_columns: int) -> Iterator[slice]:
@@ -51,10 +52,11 @@ def run_evaluation(
     log_density: bool = False,
     responsibilities: bool = False,
     labels: bool = False,
+    expectations: bool = False,
     may_miss: bool = False,
     n_threads: int | None = None,
 ) -> Evaluation:
-    """Log-density, responsibilities or labels of each row of X (N, D), of any real type and layout.
+    """Log-density, responsibilities, labels or expectations of each row of X (N, D), of any real type and layout.
 
     Where entries ``may_miss``, NaN stands for one that does: of such a row the observed entries count.
 
@@ -70,6 +72,7 @@ def run_evaluation(
         log_density=np.empty(n_rows if log_density else 0),
         responsibilities=np.empty((n_rows, n_components) if responsibilities else (0, 0)),
         labels=np.empty(n_rows if labels else 0, np.int64),
+        expectations=np.empty((n_rows, family.n_expectations(X.shape[1])) if expectations else (0, 0)),
     )
     if kernels_read(X):
         _fill(family, parameters, X, outputs, may_miss, n_threads)
@@ -91,7 +94,7 @@ def _fill(
     family: Family, parameters: Any, X: np.ndarray, outputs: Evaluation, may_miss: bool, n_threads: int | None
 ) -> None:
     """Fill the outputs, by lists of components for as long as they pay, then (or from the beginning) by all components."""
-    only_labels = not outputs.log_density.size and not outputs.responsibilities.size
+    only_labels = not any(each.size for name, each in outputs._asdict().items() if name != "labels")
     for first in range(0, len(X), _ROWS_TOGETHER):
         part = slice(first, first + _ROWS_TOGETHER)
         if may_miss:
@@ -131,11 +134,11 @@ def _evaluate(
         lane_starts = cut_into_lanes(len(schedule.offsets) - 1, 1)
     constants = family.kernel_parameters(parameters)
     compiled = evaluate_for(family.kernel_class)
-    n_work = int(family.n_work_rows(n_features))  # the kernel takes it for an int64
-    n_bytes = scratch_bytes(n_features, longest_list, n_work, tile_size, rows.like.itemsize)
+    scratch = scratch_of(family, n_features)
+    n_bytes = scratch_bytes(n_features, longest_list, scratch, tile_size, rows.like.itemsize)
 
     def call(first: int, last: int) -> None:
-        layout_of_call = longest_list, n_work, n_bytes, tile_size, lane_starts
+        layout_of_call = longest_list, scratch, n_bytes, tile_size, lane_starts
         compiled(constants, rows, schedule, *layout_of_call, first, last, *outputs)
 
     n_operations = n_evaluations * (10.0 + family.n_statistics(n_features))
@@ -154,12 +157,12 @@ def _evaluate_incomplete(
     constants = family.kernel_parameters(parameters)
     joint = family.joint_parameters(parameters, parameters.means)
     compiled = incomplete_evaluation_for(joint.__class__)
-    n_work = int(family.n_work_rows(n_features))
-    n_bytes = scratch_bytes(n_features, n_components, n_work, tile_size, rows.like.itemsize)
+    scratch = scratch_of(family, n_features)
+    n_bytes = scratch_bytes(n_features, n_components, scratch, tile_size, rows.like.itemsize)
     n_bytes += hidden_bytes(joint, 0, 0, 0, rows.like.itemsize)
 
     def call(first: int, last: int) -> None:
-        layout_of_call = n_components, n_work, n_bytes, tile_size, lane_starts
+        layout_of_call = n_components, scratch, n_bytes, tile_size, lane_starts
         compiled(joint, constants, rows, schedule, *layout_of_call, first, last, *outputs)
 
     n_operations = tile_size * len(schedule.tile_starts) * n_components * (10.0 + family.n_statistics(n_features))

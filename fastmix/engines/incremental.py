@@ -22,8 +22,10 @@ from fastmix.engines.batch import BatchEM
 from fastmix.engines.layout import Block, smallest_tile, usual_tile
 from fastmix.engines.loop import EngineState
 from fastmix.exceptions import CollapsedError
-from fastmix.families.base import Family, Statistics
+from fastmix.families.base import Family
+from fastmix.families.statistics import Statistics
 from fastmix.files.encoding import STORED
+from fastmix.kernels.mixture.tiles import has_row_constant
 
 # Each block has so many tiles at least; where rows are few tiles are smaller.
 _LEAST_TILES = 4
@@ -109,7 +111,7 @@ def sweep(engine: BatchEM, state: Any, n_blocks: int, look_at: Callable[[int, An
         # The rows of a block may all have weight 0.
         if new.total_weight and not np.isfinite(engine.mean_log_likelihood(new)):
             return replace(state, evaluated=parameters, objective=-np.inf)
-        if engine.rows.says_more:
+        if engine.rows.says_more or has_row_constant(engine.family.kernel_class):
             new = replace(new, remainder=_remainder_of(new))
         blocks.append(new)
         so_far = new if so_far is None else new + so_far  # about the means of the new ones, the latest

@@ -17,7 +17,7 @@ import numpy as np
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import EngineState
 from fastmix.exceptions import CollapsedError
-from fastmix.families.base import Statistics
+from fastmix.families.statistics import Statistics
 from fastmix.files.encoding import STORED
 from fastmix.kernels.mixture.tiles import Rows
 

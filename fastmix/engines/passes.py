@@ -1,7 +1,8 @@
 """Calling the compiled passes: layout of stretches, tiles and lanes, buffers, threads.
 
-Stretches, tiles and lanes depend on the sizes of the problem only, never on the number of threads, and lanes are added in a
-fixed order: any number of threads gives the same bits, and so do rows in memory, in a file, and from a stream.
+Stretches, tiles and lanes depend on the sizes of the problem only, never on the number of threads; the lanes of a stretch, which
+is a cell (``cells``), are added in a fixed order, and so are cells: any number of threads gives the same bits, and so do rows in
+memory, in a file, and from a stream.
 """
 
 from __future__ import annotations
@@ -17,15 +18,28 @@ from fastmix.data.incomplete import IncompleteRows
 from fastmix.data.mapped import MappedRows
 from fastmix.data.reading import make_rows
 from fastmix.data.streams import Source, Streamed
-from fastmix.engines.layout import MOST_LANES, WHOLE, Block, Slots, cut_into_lanes, slots_for, smallest_tile, usual_tile
-from fastmix.families.base import Family, Statistics
+from fastmix.engines.cells import CellTree, Sums
+from fastmix.engines.layout import (
+    MOST_LANES,
+    WHOLE,
+    Block,
+    Slots,
+    cut_into_lanes,
+    scratch_of,
+    slots_for,
+    smallest_tile,
+    usual_tile,
+)
+from fastmix.families.base import Family
 from fastmix.families.label_noise import LabelNoise
 from fastmix.families.labelled import split
+from fastmix.families.statistics import Statistics
 from fastmix.kernels.mixture.em_pass import (
     ACCUMULATE,
     ENTROPY,
     LOG_LIKELIHOOD,
     N_TOTALS,
+    OUT_OF_REACH,
     TOTAL_WEIGHT,
     Seen,
     em_pass_for,
@@ -161,8 +175,8 @@ def run_em_pass(
         slots = Slots(np.zeros(1, np.int64), np.zeros(n_lanes + 1, np.int64), np.empty(0, np.int64))
     else:
         slots = slots_for(schedule, lane_starts, n_components, block)
-    n_work = int(family.n_work_rows(n_features))  # the kernel takes it for an int64
-    n_bytes = scratch_bytes(n_features, work.n_joint, n_work, tile_size, computed.itemsize)
+    scratch = scratch_of(family, n_features)
+    n_bytes = scratch_bytes(n_features, work.n_joint, scratch, tile_size, computed.itemsize)
     compiled: Any = em_pass_for(family.kernel_class)
     if joint_of is not None:
         compiled = incomplete_em_pass_for(constants.__class__)
@@ -170,35 +184,46 @@ def run_em_pass(
         n_bytes += hidden_bytes(constants, most_slots, n_statistics, n_shared, computed.itemsize)
     operations_a_tile = work.n_evaluations * (10.0 + n_statistics) / work.n_tiles
     in_order = not schedule.order.size
-    complete = None
-    while complete is None:
-        sums = (
-            np.zeros((slots.starts[-1], n_statistics)),
-            np.zeros((n_lanes, n_shared)),
-            np.zeros((n_lanes, N_TOTALS + n_label_counts)),
-        )
-        n_done = 0
+    sums = (
+        np.empty((slots.starts[-1], n_statistics)),
+        np.empty((n_lanes, n_shared)),
+        np.empty((n_lanes, N_TOTALS + n_label_counts)),
+    )
+
+    def summed(constants: Any) -> Sums:
+        """Statistics, what is shared, and totals, over all cells."""
+        cells = CellTree()
         with closing(_stretches(source, work.n_tiles, work.at_once, tile_size * block.of, in_order)) as stretches:
-            for stretch in stretches:
-                n_done += stretch.n_tiles
+            for number, stretch in enumerate(stretches):
                 starts = lane_starts if stretch.n_tiles == work.at_once else cut_into_lanes(stretch.n_tiles, n_kept)
                 tiles = block.place + block.of * (stretch.first_tile + starts)
-                how = (schedule, hard, last_phase, work.n_joint, n_work, n_bytes, tile_size, tiles, block.of)
+                how = (schedule, hard, last_phase, work.n_joint, scratch, n_bytes, tile_size, tiles, block.of)
+                for each in sums:
+                    each.fill(0.0)
                 call = partial(
                     _call,
                     compiled,
                     (constants, *of_pattern, computed.of(stretch.rows), *how, slots.entries, slots.starts),
-                    len(starts) - 1 if n_done == work.n_tiles else None,
+                    len(starts) - 1,
                     (sums, wanted),
                 )
                 call_by_lanes(call, len(starts) - 1, operations_a_tile * stretch.n_tiles, n_threads)
-        statistics = computed.unit * slots.total(sums[0], n_components)
-        shared, totals = (computed.unit * each[0] for each in sums[1:])
-        if last_phase < ACCUMULATE:
-            complete = shared
-            break
+                cells.add(number, (slots.total(sums[0], n_components).copy(), sums[1][0].copy(), sums[2][0].copy()))
+        statistics, shared, totals = cells.total()
+        return computed.unit * statistics, computed.unit * shared, computed.unit * totals
+
+    statistics, shared, totals = summed(constants)
+    complete: np.ndarray | None = shared
+    if last_phase == ACCUMULATE:
         complete = family.complete_shared(parameters, constants, statistics, shared)
-        constants = family.careful(constants)
+        if complete is None:  # digits were lost
+            constants = family.careful(constants)
+            statistics, shared, totals = summed(constants)
+            complete = family.complete_shared(parameters, constants, statistics, shared)
+    if complete is None:
+        raise FloatingPointError(
+            f"a pass of the family {family.name!r} lost digits, and again where it took care of them"
+        )
     table = computed.label_table
     return Statistics(
         family=family,
@@ -208,6 +233,7 @@ def run_em_pass(
         log_likelihood=float(totals[LOG_LIKELIHOOD]),
         entropy=float(totals[ENTROPY]),
         total_weight=float(totals[TOTAL_WEIGHT]),
+        n_out_of_reach=int(totals[OUT_OF_REACH] / computed.unit),
         label_noise=None if table is None else label_noise,
         label_counts=None if table is None else totals[N_TOTALS:].reshape(table.shape),
     )
@@ -286,5 +312,5 @@ def _moderate(weights: np.ndarray) -> tuple[np.ndarray, float]:
     return weights / unit, unit
 
 
-def _call(compiled, arguments, last_of_pass: int | None, outputs, first_lane: int, last_lane: int) -> None:
-    compiled(*arguments, first_lane, last_lane, last_lane == last_of_pass, *outputs)
+def _call(compiled, arguments, n_lanes: int, outputs, first_lane: int, last_lane: int) -> None:
+    compiled(*arguments, first_lane, last_lane, last_lane == n_lanes, *outputs)

@@ -10,9 +10,9 @@ import numpy as np
 from fastmix.data.validation import as_parameter_array, as_weights, check_finite
 from fastmix.engines.online import Memory
 from fastmix.estimators.stored import count_in, positive_in
-from fastmix.families.base import Statistics
 from fastmix.families.gaussian.base import GaussianParameters
 from fastmix.families.gaussian.parameters import gaussian
+from fastmix.families.statistics import Statistics
 from fastmix.fitting.clusters import ClusterCourse
 from fastmix.fitting.course import Course
 from fastmix.fitting.first_rows import FirstRows, no_rows

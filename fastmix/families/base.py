@@ -1,109 +1,23 @@
-"""What an engine asks of a family, and the statistics that a pass returns."""
+"""What an engine asks of a family."""
 
 from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from fastmix.families.coordinates import root_weights
 from fastmix.families.domains import Domain
-from fastmix.families.label_noise import LabelNoise
 from fastmix.families.splitting import Splitting
+from fastmix.families.statistics import Statistics
 from fastmix.files.encoding import STORED
 from fastmix.files.registry import Registry
 
 FAMILIES = Registry("family")
-
-
-@STORED.add
-@dataclass(frozen=True)
-class Statistics:
-    """What a pass accumulates. Statistics add up: those of two halves of the data sum to those of the whole.
-
-    Attributes
-    ----------
-    family : the family whose pass accumulated them; it alone knows the layout of ``components`` and ``shared``.
-    centre : the parameters that the pass ran with; moments are about its means.
-    components : (K, S) float64; column 0 holds the counts.
-    shared : float64, what belongs to no single component, as ``complete_shared`` of the family makes it.
-    log_likelihood : total over rows, weighted, in nats.
-    entropy : total entropy of the responsibilities, weighted, in nats; free energy = E[log joint] + entropy.
-    total_weight : sum of the rows' weights (their number where there are none).
-    label_noise : what the pass took labels to say about components, where that is estimated; else None.
-    label_counts : (C + 1, K) sum of the responsibilities, weighted, by label given to the row and component, laid out as
-        ``LabelNoise.log_table``; None where there is no ``label_noise``.
-    remainder : total of log-likelihood less entropy and expected log-joint at the parameters that each row met, in nats, where
-        an engine asks (``fastmix.engines.incremental``): what the statistics do not tell, and what parameters do not change.
-    """
-
-    family: Family
-    centre: Any
-    components: np.ndarray
-    shared: np.ndarray
-    log_likelihood: float
-    entropy: float
-    total_weight: float
-    label_noise: LabelNoise | None = None
-    label_counts: np.ndarray | None = None
-    remainder: float = 0.0
-
-    @property
-    def counts(self) -> np.ndarray:
-        """(K,) sum of the responsibilities of each component."""
-        return self.components[:, 0]
-
-    def expected_log_labels(self) -> float:
-        """E[log p(label | component)] in nats, summed over rows, at the pass's parameters, where that is estimated; else 0."""
-        if self.label_noise is None or self.label_counts is None:
-            return 0.0
-        return self.label_noise.expected(self.label_counts)
-
-    def __add__(self, other: Statistics) -> Statistics:
-        if not isinstance(other, Statistics):
-            return NotImplemented
-        if other.family.name != self.family.name:
-            raise ValueError(
-                f"statistics of the families {self.family.name!r} and {other.family.name!r} cannot be added; take them with "
-                "parameters of one family"
-            )
-        if other.centre is not self.centre:
-            other = self.family.recentre(other, self.centre)
-        return replace(
-            self,
-            components=self.components + other.components,
-            shared=self.shared + other.shared,
-            log_likelihood=self.log_likelihood + other.log_likelihood,
-            entropy=self.entropy + other.entropy,
-            total_weight=self.total_weight + other.total_weight,
-            label_counts=_sum_of_counts(self.label_counts, other.label_counts),
-            label_noise=self.label_noise if other.label_noise is None else other.label_noise,
-            remainder=self.remainder + other.remainder,
-        )
-
-    def scaled(self, factor: float) -> Statistics:
-        """The statistics of rows whose weights are ``factor`` times as large."""
-        return replace(
-            self,
-            components=factor * self.components,
-            shared=factor * self.shared,
-            log_likelihood=factor * self.log_likelihood,
-            entropy=factor * self.entropy,
-            total_weight=factor * self.total_weight,
-            label_counts=None if self.label_counts is None else factor * self.label_counts,
-            remainder=factor * self.remainder,
-        )
-
-
-def _sum_of_counts(left: np.ndarray | None, right: np.ndarray | None) -> np.ndarray | None:
-    """Where only one says anything it is of all the rows."""
-    if left is None or right is None:
-        return right if left is None else left
-    return left + right
 
 
 class Reach(NamedTuple):
@@ -135,6 +49,8 @@ class Family(ABC):
     parameters_class : of the parameters, a frozen dataclass or NamedTuple that is made by ``parameters_class(family, *arrays)``.
     domains : what each array of the parameters may hold, by its name, in order; the first are the ``weights`` (K,).
     splitting : how components are split and merged; None: they are not.
+    n_carried : C, rows of B numbers that ``log_joint`` hands to ``accumulate`` for a component (``tile.carried``).
+    roles : what people pass besides covariates, see ``fastmix.data.roles``.
     """
 
     name: str
@@ -142,6 +58,8 @@ class Family(ABC):
     parameters_class: type
     domains: Mapping[str, Domain]
     splitting: ClassVar[Splitting | None] = None
+    n_carried: ClassVar[int] = 0
+    roles: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **how: Any):
         super().__init_subclass__(**how)
@@ -319,7 +237,15 @@ class Family(ABC):
         return kernel
 
     def n_work_rows(self, n_features: int) -> int:
-        """How many rows of B numbers the tile functions want as scratch."""
+        """How many rows of B numbers a tile function wants as scratch (``tile.work``)."""
+        return 0
+
+    def n_kept_rows(self, n_features: int) -> int:
+        """How many rows ``prepare`` hands to the other tile functions (``tile.kept``)."""
+        return 0
+
+    def n_expectations(self, n_features: int) -> int:
+        """M: how many numbers a row the tile function ``expectation`` makes."""
         return 0
 
     def longest_tile(self, n_features: int, itemsize: int = 8) -> int:

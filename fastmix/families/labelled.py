@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.families.base import Statistics
 from fastmix.families.label_noise import LabelNoise
 from fastmix.families.rule import PLAIN, UpdateRule
+from fastmix.families.statistics import Statistics
 from fastmix.files.encoding import STORED
 
 

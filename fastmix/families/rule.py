@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.families.base import Statistics
+from fastmix.families.statistics import Statistics
 
 
 class UpdateRule:

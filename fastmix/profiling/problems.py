@@ -18,10 +18,10 @@ from fastmix.engines.passes import run_em_pass
 from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.kmeans import KMeans
 from fastmix.exceptions import ConvergenceWarning
-from fastmix.families.base import Statistics
 from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters
 from fastmix.families.gaussian.covariance_types import gaussian_family
 from fastmix.families.gaussian.parameters import gaussian
+from fastmix.families.statistics import Statistics
 from fastmix.kernels.kmeans.assign_pass import assign_pass
 from fastmix.kernels.mixture.em_pass import ACCUMULATE, LOAD, LOG_JOINT, NORMALISE, em_pass_for
 from fastmix.kernels.mixture.tiles import Rows

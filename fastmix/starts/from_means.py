@@ -12,10 +12,10 @@ from fastmix.engines.kmeans.assign import Assigner
 from fastmix.engines.passes import run_em_pass
 from fastmix.engines.sparse.lists import TILE, Neighbourhood, order_by, united
 from fastmix.exceptions import CollapsedError
-from fastmix.families.base import Statistics
 from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters
 from fastmix.families.gaussian.moments import mean_shifts
 from fastmix.families.gaussian.rule import MAXIMUM_LIKELIHOOD, GaussianRule
+from fastmix.families.statistics import Statistics
 from fastmix.kernels.mixture.tiles import Rows
 
 # Rows are put into units of their spread so many entries at a time: 8 MB.

@@ -20,8 +20,9 @@ from fastmix.data.validation import as_array, as_parameter_array
 from fastmix.engines.kmeans.assign import Assigner
 from fastmix.engines.passes import run_em_pass
 from fastmix.exceptions import CollapsedError
-from fastmix.families.base import Family, Statistics
+from fastmix.families.base import Family
 from fastmix.families.rule import PLAIN, UpdateRule
+from fastmix.families.statistics import Statistics
 from fastmix.kernels.mixture.tiles import Rows
 from fastmix.starts.labelled import LabelledStart
 from fastmix.starts.responsibilities import check_responsibilities, random_responsibilities

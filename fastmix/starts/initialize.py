@@ -16,11 +16,11 @@ from fastmix.data.streams import Source, Streamed
 from fastmix.data.validation import as_array, as_parameter_array, check_weights
 from fastmix.engines.passes import run_em_pass
 from fastmix.exceptions import CollapsedError, warn_user
-from fastmix.families.base import Statistics
 from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters
 from fastmix.families.gaussian.moments import mean_shifts
 from fastmix.families.gaussian.parameters import covariances_from_precisions
 from fastmix.families.gaussian.rule import MAXIMUM_LIKELIHOOD, GaussianRule
+from fastmix.families.statistics import Statistics
 from fastmix.kernels.mixture.tiles import Rows
 from fastmix.starts.from_means import Clusters
 from fastmix.starts.labelled import LabelledStart

@@ -13,7 +13,7 @@ from fastmix.engines.evaluate import parts, run_evaluation
 from fastmix.engines.kmeans.assign import Assigner, Assignment
 from fastmix.engines.kmeans.partial_means import PARTIAL_MEANS, Centres, FeatureMoments, by_feature, precision_for
 from fastmix.engines.passes import run_em_pass, seen
-from fastmix.families.base import Statistics
+from fastmix.families.statistics import Statistics
 from fastmix.kernels.mixture.em_pass import NORMALISE
 from fastmix.kernels.mixture.tiles import Rows
 

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastmix.families.base import Family, Statistics
+from fastmix.families.base import Family
 from fastmix.families.domains import Real
 from fastmix.families.gaussian.spherical_kernel import SphericalKernel
+from fastmix.families.statistics import Statistics
 from fastmix.kernels.mixture.incomplete import register_incomplete_functions
 
 

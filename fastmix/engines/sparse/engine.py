@@ -44,7 +44,7 @@ from fastmix.engines.sparse.lists import (
 from fastmix.engines.sparse.moves import Moves, propose
 from fastmix.engines.sparse.state import DENSE, SparseState
 from fastmix.exceptions import CollapsedError
-from fastmix.families.base import Statistics
+from fastmix.families.statistics import Statistics
 from fastmix.kernels.mixture.em_pass import ACCUMULATE, NORMALISE
 from fastmix.kernels.mixture.tiles import Rows
 

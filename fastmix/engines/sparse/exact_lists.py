@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmix.data.reading import make_rows
-from fastmix.engines.layout import cut_into_lanes
+from fastmix.engines.layout import cut_into_lanes, scratch_of
 from fastmix.engines.passes import EVERYTHING, call_by_lanes
 from fastmix.engines.sparse.coherent import by_leaves, grow
 from fastmix.families.base import Family, Reach
@@ -136,11 +136,11 @@ class _Bounds:
     ) -> tuple[np.ndarray, np.ndarray]:
         """The lists of some tiles, one after the other, and their lengths."""
         family, n_components, n_features = self._family, self._n_components, rows.X.shape[1]
-        n_work = int(family.n_work_rows(n_features))
+        scratch = scratch_of(family, n_features)
         n_bytes = np.array(
             [
-                scratch_bytes(n_features, 1, n_work, tile_size, 8),
-                scratch_bytes(n_features, 2 * n_components, n_work, TILES_AT_ONCE, 8),
+                scratch_bytes(n_features, 1, scratch, tile_size, 8),
+                scratch_bytes(n_features, 2 * n_components, scratch, TILES_AT_ONCE, 8),
             ]
         )
         lane_starts = np.minimum(cut_into_lanes(-(-len(tiles) // TILES_AT_ONCE), 1) * TILES_AT_ONCE, len(tiles))
@@ -151,7 +151,7 @@ class _Bounds:
         ordered = EVERYTHING._replace(order=order)
 
         def call(first: int, last: int) -> None:
-            what = self._constants, rows, ordered, reach, self._margin, n_work, tile_size
+            what = self._constants, rows, ordered, reach, self._margin, scratch, tile_size
             compiled(*what, lane_starts, first, last, n_bytes, tiles, lists, lengths)
 
         n_operations = len(tiles) * n_components * (20.0 + family.n_statistics(n_features))

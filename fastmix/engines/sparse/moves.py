@@ -16,8 +16,8 @@ from fastmix.data.incomplete import IncompleteRows
 from fastmix.engines.passes import run_em_pass, seen
 from fastmix.engines.sparse.lists import Neighbourhood, Order
 from fastmix.exceptions import CollapsedError
-from fastmix.families.base import Statistics
 from fastmix.families.rule import UpdateRule
+from fastmix.families.statistics import Statistics
 from fastmix.kernels.mixture.em_pass import ACCUMULATE, NORMALISE
 from fastmix.kernels.mixture.tiles import Rows, Schedule
 

@@ -9,7 +9,7 @@ import numpy as np
 from fastmix.engines.loop import EngineState
 from fastmix.engines.passes import EVERYTHING
 from fastmix.engines.sparse.lists import ActiveLists
-from fastmix.families.base import Statistics
+from fastmix.families.statistics import Statistics
 from fastmix.files.encoding import STORED
 
 DENSE = STORED.constants["everything"] = ActiveLists(EVERYTHING, 0)

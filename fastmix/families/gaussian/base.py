@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from fastmix.exceptions import CollapsedError
-from fastmix.families.base import Family, Reach, Statistics, finite_log
+from fastmix.families.base import Family, Reach, finite_log
 from fastmix.families.domains import Domain, Real, Simplex
 from fastmix.families.gaussian.coordinates import from_gaussian_coordinates, gaussian_coordinates
 from fastmix.families.gaussian.moments import mean_shifts
 from fastmix.families.gaussian.splitting import SPLITTING, GaussianSplitting
+from fastmix.families.statistics import Statistics
 
 LOG_2PI = float(np.log(2 * np.pi))
 # More than what rounding takes off a norm.

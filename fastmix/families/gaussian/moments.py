@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastmix.families.base import Statistics
+from fastmix.families.statistics import Statistics
 
 
 def mean_shifts(statistics: Statistics) -> np.ndarray:

@@ -15,8 +15,9 @@ from math import lgamma, log, pi
 
 import numpy as np
 
-from fastmix.families.base import Statistics, finite_log
+from fastmix.families.base import finite_log
 from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters
+from fastmix.families.statistics import Statistics
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastmix.families.base import Statistics
 from fastmix.families.gaussian.base import GaussianParameters, not_collapsed
 from fastmix.families.gaussian.moments import mean_shifts
 from fastmix.families.gaussian.prior import GaussianPrior
 from fastmix.families.gaussian.splitting import SPLITTING
 from fastmix.families.rule import UpdateRule
+from fastmix.families.statistics import Statistics
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.families.base import Statistics
 from fastmix.families.gaussian.moments import mean_shifts
 from fastmix.families.splitting import Splitting
+from fastmix.families.statistics import Statistics
 
 # The halves of a component lie so many standard deviations from its mean: where those of a normal density are.
 _HALF = 0.8

@@ -41,7 +41,10 @@ class TiedGaussian(GaussianFamily):
         return n_components**2 + n_features + n_block_entries(n_features)
 
     def n_work_rows(self, n_features):
-        return 3 * padded_size(n_features) + 3
+        return 2 * padded_size(n_features) + 3
+
+    def n_kept_rows(self, n_features):
+        return padded_size(n_features)
 
     def kernel_parameters(self, parameters):
         n_components, n_features = parameters.means.shape

@@ -49,19 +49,16 @@ class TiedKernel(NamedTuple):
 
 
 def prepare(parameters, tile):
-    """Whiten the tile into the second P rows of the scratch."""
+    """Whiten the tile into the rows that are kept. Scratch: P rows."""
     padded = parameters.factor.shape[0]
     if parameters.whitened_means.size:
-        whitened = tile.work[padded : 2 * padded]
-        whiten(tile.x, parameters.centre, parameters.factor, tile.work[:padded], whitened)
+        whiten(tile.x, parameters.centre, parameters.factor, tile.work[:padded], tile.kept)
 
 
 def log_joint(parameters, tile, k, out):
-    """Eq. 2.43 of Bishop (2006) with a shared Sigma. Scratch: 2 P rows."""
-    padded = parameters.factor.shape[0]
+    """Eq. 2.43 of Bishop (2006) with a shared Sigma. Scratch: P rows."""
     if parameters.whitened_means.size:
-        whitened = tile.work[padded : 2 * padded]
-        squared_distance(whitened, parameters.whitened_means[k], parameters.log_constants[k], -0.5, out)
+        squared_distance(tile.kept, parameters.whitened_means[k], parameters.log_constants[k], -0.5, out)
     else:
         half_squared_norms(tile.x, parameters.means[k], parameters.factor, tile.work, parameters.log_constants[k], out)
 
@@ -87,12 +84,12 @@ def _leading(components, r, best, leader, weight):
 
 @helper("elementwise")
 def _add_scatter_about_leaders(parameters, tile, components, r, scatter, led):
-    """The scatter of rows about their leading means, and R = led (K, K). Scratch: 3 P + 3 rows."""
+    """The scatter of rows about their leading means, and R = led (K, K). Scratch: 2 P + 3 rows and those that were kept."""
     n_features, n_rows = tile.x.shape
     padded = parameters.factor.shape[0]
-    leading_mean, v, weighted = tile.work[:padded], tile.work[padded : 2 * padded], tile.work[2 * padded : 3 * padded]
+    leading_mean, v, weighted = tile.kept, tile.work[:padded], tile.work[padded : 2 * padded]
     smallest = 2.3e-308 if tile.work.itemsize == 8 else 2.4e-38  # of which there is a reciprocal
-    weight, leader, reciprocal = tile.work[3 * padded], tile.work[3 * padded + 1], tile.work[3 * padded + 2]
+    weight, leader, reciprocal = tile.work[2 * padded], tile.work[2 * padded + 1], tile.work[2 * padded + 2]
     _leading(components, r, reciprocal, leader, weight)
     for b in range(n_rows):
         lead = int(leader[b])
@@ -127,7 +124,7 @@ def accumulate_shared(parameters, tile, components, r, out):
         led = out[:n_led].reshape((n_components, n_components))
         _add_scatter_about_leaders(parameters, tile, components, r, scatter, led)
         return
-    weight = tile.work[3 * padded]
+    weight = tile.work[2 * padded]
     weight[:] = 0.0
     for a in range(components.size):
         for b in range(weight.size):

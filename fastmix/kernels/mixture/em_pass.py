@@ -12,21 +12,21 @@ import numpy as np
 from numba import prange, types
 
 from fastmix.kernels.jit import call_at, entry_point, helper, lane_function, part
+from fastmix.kernels.mixture.joint import components_of_tile, log_joints
 from fastmix.kernels.mixture.labels import add_labels, add_soft_labels, count_labels
 from fastmix.kernels.mixture.loading import load_tile, span_of_tile
-from fastmix.kernels.mixture.normalise import log_rows, normalise
+from fastmix.kernels.mixture.normalise import LOG_ZERO, LOG_ZERO_32
+from fastmix.kernels.mixture.packing import NEGLIGIBLE, accumulate_component
 from fastmix.kernels.mixture.scratch import carve, new_buffer
-from fastmix.kernels.mixture.tiles import Tile, accumulate, accumulate_shared, log_joint, prepare, registered_sources
-from fastmix.kernels.simd.gather import prefetch
+from fastmix.kernels.mixture.tiles import (
+    accumulate_shared,
+    posterior,
+    prepare,
+    registered_sources,
+    row_constant,
+)
 from fastmix.kernels.simd.sums import dot
 from fastmix.kernels.simd.sums import total as sum_of
-from fastmix.kernels.simd.vectors import VECTOR
-
-# A row's share of a component's mass in a tile below which it does not count.
-NEGLIGIBLE = 1e-24
-# Pack when less than a third of the tile counts; with fewer features than this, packing costs what it saves.
-PACK_BELOW = 3
-PACK_FEATURES = 16
 
 # The phases of a tile, in order; a pass may stop after any of them, so that a profile can time the pass itself.
 LOAD, LOG_JOINT, NORMALISE, ACCUMULATE = 0, 1, 2, 3
@@ -43,9 +43,10 @@ class Seen(NamedTuple):
     heights: np.ndarray  # OUT, the log-density of the row at each position, as far as its tile's components say it
 
 
-# Entries of ``totals``: sum w log p, sum w (entropy of the responsibilities), sum w. Beyond N_TOTALS, where they are wanted,
+# Entries of ``totals``: sum w log p, sum w (entropy of the responsibilities), sum w, and how many rows of positive weight no
+# component reaches. Beyond N_TOTALS, where they are wanted,
 # responsibilities times weights by component and label (see ``fastmix.kernels.mixture.labels.count_labels``).
-LOG_LIKELIHOOD, ENTROPY, TOTAL_WEIGHT = 0, 1, 2
+LOG_LIKELIHOOD, ENTROPY, TOTAL_WEIGHT, OUT_OF_REACH = 0, 1, 2, 3
 N_TOTALS = 8  # a cache line, so that lanes do not share one
 
 
@@ -89,62 +90,19 @@ def _lead(components, q, row_of, vectors, seen):
         leaders[1, row_of[b]] = int(runner_up[b])
 
 
-@part
-def _count_above(r, threshold):
+@helper("elementwise")
+def _n_out_of_reach(log_row, w, log_zero):
     n = 0
-    for b in range(r.size):
-        n += 1 if r[b] > threshold else 0
+    for b in range(w.size):
+        n += 1 if (log_row[b] < 0.5 * log_zero) & (w[b] > 0.0) else 0
     return n
 
 
-@helper("elementwise")
-def _pack(x, r, threshold, packed_x, packed_r):
-    """Copy the rows with r above the threshold side by side; what is left of the packed arrays gets r = 0."""
-    n = 0
-    last = 0
-    for b in range(r.size):
-        if r[b] > threshold:
-            packed_r[n] = r[b]
-            for d in range(x.shape[0]):
-                packed_x[d, n] = x[d, b]
-            n += 1
-            last = b
-    for m in range(n, packed_r.size):
-        packed_r[m] = 0.0
-        for d in range(x.shape[0]):
-            packed_x[d, m] = x[d, last]
-
-
 @part
-def _take_given(responsibilities, row_of, w, r):
-    for a in range(r.shape[0]):
+def _take_given(responsibilities, row_of, w, components, r):
+    for a in range(components.size):
         for b in range(row_of.size):
-            r[a, b] = w[b] * responsibilities[row_of[b], a]
-
-
-@part
-def _accumulate_component(parameters, scratch, k, r, mass, out):
-    """Add the tile's statistics of component k, given its responsibilities times weights r (B,) and their sum."""
-    tile, packed = scratch.tile, scratch.packed
-    n_features, tile_size = tile.x.shape
-    out[0] += mass
-    # Where a component holds few rows of the tile it pays to gather them: separated clusters take 0.65 (D = 32)
-    # and 0.54 (D = 64) of the time. What is dropped is beyond the promised accuracy even for a row 1e4 sigma away.
-    threshold = NEGLIGIBLE * mass
-    n_kept = _count_above(r, threshold) if n_features >= PACK_FEATURES else tile_size
-    if PACK_BELOW * n_kept >= tile_size:
-        accumulate(parameters, tile, k, r, out)
-        return
-    vector = VECTOR * 8 // r.itemsize
-    n_packed = -(-n_kept // vector) * vector
-    n_work = packed.work.shape[0]
-    few = Tile(
-        packed.x.reshape(packed.x.size)[: n_features * n_packed].reshape((n_features, n_packed)),
-        packed.work.reshape(packed.work.size)[: n_work * n_packed].reshape((n_work, n_packed)),
-    )
-    few_r = scratch.packed_r[:n_packed]
-    _pack(tile.x, r, threshold, few.x, few_r)
-    accumulate(parameters, few, k, few_r, out)
+            r[a, b] = w[b] * responsibilities[row_of[b], components[a]]
 
 
 @part
@@ -158,27 +116,20 @@ def _em_tile(
     """
     begin, end, next_first = span
     tile, row_of, vectors = scratch.tile, scratch.row_of, scratch.vectors
-    w, maximum, total = vectors[0], vectors[1], vectors[2]
-    spread, log_row, entropy_row = vectors[3], vectors[4], vectors[5]
+    w, log_row, entropy_row = vectors[0], vectors[4], vectors[5]
     load_tile(rows, schedule, begin, end, observed, tile.x, w, row_of)
     if last_phase == LOAD:
         return
-    first = 0
-    components = scratch.every_component
+    components, first = components_of_tile(schedule, t, scratch)
     places = components
-    if schedule.offsets.size:
-        first, last = schedule.offsets[t], schedule.offsets[t + 1]
-        components = schedule.active[first:last]
-        places = slots[first:last] if last_phase == ACCUMULATE else components
+    if schedule.offsets.size and last_phase == ACCUMULATE:
+        places = slots[first : first + components.size]
     q = scratch.joint[: components.size]
     prepare(parameters, tile)
     if rows.responsibilities.size:
-        _take_given(rows.responsibilities, row_of, w, q)
+        _take_given(rows.responsibilities, row_of, w, components, q)
     else:
-        for a in range(components.size):
-            share = (a * w.size) // components.size, ((a + 1) * w.size) // components.size
-            prefetch(rows.X, schedule.order, next_first + share[0], next_first + share[1])
-            log_joint(parameters, tile, components[a], q[a])
+        log_joints(parameters, rows, schedule, next_first, components, scratch)
         if rows.labels.size:
             add_labels(rows, row_of, components, vectors, scratch.packed_r, q)
         if rows.soft_labels.size:
@@ -187,14 +138,15 @@ def _em_tile(
             return
         if seen.leaders.size:
             _lead(components, q, row_of, vectors, seen)
-        normalise(q, w, maximum, total, spread)
-        log_rows(maximum, total, spread, log_row, entropy_row)
+        posterior(parameters, tile, q, vectors, shared)
+        totals[OUT_OF_REACH] += _n_out_of_reach(log_row, w, LOG_ZERO if q.itemsize == 8 else LOG_ZERO_32)
+        row_constant(parameters, tile, log_row)
         for b in range(min(min(seen.heights.size, end) - begin, w.size)):
             seen.heights[begin + b] = log_row[b]
         totals[LOG_LIKELIHOOD] += dot(w, log_row)
         totals[ENTROPY] += dot(w, entropy_row)
         if hard:
-            _harden(q, w, maximum, spread)
+            _harden(q, w, vectors[1], vectors[3])
         if totals.size > N_TOTALS and rows.labels.size:  # copies of rows that lists are made from have lost theirs
             count_labels(rows, row_of, components, q, totals[N_TOTALS:])
     totals[TOTAL_WEIGHT] += sum_of(w)
@@ -208,7 +160,7 @@ def _em_tile(
         # Nor does a tile count whose whole mass is below what rounding leaves of the component's: with 500 components 1-separated
         # in 16 features most do not, and a pass takes half as long.
         if mass > NEGLIGIBLE * statistics[places[a], 0]:
-            _accumulate_component(parameters, scratch, components[a], q[a], mass, statistics[places[a]])
+            accumulate_component(parameters, scratch, a, components[a], q[a], mass, statistics[places[a]])
     if shared.size:
         accumulate_shared(parameters, tile, components, q, shared)
 
@@ -220,7 +172,7 @@ def _em_lane(
     hard,
     last_phase,
     n_joint,
-    n_work,
+    wanted,
     first_tile,
     last_tile,
     step,
@@ -243,7 +195,7 @@ def _em_lane(
     pattern_lane : see ``em_pass``; for other lanes.
     """
     n_features = observed.size if observed.size else rows.X.shape[1]
-    scratch = carve(buffer, rows, n_features, n_joint, n_work, tile_size)
+    scratch = carve(buffer, rows, n_features, n_joint, wanted, tile_size)
     seen = Seen(masses, leaders, floors, heights)
     for t in range(first_tile, last_tile, step):
         span = span_of_tile(rows, schedule, t, step, tile_size)
@@ -286,7 +238,7 @@ def em_pass(
     hard,
     last_phase,
     n_joint,
-    n_work,
+    wanted,
     n_bytes,
     tile_size,
     lane_starts,
@@ -311,7 +263,7 @@ def em_pass(
     hard : give each row to its most probable component whole (the classification EM of Celeux and Govaert 1992).
     last_phase : ACCUMULATE; an earlier phase where only the time up to it is wanted.
     n_joint : the most components that a tile looks at.
-    n_work : number of rows of scratch that the family wants.
+    wanted : (4,) int64, rows of scratch that the family wants, see ``fastmix.kernels.mixture.scratch``.
     n_bytes : of scratch that a lane wants, see ``fastmix.kernels.mixture.scratch``.
     tile_size : B, a multiple of ``fastmix.kernels.simd.vectors.GROUP``.
     lane_starts : (L + 1,) int64; lane l takes each step-th of the tiles lane_starts[l]..lane_starts[l + 1] - 1.
@@ -334,7 +286,7 @@ def em_pass(
             hard,
             last_phase,
             n_joint,
-            n_work,
+            wanted,
             first_tile,
             last_tile,
             step,
@@ -365,7 +317,9 @@ def em_pass(
 # Of the arguments of ``_em_lane`` after the schedule.
 LANE_TYPES = (
     types.boolean,
-    *[types.int64] * 7,
+    *[types.int64] * 2,
+    types.int64[::1],
+    *[types.int64] * 4,
     types.int64[::1],
     types.float64[:, ::1],
     *[types.float64[::1]] * 3,

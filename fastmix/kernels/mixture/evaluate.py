@@ -7,21 +7,27 @@ from functools import cache
 from numba import prange, types
 
 from fastmix.kernels.jit import call_at, entry_point, helper, lane_function, part
+from fastmix.kernels.mixture.joint import components_of_tile, log_joints
 from fastmix.kernels.mixture.loading import load_tile, span_of_tile
-from fastmix.kernels.mixture.normalise import LOG_ZERO, log_densities, normalise
+from fastmix.kernels.mixture.normalise import LOG_ZERO
 from fastmix.kernels.mixture.scratch import carve, new_buffer
-from fastmix.kernels.mixture.tiles import log_joint, prepare, registered_sources
-from fastmix.kernels.simd.gather import prefetch, transpose_8
+from fastmix.kernels.mixture.tiles import expectation, posterior, prepare, registered_sources, row_constant
+from fastmix.kernels.simd.gather import transpose_8
 from fastmix.kernels.simd.vectors import VECTOR
 
 
 @helper("elementwise")
-def _take_largest(k, joint, best, label):
-    """Where component k's log-joint is larger than the best so far, it becomes the best; (B,) float64."""
-    for b in range(best.size):
-        larger = joint[b] > best[b]
-        best[b] = joint[b] if larger else best[b]
-        label[b] = k if larger else label[b]
+def _most_probable(components, joint, best, label):
+    """The component of each row's largest log-joint (of equals the first); (B,) float64."""
+    # Comparing with this also leaves out NaN (inf - inf at |x| near the largest double).
+    best[:] = LOG_ZERO
+    label[:] = 0.0
+    for a in range(components.size):
+        k = components[a]
+        for b in range(best.size):
+            larger = joint[a, b] > best[b]
+            best[b] = joint[a, b] if larger else best[b]
+            label[b] = k if larger else label[b]
 
 
 @helper("elementwise")
@@ -55,47 +61,39 @@ def _store_shares(joint, components, row_of, out):
 
 
 @part
-def _evaluate_tile(parameters, rows, schedule, t, span, observed, scratch, log_density, responsibilities, labels):
+def _evaluate_tile(parameters, rows, schedule, t, span, observed, scratch, outputs):
     """Fill the outputs for the rows of tile t; ``span`` and ``observed`` as for the EM pass."""
+    log_density, responsibilities, labels, expectations = outputs
     tile, row_of, vectors = scratch.tile, scratch.row_of, scratch.vectors
-    w, maximum, total = vectors[0], vectors[1], vectors[2]
-    spread, best, label = vectors[3], vectors[4], vectors[5]
-    tile_size = w.size
     first, end, next_first = span
-    load_tile(rows, schedule, first, end, observed, tile.x, w, row_of)
-    components = scratch.every_component
-    if schedule.offsets.size:
-        components = schedule.active[schedule.offsets[t] : schedule.offsets[t + 1]]
-    n_components = components.size
-    joint = scratch.joint[:n_components]
+    load_tile(rows, schedule, first, end, observed, tile.x, vectors[0], row_of)
+    components, _ = components_of_tile(schedule, t, scratch)
     prepare(parameters, tile)
-    # Comparing with this also leaves out NaN (inf - inf at |x| near the largest double).
-    best[:] = LOG_ZERO
-    label[:] = 0.0
-    for a in range(n_components):
-        share = (a * tile_size) // n_components, ((a + 1) * tile_size) // n_components
-        prefetch(rows.X, schedule.order, next_first + share[0], next_first + share[1])
-        log_joint(parameters, tile, components[a], joint[a])
-        if labels.size:
-            _take_largest(components[a], joint[a], best, label)
-    n_valid = min(tile_size, end - first)
-    for b in range(n_valid if labels.size else 0):
-        labels[row_of[b]] = int(label[b])
-    if not log_density.size and not responsibilities.size:
+    log_joints(parameters, rows, schedule, next_first, components, scratch)
+    joint = scratch.joint[: components.size]
+    row_of = row_of[: min(row_of.size, end - first)]
+    if labels.size:
+        _most_probable(components, joint, vectors[1], vectors[2])
+        for b in range(row_of.size):
+            labels[row_of[b]] = int(vectors[2][b])
+    if not log_density.size and not responsibilities.size and not expectations.size:
         return
-    normalise(joint, w, maximum, total, spread)
-    if schedule.order.size:
-        if log_density.size:
-            log_densities(maximum, total, best)
-            for b in range(n_valid):
-                log_density[row_of[b]] = best[b]
-        if responsibilities.size:
-            _store_shares(joint, components, row_of[:n_valid], responsibilities)
-        return
+    posterior(parameters, tile, joint, vectors, vectors[0][:0])
     if log_density.size:
-        log_densities(maximum, total, log_density[first : first + n_valid])
-    if responsibilities.size:
-        out = responsibilities[first : first + n_valid]
+        row_constant(parameters, tile, vectors[4])
+        for b in range(row_of.size):
+            log_density[row_of[b]] = vectors[4][b]
+    if expectations.size:
+        expectation(parameters, tile, joint, scratch.expected)
+        for b in range(row_of.size):
+            for m in range(expectations.shape[1]):
+                expectations[row_of[b], m] = scratch.expected[m, b]
+    if not responsibilities.size:
+        return
+    if schedule.order.size:
+        _store_shares(joint, components, row_of, responsibilities)
+    else:
+        out = responsibilities[first : first + row_of.size]
         _store_transposed(joint, scratch.every_component, rows.origin, out)
 
 
@@ -104,22 +102,24 @@ def _evaluate_lane(
     rows,
     schedule,
     longest_list,
-    n_work,
+    wanted,
     first_tile,
     last_tile,
     tile_size,
     log_density,
     responsibilities,
     labels,
+    expectations,
     observed,
     pattern_lane,
     buffer,
 ):
     n_features = observed.size if observed.size else rows.X.shape[1]
-    scratch = carve(buffer, rows, n_features, longest_list, n_work, tile_size)
+    scratch = carve(buffer, rows, n_features, longest_list, wanted, tile_size)
     for t in range(first_tile, last_tile):
         span = span_of_tile(rows, schedule, t, 1, tile_size)
-        _evaluate_tile(parameters, rows, schedule, t, span, observed, scratch, log_density, responsibilities, labels)
+        outputs = log_density, responsibilities, labels, expectations
+        _evaluate_tile(parameters, rows, schedule, t, span, observed, scratch, outputs)
 
 
 def evaluate(
@@ -129,7 +129,7 @@ def evaluate(
     rows,
     schedule,
     longest_list,
-    n_work,
+    wanted,
     n_bytes,
     tile_size,
     lane_starts,
@@ -138,16 +138,17 @@ def evaluate(
     log_density,
     responsibilities,
     labels,
+    expectations,
 ):
     """Fill the outputs for the rows of some lanes.
 
     Parameters
     ----------
     lane_address, pattern_lane : as for the EM pass, of ``_evaluate_lane``.
-    parameters, rows, schedule, n_work, n_bytes, tile_size, lane_starts, first_lane, last_lane : as for the EM pass; the rows
+    parameters, rows, schedule, wanted, n_bytes, tile_size, lane_starts, first_lane, last_lane : as for the EM pass; the rows
         have no weights, and a schedule has an order and lists or neither.
     longest_list : of components; K where each tile looks at all of them.
-    log_density, responsibilities, labels : OUT, (N,), (N, K), (N,) int64; an empty array is not wanted.
+    log_density, responsibilities, labels, expectations : OUT, (N,), (N, K), (N,) int64, (N, M); an empty array is not wanted.
     """
     for lane in prange(first_lane, last_lane):
         arguments = (
@@ -155,13 +156,14 @@ def evaluate(
             rows,
             schedule,
             longest_list,
-            n_work,
+            wanted,
             lane_starts[lane],
             lane_starts[lane + 1],
             tile_size,
             log_density,
             responsibilities,
             labels,
+            expectations,
             labels[:0],
             pattern_lane,
             new_buffer(n_bytes),
@@ -171,10 +173,14 @@ def evaluate(
 
 # Of the arguments of ``_evaluate_lane`` after the schedule.
 EVALUATION_TYPES = (
-    *[types.int64] * 5,
+    types.int64,
+    types.int64[::1],
+    *[types.int64] * 3,
     types.float64[::1],
     types.float64[:, ::1],
-    *[types.int64[::1]] * 2,
+    types.int64[::1],
+    types.float64[:, ::1],
+    types.int64[::1],
     types.int64,
     types.uint8[::1],
 )

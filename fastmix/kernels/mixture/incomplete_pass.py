@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from fastmix.kernels.jit import call_at, lane_function, part
-from fastmix.kernels.mixture.em_pass import ENTROPY, LANE_TYPES, NEGLIGIBLE, em_pass_for
+from fastmix.kernels.mixture.em_pass import ENTROPY, LANE_TYPES, em_pass_for
 from fastmix.kernels.mixture.evaluate import EVALUATION_TYPES, evaluate_for
 from fastmix.kernels.mixture.incomplete import (
     begin,
@@ -16,6 +16,7 @@ from fastmix.kernels.mixture.incomplete import (
     incomplete_sources,
     restrict,
 )
+from fastmix.kernels.mixture.packing import NEGLIGIBLE
 from fastmix.kernels.simd.vectors import GROUP
 
 # What stands for the number of observed features before the first tile.
@@ -105,7 +106,7 @@ def _incomplete_em_lane(
     hard,
     last_phase,
     n_joint,
-    n_work,
+    wanted,
     first_tile,
     last_tile,
     step,
@@ -159,7 +160,7 @@ def _incomplete_em_lane(
             hard,
             last_phase,
             n_joint,
-            n_work,
+            wanted,
             t,
             after,
             step,
@@ -188,13 +189,14 @@ def _incomplete_evaluation_lane(
     rows,
     schedule,
     longest_list,
-    n_work,
+    wanted,
     first_tile,
     last_tile,
     tile_size,
     log_density,
     responsibilities,
     labels,
+    expectations,
     observed,
     pattern_lane,
     buffer,
@@ -219,13 +221,14 @@ def _incomplete_evaluation_lane(
             rows,
             schedule,
             longest_list,
-            n_work,
+            wanted,
             t,
             after,
             n_columns,
             log_density,
             responsibilities,
             labels,
+            expectations,
             _observed(n_observed, hidden),
             pattern_lane,
             buffer[used:],

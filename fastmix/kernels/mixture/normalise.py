@@ -108,8 +108,7 @@ def log_rows(maximum, total, spread, log_row, entropy_row):
         entropy_row[b] = log_total - spread[b] / total[b]
 
 
-@helper("elementwise")
-def log_densities(maximum, total, out):
-    """out[b] = the log-density of row b, for as many rows as ``out`` has."""
-    for b in range(out.size):
-        out[b] = maximum[b] + log_positive(total[b])
+def by_bayes(parameters, tile, q, vectors, shared):
+    """See ``tiles.posterior``: each row by itself."""
+    normalise(q, vectors[0], vectors[1], vectors[2], vectors[3])
+    log_rows(vectors[1], vectors[2], vectors[3], vectors[4], vectors[5])

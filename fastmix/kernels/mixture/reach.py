@@ -17,7 +17,7 @@ from numba import prange, types
 
 from fastmix.kernels.jit import call_at, entry_point, helper, lane_function, part
 from fastmix.kernels.mixture.loading import load_tile, n_positions
-from fastmix.kernels.mixture.scratch import carve, new_buffer
+from fastmix.kernels.mixture.scratch import carve, new_buffer, tile_of
 from fastmix.kernels.mixture.tiles import log_joint, prepare, registered_sources
 from fastmix.kernels.simd.gather import prefetch
 from fastmix.kernels.simd.vectors import GROUP
@@ -180,7 +180,7 @@ def _list_tiles(parameters, rows, schedule, reach, margin, tiles, lists, lengths
     best[:] = -np.inf
     leader[:] = 0.0
     for k in range(n_components):
-        log_joint(parameters, of_centres.tile, k, joint[k])
+        log_joint(parameters, tile_of(of_centres, k), k, joint[k])
         _leading(k, joint[k], best, leader)
     for j in range(TILES_AT_ONCE):
         k = int(leader[j])
@@ -195,7 +195,9 @@ def _list_tiles(parameters, rows, schedule, reach, margin, tiles, lists, lengths
         if n_found > _SHORT:
             _likeliest(joint, j, near, found, n_found, likeliest)
             load_tile(rows, schedule, tiles[j] * w.size, end, everything, x, w, row_of)
-            floor = _lowest(_floor_of_rows(parameters, of_rows.tile, likeliest, scratch, of_rows.joint[0]), margin)
+            floor = _lowest(
+                _floor_of_rows(parameters, tile_of(of_rows, 0), likeliest, scratch, of_rows.joint[0]), margin
+            )
             n_left = 0
             for i in range(n_found):
                 found[n_left] = found[i]
@@ -214,7 +216,7 @@ def _list_lane(
     schedule,
     reach,
     margin,
-    n_work,
+    wanted,
     tile_size,
     first_tile,
     last_tile,
@@ -225,9 +227,9 @@ def _list_lane(
     buffer,
 ):
     n_components = reach.peaks.size
-    of_rows = carve(buffer[:n_bytes], rows, rows.X.shape[1], 1, n_work, tile_size)
+    of_rows = carve(buffer[:n_bytes], rows, rows.X.shape[1], 1, wanted, tile_size)
     # Room for the log-joints at centres and, below them, bounds.
-    of_centres = carve(buffer[n_bytes:], rows, rows.X.shape[1], 2 * n_components, n_work, TILES_AT_ONCE)
+    of_centres = carve(buffer[n_bytes:], rows, rows.X.shape[1], 2 * n_components, wanted, TILES_AT_ONCE)
     position = first_tile * n_components
     for first in range(first_tile, last_tile, TILES_AT_ONCE):
         last = min(first + TILES_AT_ONCE, last_tile)
@@ -242,7 +244,7 @@ def _list_components(
     schedule,
     reach,
     margin,
-    n_work,
+    wanted,
     tile_size,
     lane_starts,
     first_lane,
@@ -257,7 +259,7 @@ def _list_components(
     Parameters
     ----------
     lane_address : of ``_list_lane``, compiled for these parameters and rows.
-    parameters, rows, n_work, tile_size, first_lane, last_lane : as for the EM pass; the rows have no weights.
+    parameters, rows, wanted, tile_size, first_lane, last_lane : as for the EM pass; the rows have no weights.
     schedule : the order of the rows; without lists.
     reach : ``fastmix.families.base.Reach`` of the parameters.
     margin : nats below the best log-joint of a row at which a component ceases to matter.
@@ -275,7 +277,7 @@ def _list_components(
             schedule,
             reach,
             margin,
-            n_work,
+            wanted,
             tile_size,
             lane_starts[lane],
             lane_starts[lane + 1],
@@ -291,7 +293,8 @@ def _list_components(
 # Of the arguments of ``_list_lane`` after the reach.
 _LANE_TYPES = (
     types.float64,
-    *[types.int64] * 5,
+    types.int64[::1],
+    *[types.int64] * 4,
     types.int64[::1],
     types.int32[::1],
     types.int64[::1],

@@ -17,15 +17,19 @@ from numba.extending import overload
 
 from fastmix.files.encoding import STORED
 from fastmix.kernels.jit import options
+from fastmix.kernels.mixture.normalise import by_bayes
 
 
 class Tile(NamedTuple):
-    """B rows in cache, feature-major, and scratch for the family's own use."""
+    """B rows in cache, feature-major, and memory for the family's own use, of the type that is computed in."""
 
     x: np.ndarray  # (D, B) float64, or float32 where that is computed in
-    # (W, B) of the same type; W is the family's ``n_work_rows``. Kept from ``prepare`` to ``accumulate_shared``, but not given to
-    # ``accumulate``.
-    work: np.ndarray
+    work: np.ndarray  # (W, B) scratch of the function at hand: what is in it when a function begins means nothing
+    kept: (
+        np.ndarray
+    )  # (V, B) what ``prepare`` writes and the others read; ``accumulate_shared``, the last, may write over it
+    # (C, B) what ``log_joint`` has worked out about the component at hand, for ``accumulate`` to read
+    carried: np.ndarray
 
 
 class Labels(NamedTuple):
@@ -123,21 +127,41 @@ class TileFunctions(NamedTuple):
     accumulate: Callable
     prepare: Callable
     accumulate_shared: Callable
+    posterior: Callable
+    row_constant: Callable
+    expectation: Callable
 
 
 def prepare(parameters, tile):
-    """Work done once a tile before any component, e.g. whitening by a shared covariance; may fill ``tile.work``."""
+    """Work done once a tile before any component, e.g. whitening by a shared covariance; fills ``tile.kept``."""
 
 
 def log_joint(parameters, tile, k, out):
-    """out[b] = log w_k + log p(x_b | component k), for the B rows of the tile."""
+    """out[b] = log w_k + log p(x_b | component k), but for what ``row_constant`` adds, for the B rows of the tile."""
+
+
+def posterior(parameters, tile, q, vectors, shared):
+    """Log-joints to responsibilities, log-densities and entropies: Bayes' rule, row by row, for a mixture.
+
+    Another one sees the rows in their order, as a hidden Markov model wants them.
+
+    Parameters
+    ----------
+    q : (A, B) log-joints of the A components in question, IN; responsibilities times weights, OUT.
+    vectors : (6, B) float64: weights IN; three rows of scratch; log-densities OUT; entropies of the responsibilities OUT.
+    shared : (S',) IN/OUT statistics that components share; empty where none are kept.
+    """
+
+
+def row_constant(parameters, tile, out):
+    """Add to out (B,) what the log-density of each row has for all components alike, such as -log x! of counts."""
 
 
 def accumulate(parameters, tile, k, r, out):
     """Add the tile's statistics of component k to out (S,), given responsibilities times weights r (B,).
 
     out[0], the count, is kept by the pass. ``tile`` may hold only the rows that matter to the component (then B is a
-    multiple of ``vectors.VECTOR``), and ``tile.work`` holds nothing: it is scratch here.
+    multiple of ``vectors.VECTOR``).
     """
 
 
@@ -145,11 +169,23 @@ def accumulate_shared(parameters, tile, components, r, out):
     """Add the tile's statistics that components share to out (S',), given r (A, B) of the A components in question."""
 
 
+def expectation(parameters, tile, r, out):
+    """out (M, B): what is expected of each row, given responsibilities r (K, B): scores, predictions."""
+
+
 def _nothing_to_prepare(parameters, tile):
     pass
 
 
 def _nothing_shared(parameters, tile, components, r, out):
+    pass
+
+
+def _no_constant(parameters, tile, out):
+    pass
+
+
+def _nothing_expected(parameters, tile, r, out):
     pass
 
 
@@ -163,20 +199,29 @@ def register_tile_functions(
     accumulate: Callable,
     prepare: Callable = _nothing_to_prepare,
     accumulate_shared: Callable = _nothing_shared,
+    posterior: Callable = by_bayes,
+    row_constant: Callable = _no_constant,
+    expectation: Callable = _nothing_expected,
 ) -> None:
     """Give the pass the code of a family.
 
     Parameters
     ----------
     kernel_parameters : the NamedTuple class of arrays that the family's kernels read; its type selects the code.
-    log_joint, accumulate, prepare, accumulate_shared : plain Python functions with the signatures of this module's
-        generic ones, in the subset of Python that Numba compiles. The first two are needed, the others optional.
-        ``accumulate`` is compiled with the fastmath set "reduction", so that a sum over rows becomes vector code; the
-        others with "elementwise".
+    log_joint, accumulate, prepare, accumulate_shared, posterior, row_constant, expectation : plain Python functions with the
+        signatures of this module's generic ones, in the subset of Python that Numba compiles. The first two are needed, the
+        others optional. They may not allocate: no new arrays, lists or ``x[mask]``; ``tile.work`` is there for that, of as many
+        rows as the family's ``n_work_rows`` says. ``accumulate`` is compiled with the fastmath set "reduction", so that a sum
+        over rows becomes vector code; the others with "elementwise".
     """
-    functions = TileFunctions(log_joint, accumulate, prepare, accumulate_shared)
+    functions = TileFunctions(log_joint, accumulate, prepare, accumulate_shared, posterior, row_constant, expectation)
     check_arguments(kernel_parameters, functions, _GENERIC)
     _registered[kernel_parameters] = functions
+
+
+def has_row_constant(kernel_parameters: type) -> bool:
+    """Whether log-densities hold more than what log-joints say."""
+    return _registered[kernel_parameters].row_constant is not _no_constant
 
 
 def registered_sources(kernel_parameters: type) -> tuple[Callable, ...]:
@@ -194,7 +239,8 @@ def registered_sources(kernel_parameters: type) -> tuple[Callable, ...]:
     return tuple(_registered[kernel_parameters])
 
 
-_GENERIC = {function.__name__: function for function in (log_joint, accumulate, prepare, accumulate_shared)}
+_FUNCTIONS = (log_joint, accumulate, prepare, accumulate_shared, posterior, row_constant, expectation)
+_GENERIC = {function.__name__: function for function in _FUNCTIONS}
 
 
 def check_arguments(family_class: type, functions: Any, generic: dict[str, Callable]) -> None:
@@ -225,7 +271,5 @@ def plug_in(generic: Callable, registered: dict[type, Any], fastmath: str) -> No
     overload(generic, jit_options=options(fastmath))(choose)
 
 
-plug_in(log_joint, _registered, "elementwise")
-plug_in(accumulate, _registered, "reduction")
-plug_in(prepare, _registered, "elementwise")
-plug_in(accumulate_shared, _registered, "elementwise")
+for _generic in _FUNCTIONS:
+    plug_in(_generic, _registered, "reduction" if _generic is accumulate else "elementwise")
