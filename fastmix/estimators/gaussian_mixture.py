@@ -256,7 +256,7 @@ class GaussianMixture(MixtureModel):
         X : (N, D) array-like of finite real numbers (or NaN, see ``missing``), or stream of blocks
             float32 and memory maps are read as they are. A stream is any object that yields blocks (n, D), or pairs of a block
             and its weights (n,), each time it is iterated, always the same rows: for data that do not fit in memory
-            (``fastmix.data.streams`` has the details). It is read once to be checked, up to three times for a start, and once an
+            (``fastmix.data.streams`` has the details). It is read once to be checked, up to four times for a start, and once an
             iteration, ahead of the computation, with some 100 MB of memory besides its own; algorithm "batch" only, and no
             ``init_params`` that is a function. Up to 63 components the fit is that of the same rows in memory, to the bit.
         y : ignored, as pipelines expect.

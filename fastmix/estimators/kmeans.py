@@ -22,6 +22,7 @@ from fastmix.fitting.progress import with_progress
 from fastmix.kernels.mixture.tiles import Rows
 from fastmix.starts.local_seeding import local_k_means_plus_plus
 from fastmix.starts.seeding import generators, k_means_plus_plus, seed_sequence, stand_in, subsample
+from fastmix.starts.tails import with_far_centres
 
 # Seeding looks at this many rows a cluster; below _LEAST_SEEDED rows it looks at all.
 _SEEDED_PER_CLUSTER = 100
@@ -367,9 +368,11 @@ class KMeans(Estimator):
             return X[np.arange(self.n_clusters) % len(X)]
         if worth_while(rows.n_rows, self.n_clusters):
             X, weights = subsample(rows, _SEEDED_PER_CLUSTER_OF_MANY * self.n_clusters, generator)
-            return X[local_k_means_plus_plus(X, weights, self.n_clusters, generator, n_threads=self.n_threads)[0]]
-        X, weights = subsample(rows, max(_LEAST_SEEDED, _SEEDED_PER_CLUSTER * self.n_clusters), generator)
-        return X[k_means_plus_plus(X, weights, self.n_clusters, generator)[0]]
+            chosen, _ = local_k_means_plus_plus(X, weights, self.n_clusters, generator, n_threads=self.n_threads)
+        else:
+            X, weights = subsample(rows, max(_LEAST_SEEDED, _SEEDED_PER_CLUSTER * self.n_clusters), generator)
+            chosen, _ = k_means_plus_plus(X, weights, self.n_clusters, generator)
+        return with_far_centres(rows, X[chosen], X, weights, np.ones(rows.n_features), self.n_threads)
 
     def _concerns(self, result: RunResult, rows: Rows | IncompleteRows) -> Iterator[str]:
         """What a user should be told about the fit, a sentence each."""

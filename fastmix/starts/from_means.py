@@ -51,9 +51,9 @@ class Clusters:
         # What "nearest" means unless told otherwise: features in units of their spread, as far as the covariance type can
         # say it.
         self.scaled = family.from_matrix(np.diag(np.where(variances > 0, variances, 1.0)), n_components)
-        self._units = np.sqrt(np.where(variances > 0, variances, 1.0))
+        self.units = np.sqrt(np.where(variances > 0, variances, 1.0))
         if family.pools_features:
-            self._units = np.ones_like(self._units)
+            self.units = np.ones_like(self.units)
 
     def around(self, means: np.ndarray, metric: np.ndarray) -> GaussianParameters:
         """Equal weights and equal covariances: the most probable component is the one with the nearest mean."""
@@ -73,11 +73,11 @@ class Clusters:
     def in_units(self, X: np.ndarray) -> np.ndarray:
         """Rows (n, D) in coordinates, float64, in which the nearest mean by ``scaled`` is the nearest."""
         with np.errstate(over="ignore"):
-            return (X - self.mean) / self._units
+            return (X - self.mean) / self.units
 
     def from_units(self, coordinates: np.ndarray) -> np.ndarray:
         """The inverse of ``in_units``."""
-        return coordinates * self._units + self.mean
+        return coordinates * self.units + self.mean
 
     def labels(self, rows: Rows, means: np.ndarray) -> np.ndarray:
         """The nearest mean of each row by ``scaled``, (N,) int32: what a hard pass finds, at a tenth of its cost or less."""

@@ -28,6 +28,7 @@ from fastmix.starts.overseed import many_means, seeds
 from fastmix.starts.responsibilities import check_responsibilities, random_responsibilities
 from fastmix.starts.search import Search, draw_blocks
 from fastmix.starts.seeding import subsample
+from fastmix.starts.tails import with_far_components
 
 INIT_METHODS = ("kmeans", "k-means++", "random", "random_from_data")
 
@@ -187,7 +188,9 @@ class Start:
                 return self._from_means(find(self.clusters, self.rows, generator))
             blocks = draw_blocks(self.rows, self.n_components, generator)
             search = Search(self.clusters, self.rows.n_rows, blocks, generator)
-            return search() if init == "kmeans" else self._from_means(search.seeds())
+            if init != "kmeans":
+                return self._from_means(search.seeds())
+            return with_far_components(self.clusters, self.rows, blocks, search())
         given = check_responsibilities(init, self.rows.n_rows, self.n_components)
         first = self.from_responsibilities(lambda part: given[part])
         # Once more about the means found: one common centre would cost digits where clusters are far apart.

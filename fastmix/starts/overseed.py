@@ -12,6 +12,7 @@ from fastmix.starts.from_means import Clusters
 from fastmix.starts.local_seeding import local_k_means_plus_plus
 from fastmix.starts.merging import merged
 from fastmix.starts.seeding import subsample, warn_of_few_distinct
+from fastmix.starts.tails import with_far_centres
 
 # Three seeds a component, each the best of three candidates, find more clusters than two, the best of 2 + ln K, in less time;
 # but merging is quadratic in their number (see _MERGING).
@@ -46,8 +47,8 @@ def many_means(clusters: Clusters, rows: Source, generator: np.random.Generator)
     """
     n_components, n_threads = clusters.n_components, clusters.n_threads
     n_seeds, n_rows = _affordable(clusters, rows)
-    coordinates, weights = subsample(rows, n_rows, generator)
-    coordinates = clusters.in_units(coordinates)
+    X, weights = subsample(rows, n_rows, generator)
+    coordinates = clusters.in_units(X)
     step = max(1, len(coordinates) // (_SEEDED_ROWS * n_components))
     some = np.ascontiguousarray(coordinates[::step])
     chosen, n_distinct = local_k_means_plus_plus(
@@ -62,7 +63,7 @@ def many_means(clusters: Clusters, rows: Source, generator: np.random.Generator)
     seen = make_rows(coordinates, weights)
     centres, counts = _k_means(seen, some[chosen], _BEFORE, n_threads)
     centres, _ = _k_means(seen, merged(centres, counts, n_components), _AFTER, n_threads)
-    return clusters.from_units(centres)
+    return with_far_centres(rows, clusters.from_units(centres), X, weights, clusters.units, n_threads)
 
 
 def seeds(clusters: Clusters, rows: Source, generator: np.random.Generator) -> np.ndarray:

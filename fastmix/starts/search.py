@@ -7,6 +7,7 @@ the remedy of Biernacki, Celeux and Govaert (2003); on a subsample they cost nex
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from fastmix.data.reading import make_rows
 from fastmix.data.streams import Source
 from fastmix.engines.passes import run_em_pass
 from fastmix.exceptions import CollapsedError
+from fastmix.families.base import Statistics
 from fastmix.families.gaussian.base import GaussianParameters
 from fastmix.kernels.mixture.tiles import Rows
 from fastmix.starts.from_means import Clusters
@@ -31,6 +33,7 @@ _SEEDINGS = 3  # runs of k-means++ for each run that goes on
 _AGAIN = 3  # so many of the runs go on
 _CLEARLY = 1e-2  # nats a row
 _TRIAL = 4  # iterations after which two ways of going on are compared
+_ABSENT = 1e-3  # of a row of the data
 _SEEDED_PER_COMPONENT = 50  # rows that k-means++ looks at
 
 # What a start may cost, in operations: those of this many EM iterations on the data, or so many if that is more. An iteration
@@ -144,6 +147,8 @@ class Search:
     def __init__(self, clusters: Clusters, n_rows: int, blocks: list[Rows], generator: np.random.Generator):
         self.clusters = clusters
         self.blocks = blocks
+        self.n_rows = n_rows
+        self.sees_all = len(blocks[0].X) >= n_rows
         self.few = thinned(blocks[0], max(_LEAST_ROWS, _least_rows(len(clusters.covariance), clusters.n_components)))
         self.generator = generator
         family = clusters.family
@@ -258,9 +263,27 @@ class Search:
             statistics = run_em_pass(family, parameters, blocks[index % len(blocks)], n_threads=self.clusters.n_threads)
             objective = (statistics.log_likelihood + rule.log_prior(parameters)) / statistics.total_weight
             seen.append(objective)
-            parameters = rule.maximize(statistics)
+            parameters = self._maximize(statistics, parameters)
             if len(blocks) == 1 and abs(objective - before) < _SETTLED:
                 break
             before = objective
         last = seen[-1:] if len(blocks) == 1 else seen[-_TRIAL // 2 :]
         return float(np.mean(last)) if last else -np.inf, parameters
+
+    def _maximize(self, statistics: Statistics, before: GaussianParameters) -> GaussianParameters:
+        """The M-step; a component without rows in a block that is not the whole data stays, with the weight of a row.
+
+        Its rows may be in other blocks, and EM cannot revive a weight of 0.
+        """
+        after = self.clusters.rule.maximize(statistics)
+        absent = after.weights < _ABSENT / self.n_rows
+        if self.sees_all or not absent.any():
+            return after
+        weights = np.where(absent, 1.0 / self.n_rows, after.weights)
+        covariances = after.covariances
+        if not before.family.tied:
+            chosen = absent.reshape(-1, *[1] * (covariances.ndim - 1))
+            covariances = np.where(chosen, before.covariances, covariances)
+        means = np.where(absent[:, None], before.means, after.means)
+        kept = replace(after, weights=weights / weights.sum(), means=means, covariances=covariances)
+        return self.clusters.rule.held(kept)
