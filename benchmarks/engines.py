@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.engine_sets import KINDS, QUICK_SHAPES, Kind, Set
 from benchmarks.timing import say
+from fastmix import Batch, Incremental
 
 SEEDS = range(5)
 NEAR = 1e-4  # nats a row below the best, where an engine has arrived
@@ -24,9 +25,9 @@ MOVING = "sparse"
 # What the contestants ask of ``GaussianMixture``.
 CONTESTANTS: dict[str, dict[str, Any]] = {
     BATCH: {"algorithm": "batch"},
-    "batch, growing sample": {"algorithm": "batch", "grow_sample": True},
+    "batch, growing sample": {"algorithm": Batch(grow_sample=True)},
     "incremental": {"algorithm": "incremental"},
-    "incremental, growing sample": {"algorithm": "incremental", "grow_sample": True},
+    "incremental, growing sample": {"algorithm": Incremental(grow_sample=True)},
     "SQUAREM": {"algorithm": "batch", "accelerate": "squarem"},
     "Anderson": {"algorithm": "batch", "accelerate": "anderson"},
     ONLINE: {"algorithm": "online"},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import pickle
 import random
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import numpy as np
 
 from benchmarks.processes import ROOT
 from benchmarks.timing import say
+from fastmix import Batch, Checkpoint
 
 SHAPE = (100_000, 6)
 QUICK_SHAPE = (20_000, 6)
@@ -32,7 +34,7 @@ FITS: dict[str, dict[str, Any]] = {
     "batch": {"algorithm": "batch", "max_iter": 40},
     "sparse": {"algorithm": "sparse", "n_components": 64, "covariance_type": "diag", "max_iter": 40},
     "incremental": {"algorithm": "incremental", "max_iter": 25},
-    "growing": {"algorithm": "batch", "grow_sample": True, "max_iter": 40},
+    "growing": {"algorithm": Batch(grow_sample=True), "max_iter": 40},
     "online": {"algorithm": "online", "max_iter": 10},
     "squarem": {"algorithm": "batch", "accelerate": "squarem", "covariance_type": "diag", "max_iter": 40},
     "sparse, anderson": {
@@ -47,15 +49,15 @@ FITS: dict[str, dict[str, Any]] = {
 
 # A process of its own. It says when the fit begins, from which iteration on it went, and what came out.
 _FIT = """
-import hashlib, json, sys, time, warnings
+import hashlib, json, pickle, sys, time, warnings
 import numpy
 from fastmix import ConvergenceWarning, GaussianMixture
 warnings.simplefilter("ignore", ConvergenceWarning)
-folder, parameters = sys.argv[1], json.loads(sys.argv[2])
+folder, parameters = sys.argv[1], pickle.loads(bytes.fromhex(sys.argv[2]))
 told = []
 model = GaussianMixture(**parameters, callback=lambda state: told.append((state.run, state.iteration)))
 X = numpy.load(folder + "/rows.npy", mmap_mode="r")
-GaussianMixture(**parameters | {"checkpoint": None, "resume": False, "max_iter": 2}).fit(X)  # loads the kernels
+GaussianMixture(**parameters | {"checkpoint": None, "max_iter": 2}).fit(X)  # loads the kernels
 print("begun", flush=True)
 began = time.perf_counter()
 model.fit(X)
@@ -90,7 +92,7 @@ class Trial:
 
 def start(folder: Path, parameters: dict[str, Any]) -> subprocess.Popen[str]:
     """A process whose fit begins now."""
-    command = [sys.executable, "-c", _FIT, str(folder), json.dumps(parameters)]
+    command = [sys.executable, "-c", _FIT, str(folder), pickle.dumps(parameters).hex()]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     if process.stdout.readline() != "begun\n":
@@ -115,9 +117,9 @@ def kill_once(
     a trial counts only if its bits differ.
     """
     path = folder / "checkpoint"
-    kept = parameters | {"checkpoint": str(path), "resume": True}
+    kept = parameters | {"checkpoint": Checkpoint(str(path), resume=True)}
     moment = chance * whole["seconds"]
-    process = start(folder, kept | {"checkpoint_interval": 0})
+    process = start(folder, kept | {"checkpoint": Checkpoint(str(path), every=0, resume=True)})
     time.sleep(moment)
     process.kill()
     process.communicate()
@@ -151,7 +153,7 @@ def measure(times: int, *, quick: bool = False, seed: int | None = None) -> list
             if fit not in whole:
                 finish(start(folder, parameters))  # the second time kernels come from the cache
                 # With checkpoints as often as the fit that is killed: the moment is to lie anywhere in that.
-                often = {"checkpoint": str(folder / "whole"), "checkpoint_interval": 0}
+                often = {"checkpoint": Checkpoint(str(folder / "whole"), every=0)}
                 plain, written = finish(start(folder, parameters)), finish(start(folder, parameters | often))
                 if plain["digest"] != written["digest"]:
                     raise RuntimeError(f"{fit}: a fit with checkpoints ended otherwise than one without")

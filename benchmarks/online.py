@@ -95,7 +95,7 @@ class Line:
 
 def measure(separation: float, seed: int, rows: int, block_rows: int) -> list[Line]:
     """One pass for each batch size, beside batch EM from the same start."""
-    from fastmix import GaussianMixture
+    from fastmix import GaussianMixture, Online
 
     mixture = Mixture(separation, seed)
     X = np.empty((rows, FEATURES))
@@ -118,7 +118,7 @@ def measure(separation: float, seed: int, rows: int, block_rows: int) -> list[Li
     )
     lines = []
     for batch_size in ("own start", *BATCH_SIZES):
-        given = {"random_state": seed} if batch_size == "own start" else {**start, "batch_size": batch_size}
+        given = {"random_state": seed} if batch_size == "own start" else {**start, "algorithm": Online(batch_size)}
         online = GaussianMixture(COMPONENTS, **given, n_threads=1)
         spent = 0.0
         for block in mixture.blocks(rows, block_rows):

@@ -10,18 +10,24 @@ from fastmix.estimators.prior import Prior
 from fastmix.estimators.soft_kmeans import SoftKMeans
 from fastmix.estimators.warm import warmup
 from fastmix.exceptions import CollapsedError, ConvergenceWarning, NotFittedError
+from fastmix.fitting.options import Batch, Checkpoint, Incremental, Online, Sparse
 from fastmix.profiling import profile
 
 __all__ = [
+    "Batch",
+    "Checkpoint",
     "CollapsedError",
     "ConvergenceWarning",
     "FitState",
     "GaussianMixture",
+    "Incremental",
     "KMeans",
     "ModelFileError",
     "NotFittedError",
+    "Online",
     "Prior",
     "SoftKMeans",
+    "Sparse",
     "StopReason",
     "__version__",
     "backend",

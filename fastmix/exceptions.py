@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import warnings
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -11,6 +15,14 @@ class NotFittedError(ValueError, AttributeError):
 
 class ConvergenceWarning(UserWarning):
     """A fit ended without converging, or what it converged to deserves a look."""
+
+
+def warn_user(message: str, category: type[Warning] = ConvergenceWarning) -> None:
+    """Warn, and point at the line outside the package that led here, from however deep within."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
 
 
 class CollapsedError(ValueError):

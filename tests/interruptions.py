@@ -6,7 +6,8 @@ import zipfile
 import numpy as np
 from fits import fit_quietly
 
-from fastmix import GaussianMixture
+from fastmix import Checkpoint, GaussianMixture
+from fastmix.fitting.options import as_checkpoint
 
 
 def draw(n):
@@ -16,6 +17,12 @@ def draw(n):
 
 def mixture(**parameters):
     return GaussianMixture(**({"n_components": 6, "random_state": 0, "tol": 1e-9, "max_iter": 12} | parameters))
+
+
+def resuming(model, resume=True, **parameters):
+    """The model, set to go on from its checkpoint, or not to."""
+    path = as_checkpoint(model.checkpoint).path
+    return model.set_params(checkpoint=Checkpoint(path, resume=resume), **parameters)
 
 
 def fitted(model):

@@ -1,5 +1,6 @@
 """A family of one's own: independent Poisson counts, from outside the package. docs/architecture.md walks through it."""
 
+import math
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from fastmix.families.base import Family, finite_log
 from fastmix.families.domains import NonNegative, Simplex
+from fastmix.kernels.mixture.normalise import LOG_ZERO
 from fastmix.kernels.mixture.tiles import register_tile_functions
 
 
@@ -35,7 +37,14 @@ def accumulate(parameters, tile, k, r, out):
         out[1 + d] += total
 
 
-register_tile_functions(PoissonKernel, log_joint=log_joint, accumulate=accumulate)
+def row_constant(parameters, tile, out):
+    """-log x!, which is the same for all components, so that densities sum to 1."""
+    for d in range(tile.x.shape[0]):
+        for b in range(out.size):
+            out[b] -= math.lgamma(tile.x[d, b] + 1.0)
+
+
+register_tile_functions(PoissonKernel, log_joint=log_joint, accumulate=accumulate, row_constant=row_constant)
 
 
 class PoissonParameters(NamedTuple):
@@ -57,7 +66,9 @@ class Poisson(Family):
 
     def kernel_parameters(self, parameters):
         constants = finite_log(parameters.weights) - parameters.rates.sum(axis=1)
-        return PoissonKernel(finite_log(parameters.rates), constants)
+        with np.errstate(divide="ignore"):
+            logs = np.log(parameters.rates)
+        return PoissonKernel(np.maximum(logs, LOG_ZERO), constants)
 
     def maximize(self, statistics):
         counts, sums = statistics.counts[:, None], statistics.components[:, 1:]

@@ -11,7 +11,7 @@ from fits import bits, fit_quietly, mixture_of, started_at
 from naive import COVARIANCE_TYPES
 from test_open_frame import RATES, WEIGHTS, Poisson, start
 
-from fastmix import GaussianMixture, StopReason
+from fastmix import Batch, GaussianMixture, StopReason
 from fastmix.data.reading import make_rows
 from fastmix.engines.accelerated import Accelerated
 from fastmix.engines.batch import BatchEM
@@ -181,7 +181,7 @@ def test_it_goes_with_lists(method):
 def test_it_goes_with_a_growing_sample(method):
     rows, first = overlapping(20, n_rows=10_000)
     plain = begun(first, tol=1e-8, max_iter=5000).fit(rows)
-    model = begun(first, tol=1e-8, max_iter=5000, grow_sample=True, accelerate=method).fit(rows)
+    model = begun(first, tol=1e-8, max_iter=5000, algorithm=Batch(grow_sample=True), accelerate=method).fit(rows)
     assert model.converged_
     assert model.score(rows) >= plain.score(rows) - 1e-6
     assert model.n_iter_ < 0.7 * plain.n_iter_

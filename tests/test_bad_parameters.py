@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fits import fit_quietly
 
-from fastmix import GaussianMixture, KMeans
+from fastmix import Batch, Checkpoint, GaussianMixture, Incremental, KMeans, Sparse
 
 
 @pytest.fixture
@@ -42,23 +42,12 @@ BAD_PARAMETERS = [
     ("precisions_init", np.array([np.eye(3)] * 3)),
     ("precisions_init", np.array([np.triu(np.ones((3, 3)))] * 2)),
     ("verbose_interval", 0),
-    ("n_blocks", 0),
-    ("n_blocks", 2.5),
-    ("n_blocks", "many"),
-    ("n_blocks", None),
-    ("grow_sample", "yes"),
-    ("grow_sample", 2),
-    ("grow_sample", None),
+    ("algorithm", Incremental),
+    ("algorithm", Checkpoint("file")),
     ("accelerate", "fast"),
     ("accelerate", True),
-    ("batch_size", 0),
-    ("batch_size", 0.5),
     ("checkpoint", 3),
-    ("checkpoint_interval", -1.0),
-    ("checkpoint_interval", np.nan),
-    ("checkpoint_interval", "often"),
-    ("resume", "maybe"),
-    ("resume", True),  # from what?
+    ("checkpoint", Sparse()),
 ]
 
 
@@ -73,13 +62,8 @@ def test_a_bad_parameter_of_the_mixture_is_named(name, value, rows):
 CLASHES = [
     ({"accelerate": "squarem", "algorithm": "incremental"}, "incremental", "accelerate=None"),
     ({"accelerate": "anderson", "algorithm": "online"}, "online", "accelerate=None"),
-    ({"grow_sample": True, "algorithm": "sparse"}, "sparse", "grow_sample=False"),
-    ({"grow_sample": True, "algorithm": "online"}, "online", "grow_sample=False"),
-    ({"n_blocks": 4, "algorithm": "batch"}, "batch", "n_blocks='auto'"),
-    ({"n_blocks": 4, "algorithm": "auto"}, "auto", "n_blocks='auto'"),
-    ({"n_blocks": 4, "algorithm": "online"}, "online", "n_blocks='auto'"),
-    ({"accelerate": "squarem", "algorithm": "sparse", "n_blocks": 4}, "n_blocks=4", "n_blocks='auto'"),
-    ({"resume": True}, "checkpoint is None", "name the file"),
+    ({"accelerate": "squarem", "algorithm": Sparse(n_blocks=4)}, "Sparse(n_blocks=4)", "accelerate=None"),
+    ({"missing": "em", "algorithm": "online"}, "online", "missing='error'"),
 ]
 
 
@@ -96,12 +80,12 @@ def test_parameters_that_do_not_go_together_are_named(parameters, found, remedy,
 @pytest.mark.parametrize(
     "parameters",
     [
-        {"n_blocks": 1, "algorithm": "batch"},
-        {"n_blocks": np.int64(2), "algorithm": "incremental", "accelerate": "auto"},
-        {"grow_sample": np.True_},
-        {"grow_sample": True, "algorithm": "incremental", "n_blocks": 3},
+        {"algorithm": Incremental(np.int64(2)), "accelerate": "auto"},
+        {"algorithm": Sparse(n_blocks=2), "accelerate": "auto"},
+        {"algorithm": Batch(np.True_), "accelerate": "squarem"},
+        {"algorithm": Incremental(3, grow_sample=True)},
     ],
-    ids=" ".join,
+    ids=repr,
 )
 def test_parameters_that_go_together_are_not_refused(parameters, rows):
     assert np.isfinite(fit_quietly(GaussianMixture(2, random_state=0, **parameters), rows).lower_bound_)

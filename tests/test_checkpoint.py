@@ -7,23 +7,23 @@ import shutil
 import numpy as np
 import pytest
 from fits import fit_quietly
-from interruptions import Means, draw, fitted, interrupted, mixture, read_header
+from interruptions import Means, draw, fitted, interrupted, mixture, read_header, resuming
 
 import fastmix
-from fastmix import ConvergenceWarning
+from fastmix import Batch, Checkpoint, ConvergenceWarning, Incremental, Online, Sparse
 from fastmix.files import encoding
 from fastmix.fitting import checkpoint
 
 ENGINES = {
     "batch": {"algorithm": "batch"},
     "sparse": {"algorithm": "sparse"},
-    "incremental": {"algorithm": "incremental", "n_blocks": 5},
-    "online": {"algorithm": "online", "batch_size": 200},
-    "growing": {"algorithm": "batch", "grow_sample": True, "max_iter": 14},
-    "growing incremental": {"algorithm": "incremental", "n_blocks": 3, "grow_sample": True, "max_iter": 14},
+    "incremental": {"algorithm": Incremental(5)},
+    "online": {"algorithm": Online(200)},
+    "growing": {"algorithm": Batch(grow_sample=True), "max_iter": 14},
+    "growing incremental": {"algorithm": Incremental(3, grow_sample=True), "max_iter": 14},
     "squarem": {"algorithm": "batch", "accelerate": "squarem", "reg_covar": 0.0},
     "anderson": {"algorithm": "batch", "accelerate": "anderson", "covariance_type": "diag", "max_iter": 20},
-    "growing anderson": {"algorithm": "batch", "accelerate": "anderson", "grow_sample": True, "max_iter": 14},
+    "growing anderson": {"algorithm": Batch(grow_sample=True), "accelerate": "anderson", "max_iter": 14},
     "accelerated when slow": {
         "algorithm": "batch",
         "accelerate": "auto",
@@ -31,7 +31,7 @@ ENGINES = {
         "max_iter": 20,
     },
     "sparse squarem": {"algorithm": "sparse", "accelerate": "squarem", "covariance_type": "diag", "max_iter": 20},
-    "sparse by blocks": {"algorithm": "sparse", "n_blocks": 3, "covariance_type": "diag", "max_iter": 20},
+    "sparse by blocks": {"algorithm": Sparse(n_blocks=3), "covariance_type": "diag", "max_iter": 20},
     "several runs": {"algorithm": "batch", "n_init": 3, "max_iter": 4},
     "several sparse runs": {"algorithm": "sparse", "n_init": 2, "covariance_type": "diag", "max_iter": 6},
     "converging": {"algorithm": "batch", "init_params": "random_from_data", "tol": 3e-4, "max_iter": 100},
@@ -70,7 +70,7 @@ def test_interrupted_anywhere_it_ends_the_same(rows_for, path, engine):
     whole = fitted(fit_quietly(mixture(**ENGINES[engine]), rows_for))
     after = 1
     while interrupted(mixture(**ENGINES[engine], checkpoint=path), rows_for, after):
-        resumed = fit_quietly(mixture(**ENGINES[engine], checkpoint=path, resume=True), rows_for)
+        resumed = fit_quietly(mixture(**ENGINES[engine], checkpoint=Checkpoint(path, resume=True)), rows_for)
         assert fitted(resumed) == whole, f"interrupted after {after}"
         path.unlink()
         after += 1
@@ -85,16 +85,18 @@ def test_every_file_on_the_way_leads_to_the_same_end(rows_for, path, tmp_path, e
     def keep(state):
         files.append(shutil.copy(path, tmp_path / f"{len(files)}"))
 
-    model = mixture(**ENGINES[engine], checkpoint=path, checkpoint_interval=0, callback=keep)
+    model = mixture(**ENGINES[engine], checkpoint=Checkpoint(path, every=0), callback=keep)
     whole = fitted(fit_quietly(model, rows_for))
     assert len(files) > 6
     for file in [*files, path]:
-        assert fitted(fit_quietly(mixture(**ENGINES[engine], checkpoint=file, resume=True), rows_for)) == whole
+        assert (
+            fitted(fit_quietly(mixture(**ENGINES[engine], checkpoint=Checkpoint(file, resume=True)), rows_for)) == whole
+        )
 
 
 def test_interrupted_again_and_again(rows, path):
     whole = fitted(fit_quietly(mixture(n_init=2), rows))
-    model = mixture(n_init=2, checkpoint=path, resume=True)  # begins where there is no file
+    model = mixture(n_init=2, checkpoint=Checkpoint(path, resume=True))  # begins where there is no file
     n = 1
     while interrupted(model, rows, 1):
         n += 1
@@ -111,14 +113,14 @@ def test_steps_leave_their_states_as_they_were(rows, path, monkeypatch, engine):
     before = []
 
     def note(self, standing):
-        _, arrays = checkpoint._VOCABULARY.encode(standing)
+        _, arrays = encoding.STORED.encode(standing)
         before.append((standing, {name: array.copy() for name, array in arrays.items()}))
 
-    monkeypatch.setattr(checkpoint.Checkpoint, "_stands", note)
+    monkeypatch.setattr(checkpoint.CheckpointFile, "_stands", note)
     fit_quietly(mixture(**ENGINES[engine], checkpoint=path), rows)
     assert len(before) > 6
     for standing, arrays in before:
-        _, after = checkpoint._VOCABULARY.encode(standing)  # with factors that were computed since
+        _, after = encoding.STORED.encode(standing)  # with factors that were computed since
         assert {array.tobytes() for array in arrays.values()} <= {array.tobytes() for array in after.values()}
 
 
@@ -131,8 +133,8 @@ def test_random_numbers_go_on_where_they_were(rows, path, tmp_path, seed):
             shutil.copy(path, copy)
 
     parameters = {"n_init": 3, "random_state": seed, "init_params": "random"}
-    whole = fit_quietly(mixture(**parameters, checkpoint=path, checkpoint_interval=0, callback=keep), rows)
-    assert fitted(fit_quietly(mixture(**parameters, checkpoint=copy, resume=True), rows)) == fitted(whole)
+    whole = fit_quietly(mixture(**parameters, checkpoint=Checkpoint(path, every=0), callback=keep), rows)
+    assert fitted(fit_quietly(mixture(**parameters, checkpoint=Checkpoint(copy, resume=True)), rows)) == fitted(whole)
 
 
 @pytest.mark.parametrize("make", [np.random.default_rng, np.random.RandomState])
@@ -141,7 +143,7 @@ def test_generators_are_drawn_from_as_without_an_interruption(rows, path, make):
     parameters = {"n_init": 2, "init_params": "random_from_data"}
     whole = fitted(fit_quietly(mixture(**parameters, random_state=one), rows))
     assert interrupted(mixture(**parameters, checkpoint=path, random_state=make(5)), rows, 3)
-    resumed = fit_quietly(mixture(**parameters, checkpoint=path, resume=True, random_state=other), rows)
+    resumed = fit_quietly(mixture(**parameters, checkpoint=Checkpoint(path, resume=True), random_state=other), rows)
     assert fitted(resumed) == whole
     assert one.bytes(8) == other.bytes(8)
 
@@ -152,7 +154,7 @@ def test_weights_and_memory_maps(rows, path, tmp_path):
     weights = np.arange(1.0, 1 + len(rows))
     whole = fitted(fit_quietly(mixture(), mapped, weights))
     assert interrupted(mixture(checkpoint=path), mapped, 3, sample_weight=weights)
-    assert fitted(fit_quietly(mixture(checkpoint=path, resume=True), mapped, weights)) == whole
+    assert fitted(fit_quietly(mixture(checkpoint=Checkpoint(path, resume=True)), mapped, weights)) == whole
 
 
 class Stream:
@@ -170,7 +172,7 @@ class Stream:
 def test_streams_go_on_however_they_are_cut(rows, path):
     weights = 1.0 + np.arange(len(rows)) % 7
     whole = fitted(fit_quietly(mixture(algorithm="batch"), rows, weights))
-    model = mixture(algorithm="batch", checkpoint=path, resume=True)
+    model = mixture(algorithm="batch", checkpoint=Checkpoint(path, resume=True))
     assert interrupted(model, Stream(1000, rows, weights), 3)
     for other in (rows[::-1], rows.astype(np.float32)):
         with pytest.raises(ValueError, match="is of another fit: X differs"):
@@ -179,7 +181,10 @@ def test_streams_go_on_however_they_are_cut(rows, path):
         with pytest.raises(ValueError, match="is of another fit: sample_weight differs"):
             model.fit(Stream(1000, rows, other))
     assert interrupted(model, Stream(700, rows, weights), 3)
-    assert fitted(fit_quietly(mixture(algorithm="batch", checkpoint=path, resume=True), rows, weights)) == whole
+    assert (
+        fitted(fit_quietly(mixture(algorithm="batch", checkpoint=Checkpoint(path, resume=True)), rows, weights))
+        == whole
+    )
 
 
 def test_runs_that_collapsed_are_remembered(path):
@@ -188,7 +193,7 @@ def test_runs_that_collapsed_are_remembered(path):
     whole = fit_quietly(mixture(**parameters), X)
     assert 0 < whole.n_collapsed_runs_ < 6
     n = 1
-    model = mixture(**parameters, checkpoint=path, resume=True)
+    model = mixture(**parameters, checkpoint=Checkpoint(path, resume=True))
     while interrupted(model, X, 7):
         n += 1
     assert n > 2
@@ -201,7 +206,7 @@ def test_all_runs_collapsed_is_remembered_too(path):
     messages = []
     for resume in (False, True):
         with pytest.raises(ValueError, match="collapsed") as raised:
-            fit_quietly(model.set_params(resume=resume), X)
+            fit_quietly(resuming(model, resume), X)
         messages.append(str(raised.value))
     assert messages[0] == messages[1]
 
@@ -212,7 +217,7 @@ def test_a_warm_start_goes_on(rows, path):
     warm = fit_quietly(mixture(max_iter=2), rows).set_params(**again, checkpoint=path)
     assert interrupted(warm, rows, 3)
     whole = fitted(fit_quietly(first.set_params(**again), rows))
-    assert fitted(fit_quietly(mixture(**again, checkpoint=path, resume=True), rows)) == whole
+    assert fitted(fit_quietly(mixture(**again, checkpoint=Checkpoint(path, resume=True)), rows)) == whole
 
 
 # What comes out at the end
@@ -224,7 +229,9 @@ def test_a_fit_that_is_done_is_returned_at_once(rows, path):
     def never(state):
         raise AssertionError("nothing was left to do")
 
-    assert fitted(fit_quietly(mixture(n_init=2, checkpoint=path, resume=True, callback=never), rows)) == whole
+    assert (
+        fitted(fit_quietly(mixture(n_init=2, checkpoint=Checkpoint(path, resume=True), callback=never), rows)) == whole
+    )
 
 
 def test_more_iterations_may_be_asked_for(rows, path):
@@ -232,10 +239,10 @@ def test_more_iterations_may_be_asked_for(rows, path):
     whole = fitted(fit_quietly(mixture(tol=0.0, max_iter=20), rows))
     with pytest.warns(ConvergenceWarning, match="did not converge in 5"):
         mixture(**parameters, max_iter=5).fit(rows)
-    assert interrupted(mixture(**parameters, max_iter=10, resume=True), rows, 2)
-    assert fitted(fit_quietly(mixture(**parameters, max_iter=20, resume=True), rows)) == whole
+    assert interrupted(resuming(mixture(**parameters, max_iter=10)), rows, 2)
+    assert fitted(fit_quietly(resuming(mixture(**parameters, max_iter=20)), rows)) == whole
     with pytest.raises(ValueError, match=r"max_iter is 19, there it is 20: it may be raised, but not lowered"):
-        mixture(**parameters, max_iter=19, resume=True).fit(rows)
+        resuming(mixture(**parameters, max_iter=19)).fit(rows)
 
 
 def test_more_iterations_of_runs_that_are_over_are_refused(rows, path):
@@ -244,19 +251,19 @@ def test_more_iterations_of_runs_that_are_over_are_refused(rows, path):
     with pytest.raises(
         ValueError, match=r"max_iter is 6, there it is 5, and an earlier one of its runs ended at max_iter"
     ):
-        mixture(**parameters, max_iter=6, resume=True).fit(rows)
+        resuming(mixture(**parameters, max_iter=6)).fit(rows)
 
 
 def test_what_a_callback_stopped_goes_on(rows, path):
     whole = fitted(fit_quietly(mixture(), rows))
     model = fit_quietly(mixture(checkpoint=path, callback=lambda state: state.iteration == 5), rows)
     assert model.n_iter_ == 5
-    assert fitted(fit_quietly(model.set_params(resume=True), rows)) == whole
+    assert fitted(fit_quietly(resuming(model), rows)) == whole
 
 
 def test_time_before_the_interruption_counts(rows, begun):
     told = []
-    fit_quietly(mixture(checkpoint=begun, resume=True, callback=told.append), rows)
+    fit_quietly(mixture(checkpoint=Checkpoint(begun, resume=True), callback=told.append), rows)
     assert told[0].iteration == 5
     header = read_header(begun)
     assert header["is_done"]
@@ -268,7 +275,7 @@ def test_a_model_with_a_checkpoint_is_a_model_like_others(rows, path, tmp_path):
     model.save(tmp_path / "model")
     loaded = fastmix.load(tmp_path / "model")
     assert loaded.checkpoint == str(path)
-    assert fitted(fit_quietly(loaded.set_params(resume=True), rows))["means_"] == model.means_.tobytes()
+    assert fitted(fit_quietly(resuming(loaded), rows))["means_"] == model.means_.tobytes()
 
 
 # When it is written
@@ -289,7 +296,7 @@ def test_it_is_written_at_first_when_it_is_due_and_at_the_end(rows, path, monkey
     monkeypatch.setattr(checkpoint, "time", Clock)
     write = checkpoint.write_arrays
     monkeypatch.setattr(checkpoint, "write_arrays", lambda *how: written.append(now) or write(*how))
-    model = fit_quietly(mixture(checkpoint=path, checkpoint_interval=3.0, tol=0.0, callback=tick), rows)
+    model = fit_quietly(mixture(checkpoint=Checkpoint(path, every=3.0), tol=0.0, callback=tick), rows)
     assert model.n_iter_ == 12
     # Iteration n is told of at n - 1 on this clock; after the last one, at 12, the fit is done.
     assert written == [0.0, 3.0, 6.0, 9.0, 12.0]
@@ -319,11 +326,11 @@ def test_a_full_disk_later_leaves_the_earlier_checkpoint(rows, path, monkeypatch
     whole = fitted(fit_quietly(mixture(), rows))
     full_disk(monkeypatch, 3)
     with pytest.warns(RuntimeWarning, match="could not be written.*earlier one was kept"):
-        model = fit_quietly(mixture(checkpoint=path, checkpoint_interval=0), rows)
+        model = fit_quietly(mixture(checkpoint=Checkpoint(path, every=0)), rows)
     assert fitted(model) == whole
     monkeypatch.undo()
     told = []
-    fit_quietly(mixture(checkpoint=path, resume=True, callback=told.append), rows)
+    fit_quietly(mixture(checkpoint=Checkpoint(path, resume=True), callback=told.append), rows)
     assert told[0].iteration == 3
 
 
@@ -338,7 +345,7 @@ def test_an_interrupted_start_leaves_what_was_there(rows, path, resume):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        mixture(checkpoint=path, init_params=start, resume=resume).fit(rows)
+        mixture(checkpoint=Checkpoint(path, resume=resume), init_params=start).fit(rows)
     assert not path.exists()
     fit_quietly(mixture(checkpoint=path), rows)
     content = path.read_bytes()
@@ -353,6 +360,6 @@ def test_an_interruption_between_runs_keeps_those_that_are_done(rows, path):
     with pytest.raises(KeyboardInterrupt):
         fit_quietly(mixture(init_params=Means(interrupt_at=2), n_init=3, checkpoint=path), rows)
     told = []
-    model = mixture(init_params=Means(), n_init=3, checkpoint=path, resume=True, callback=told.append)
+    model = mixture(init_params=Means(), n_init=3, checkpoint=Checkpoint(path, resume=True), callback=told.append)
     assert fitted(fit_quietly(model, rows)) == whole
     assert {state.run for state in told} == {1, 2}

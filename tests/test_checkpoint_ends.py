@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fits import fit_quietly
-from interruptions import draw, fitted, interrupted, mixture, read_header
+from interruptions import draw, fitted, interrupted, mixture, read_header, resuming
 
 import fastmix
+from fastmix import Checkpoint, Incremental
 from fastmix.fitting import checkpoint
 
 
@@ -35,7 +36,7 @@ def test_later_runs_of_a_fitted_model_begin_with_their_own_starts(rows, path, st
     else:
         assert interrupted(model, rows, 3)
     assert model.n_iter_ == 3
-    assert fitted(fit_quietly(model.set_params(resume=True, callback=None), rows)) == whole
+    assert fitted(fit_quietly(resuming(model, callback=None), rows)) == whole
 
 
 def test_a_warm_start_is_resumed_on_the_same_model(rows, path):
@@ -43,12 +44,12 @@ def test_a_warm_start_is_resumed_on_the_same_model(rows, path):
     whole = fitted(fit_quietly(fit_quietly(mixture(max_iter=2), rows).set_params(**again), rows))
     model = fit_quietly(mixture(max_iter=2), rows).set_params(**again, checkpoint=path)
     assert interrupted(model, rows, 3)
-    assert fitted(fit_quietly(model.set_params(resume=True, callback=None), rows)) == whole
+    assert fitted(fit_quietly(resuming(model, callback=None), rows)) == whole
 
 
 def test_a_warm_start_with_nothing_left_to_resume_is_refused(rows, path):
     parameters = {"warm_start": True, "tol": 0.0}
-    model = fit_quietly(mixture(**parameters, max_iter=5, checkpoint=path, resume=True), rows)
+    model = fit_quietly(mixture(**parameters, max_iter=5, checkpoint=Checkpoint(path, resume=True)), rows)
     content = path.read_bytes()
     with pytest.raises(ValueError, match=r"whose fit is done; set resume=False for another fit .* or raise max_iter"):
         model.fit(rows)
@@ -56,7 +57,7 @@ def test_a_warm_start_with_nothing_left_to_resume_is_refused(rows, path):
     assert fitted(fit_quietly(model.set_params(max_iter=12), rows)) == fitted(
         fit_quietly(mixture(**parameters, max_iter=12), rows)
     )
-    fit_quietly(model.set_params(resume=False, max_iter=5), rows)
+    fit_quietly(resuming(model, resume=False, max_iter=5), rows)
     assert model.n_iter_ == 5
 
 
@@ -74,7 +75,7 @@ def test_an_error_loses_no_iteration(rows, path, error):
     with pytest.raises(error):
         mixture(checkpoint=path, callback=fail).fit(rows)
     told = []
-    assert fitted(fit_quietly(mixture(checkpoint=path, resume=True, callback=told.append), rows)) == whole
+    assert fitted(fit_quietly(mixture(checkpoint=Checkpoint(path, resume=True), callback=told.append), rows)) == whole
     assert told[0].iteration == 6
 
 
@@ -105,9 +106,9 @@ def test_an_interruption_while_a_run_is_written_keeps_its_parameters(rows, path,
         self._interval = 0.0
         finish(self, result, told)
 
-    finish = checkpoint.Checkpoint.finished
+    finish = checkpoint.CheckpointFile.finished
     monkeypatch.setattr(checkpoint, "write_arrays", interrupted_write)
-    monkeypatch.setattr(checkpoint.Checkpoint, "finished", finished)
+    monkeypatch.setattr(checkpoint.CheckpointFile, "finished", finished)
     model = mixture(**parameters, checkpoint=path)
     with pytest.raises(KeyboardInterrupt):
         fit_quietly(model, rows)
@@ -115,7 +116,7 @@ def test_an_interruption_while_a_run_is_written_keeps_its_parameters(rows, path,
     first = fit_quietly(mixture(**parameters | {"n_init": 1}), rows)
     assert model.means_.tobytes() == first.means_.tobytes()
     told = []
-    resumed = mixture(**parameters, checkpoint=path, resume=True, callback=told.append)
+    resumed = mixture(**parameters, checkpoint=Checkpoint(path, resume=True), callback=told.append)
     assert fitted(fit_quietly(resumed, rows)) == whole
     assert {state.run for state in told} == set(range(1, n_init))
 
@@ -125,11 +126,11 @@ def test_an_interruption_while_a_run_is_written_keeps_its_parameters(rows, path,
 
 def test_thousands_of_blocks(path):
     rows = np.random.default_rng(0).normal(size=(88_000, 1))
-    parameters = {"algorithm": "incremental", "n_blocks": 2500, "covariance_type": "diag", "init_params": "k-means++"}
+    parameters = {"algorithm": Incremental(2500), "covariance_type": "diag", "init_params": "k-means++"}
     parameters |= {"n_components": 2, "max_iter": 2}
     whole = fitted(fit_quietly(mixture(**parameters), rows))
     assert interrupted(mixture(**parameters, checkpoint=path), rows, 1)
-    assert fitted(fit_quietly(mixture(**parameters, checkpoint=path, resume=True), rows)) == whole
+    assert fitted(fit_quietly(mixture(**parameters, checkpoint=Checkpoint(path, resume=True)), rows)) == whole
 
 
 def test_the_file_does_not_grow_with_the_runs_that_are_done(path):
@@ -140,7 +141,7 @@ def test_the_file_does_not_grow_with_the_runs_that_are_done(path):
         sizes.append(path.stat().st_size)
 
     parameters = {"n_components": 2, "max_iter": 1, "n_init": 60, "init_params": "random_from_data"}
-    model = mixture(**parameters, checkpoint=path, checkpoint_interval=0, callback=look)
+    model = mixture(**parameters, checkpoint=Checkpoint(path, every=0), callback=look)
     assert fitted(fit_quietly(model, rows)) == fitted(fit_quietly(mixture(**parameters), rows))
     assert len(sizes) == 60
     assert max(sizes[3:]) < sizes[3] + 500  # numbers differ in length
@@ -151,7 +152,7 @@ def test_more_iterations_of_runs_that_are_forgotten_are_refused(rows, path):
     starts = {"n_init": 4, "tol": 1e-3, "max_iter": 7, "init_params": "random_from_data", "checkpoint": path}
     assert fit_quietly(mixture(**starts), rows).converged_
     with pytest.raises(ValueError, match="an earlier one of its runs ended at max_iter"):
-        mixture(**starts | {"max_iter": 9}, resume=True).fit(rows)
+        resuming(mixture(**starts | {"max_iter": 9})).fit(rows)
 
 
 def test_what_no_file_can_hold_is_refused_at_the_first_writing_and_warned_of_later(rows, path, monkeypatch):
@@ -167,7 +168,7 @@ def test_what_no_file_can_hold_is_refused_at_the_first_writing_and_warned_of_lat
         monkeypatch.setattr(checkpoint, "CHECKPOINT", large)
 
     with pytest.warns(RuntimeWarning, match="could not be written.*earlier one was kept"):
-        model = fit_quietly(mixture(checkpoint=path, checkpoint_interval=0, callback=spoil), rows)
+        model = fit_quietly(mixture(checkpoint=Checkpoint(path, every=0), callback=spoil), rows)
     assert fitted(model) == whole
 
 
@@ -176,11 +177,10 @@ def test_what_no_file_can_hold_is_refused_at_the_first_writing_and_warned_of_lat
 
 @pytest.mark.parametrize("kind", [str, Path])
 def test_a_model_that_resumes_is_saved_whatever_its_path_is(rows, path, tmp_path, kind):
-    model = fit_quietly(mixture(checkpoint=kind(path), resume=True), rows)
+    model = fit_quietly(mixture(checkpoint=Checkpoint(kind(path), resume=True)), rows)
     model.save(tmp_path / "model")
     loaded = fastmix.load(tmp_path / "model")
-    assert loaded.checkpoint == os.fspath(path)
-    assert loaded.resume
+    assert loaded.checkpoint == Checkpoint(os.fspath(path), resume=True)
     assert fitted(fit_quietly(loaded, rows))["means_"] == model.means_.tobytes()
 
 
@@ -212,5 +212,5 @@ def test_numbers_of_python_are_told_apart(rows, path):
     other = np.array(means, dtype=object)
     other[0, 0] = 0.5
     with pytest.raises(ValueError, match="means_init is another array"):
-        mixture(means_init=other, checkpoint=path, resume=True).fit(rows)
-    assert fitted(fit_quietly(mixture(**parameters, checkpoint=path, resume=True), rows)) == whole
+        mixture(means_init=other, checkpoint=Checkpoint(path, resume=True)).fit(rows)
+    assert fitted(fit_quietly(mixture(**parameters, checkpoint=Checkpoint(path, resume=True)), rows)) == whole

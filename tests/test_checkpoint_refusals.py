@@ -12,9 +12,10 @@ import zipfile
 import numpy as np
 import pytest
 from fits import fit_quietly
-from interruptions import Means, draw, fitted, interrupted, mixture, read_header
+from interruptions import Means, draw, fitted, interrupted, mixture, read_header, resuming
 
 import fastmix
+from fastmix import Checkpoint, Sparse
 from fastmix.cli import main, progress
 
 
@@ -65,6 +66,7 @@ def forge(path, fit=None, **changes):
         ({"init_params": Means()}, r"init_params is '.*Means', there it is 'kmeans'"),
         ({"means_init": np.zeros((6, 3))}, "means_init is another array, there it is None"),
         ({"algorithm": "sparse"}, "algorithm is 'sparse', there it is 'auto'"),
+        ({"algorithm": Sparse(n_blocks=2)}, r"algorithm is 'Sparse\(n_blocks=2\)', there it is 'auto'"),
         ({"dtype": "float32"}, "dtype is 'float32', there it is 'float64'"),
         ({"n_init": 2}, "n_init is 2, there it is 1"),
     ],
@@ -72,13 +74,14 @@ def forge(path, fit=None, **changes):
 def test_other_settings_are_refused(rows, begun, changes, match):
     content = begun.read_bytes()
     with pytest.raises(ValueError, match=f"'{begun}' is of another fit: {match}"):
-        mixture(checkpoint=begun, resume=True, **changes).fit(rows)
+        mixture(checkpoint=Checkpoint(begun, resume=True), **changes).fit(rows)
     assert begun.read_bytes() == content
 
 
 def test_settings_that_change_nothing_may_differ(rows, begun):
     whole = fitted(fit_quietly(mixture(), rows))
-    model = mixture(checkpoint=begun, resume=True, n_threads=1, verbose=1, checkpoint_interval=5, dtype=np.float64)
+    how = {"n_threads": 1, "verbose": 1, "verbose_interval": 3, "dtype": np.float64}
+    model = mixture(checkpoint=Checkpoint(begun, every=5, resume=True), **how)
     assert fitted(fit_quietly(model, rows)) == whole
 
 
@@ -87,10 +90,10 @@ def test_other_data_is_refused(rows, begun):
     other[1234, 1] = np.nextafter(other[1234, 1], 9)
     for X in (other, rows[:-1], rows[:, :2], rows.astype(np.float32), rows[::-1]):
         with pytest.raises(ValueError, match="is of another fit: X differs"):
-            mixture(checkpoint=begun, resume=True).fit(X)
+            mixture(checkpoint=Checkpoint(begun, resume=True)).fit(X)
     with pytest.raises(ValueError, match=r"is of another fit: sample_weight differs"):
-        mixture(checkpoint=begun, resume=True).fit(rows, sample_weight=np.ones(len(rows)))
-    fit_quietly(mixture(checkpoint=begun, resume=True), np.asfortranarray(rows))
+        mixture(checkpoint=Checkpoint(begun, resume=True)).fit(rows, sample_weight=np.ones(len(rows)))
+    fit_quietly(mixture(checkpoint=Checkpoint(begun, resume=True)), np.asfortranarray(rows))
 
 
 def test_truncated_or_changed_anywhere_is_refused(rows, begun):
@@ -106,7 +109,7 @@ def test_truncated_or_changed_anywhere_is_refused(rows, begun):
     for each in damaged:
         begun.write_bytes(each)
         try:
-            model, found = fit_quietly(mixture(checkpoint=begun, resume=True), rows), None
+            model, found = fit_quietly(mixture(checkpoint=Checkpoint(begun, resume=True)), rows), None
         except ValueError as error:
             found = str(error)
         if found is None:  # a date or the like
@@ -127,7 +130,7 @@ def test_other_files_are_refused_and_stay(rows, path, resume):
     for content in (model_file, path.with_suffix(".npz").read_bytes(), b"", b"some text\n"):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"no checkpoint: .*(remove the file or name another|name another file)"):
-            mixture(checkpoint=path, resume=resume).fit(rows)
+            mixture(checkpoint=Checkpoint(path, resume=resume)).fit(rows)
         assert path.read_bytes() == content
 
 
@@ -136,7 +139,7 @@ def test_other_versions_are_refused(rows, begun):
     with pytest.raises(
         ValueError, match=r"format version 99, written by fastmix 9\.9; this fastmix goes on from version 2"
     ):
-        mixture(checkpoint=begun, resume=True).fit(rows)
+        mixture(checkpoint=Checkpoint(begun, resume=True)).fit(rows)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +158,7 @@ def test_other_versions_are_refused(rows, begun):
 def test_forged_states_are_refused(rows, begun, fit):
     forge(begun, fit if isinstance(fit, bytes) else json.dumps(fit).encode())
     with pytest.raises(ValueError, match=r"cannot be understood.*damaged"):
-        mixture(checkpoint=begun, resume=True).fit(rows)
+        mixture(checkpoint=Checkpoint(begun, resume=True)).fit(rows)
 
 
 def test_a_fit_that_is_not_done_is_not_written_over(rows, begun):
@@ -163,9 +166,9 @@ def test_a_fit_that_is_not_done_is_not_written_over(rows, begun):
     with pytest.raises(ValueError, match=r"holds a fit that is not done; go on with it by resume=True, or remove"):
         mixture(checkpoint=begun).fit(rows)
     assert begun.read_bytes() == content
-    fit_quietly(mixture(checkpoint=begun, resume=True), rows)
+    fit_quietly(mixture(checkpoint=Checkpoint(begun, resume=True)), rows)
     other = fit_quietly(mixture(checkpoint=begun, n_components=2), rows)  # one that is done, is
-    assert fitted(fit_quietly(other.set_params(resume=True), rows))["means_"] == other.means_.tobytes()
+    assert fitted(fit_quietly(resuming(other), rows))["means_"] == other.means_.tobytes()
 
 
 def test_a_checkpoint_is_no_model(begun):

@@ -7,7 +7,7 @@ from fits import bits, fit_quietly, mixture_of, precisions_of, started_at
 from naive import Mixture, free_parameters, log_likelihood, m_step, responsibilities
 from sklearn.base import clone
 
-from fastmix import GaussianMixture, Prior, load
+from fastmix import Batch, Checkpoint, GaussianMixture, Incremental, Prior, Sparse, load
 
 TYPES = ("full", "tied", "diag", "spherical", "tied_diag", "tied_spherical")
 ENGINES = (
@@ -15,10 +15,10 @@ ENGINES = (
     {"algorithm": "batch", "accelerate": "anderson"},
     {"algorithm": "batch", "accelerate": "squarem"},
     {"algorithm": "batch", "dtype": "float32"},
-    {"algorithm": "batch", "grow_sample": True},
-    {"algorithm": "incremental", "n_blocks": 4},
+    {"algorithm": Batch(grow_sample=True)},
+    {"algorithm": Incremental(4)},
     {"algorithm": "sparse"},
-    {"algorithm": "sparse", "n_blocks": 2, "accelerate": None},
+    {"algorithm": Sparse(n_blocks=2), "accelerate": None},
     {"algorithm": "online"},
 )
 SOME = {
@@ -63,7 +63,7 @@ def test_what_is_known_stays_to_the_bit(rng, how):
     for name, mask in SOME.items():
         free = getattr(model, f"{name}_")[~mask]
         assert (free != getattr(begun, f"{name}_")[~mask]).any()
-    if how["algorithm"] != "online" and "dtype" not in how and "grow_sample" not in how:
+    if how["algorithm"] not in ("online", Batch(grow_sample=True)) and "dtype" not in how:
         bounds = np.array(model.lower_bounds_)
         assert (np.diff(bounds) >= -1e-12 * (1 + np.abs(bounds[1:]))).all()
 
@@ -256,11 +256,11 @@ def test_a_warm_start_knows_the_parameters_of_the_fit_before(rng, tmp_path):
     begun = bits(model)
     model.set_params(warm_start=True, fixed={"means"}, weights_init=None, means_init=None, precisions_init=None)
     path = tmp_path / "fit"
-    fit_quietly(model.set_params(checkpoint=path, checkpoint_interval=0.0, max_iter=3), rows)
+    fit_quietly(model.set_params(checkpoint=Checkpoint(path, every=0.0), max_iter=3), rows)
     assert bits(model)[1] == begun[1]
     assert bits(model)[0] != begun[0]
     # Another process, which does not have the fit before, goes on from the checkpoint.
-    elsewhere = clone(model).set_params(resume=True, max_iter=6)
+    elsewhere = clone(model).set_params(checkpoint=Checkpoint(path, resume=True), max_iter=6)
     fit_quietly(elsewhere, rows)
     assert bits(elsewhere)[1] == begun[1]
     assert elsewhere.n_iter_ == 6
@@ -269,7 +269,7 @@ def test_a_warm_start_knows_the_parameters_of_the_fit_before(rng, tmp_path):
 def test_what_is_fixed_is_part_of_what_a_checkpoint_is_of_and_counted_in_model_files(rng, tmp_path):
     rows, start = crowded(rng, "diag", 200)
     path = tmp_path / "fit"
-    settings = {"checkpoint": path, "checkpoint_interval": 0.0, "resume": True}
+    settings = {"checkpoint": Checkpoint(path, every=0.0, resume=True)}
     straight = fit_quietly(started_at(start, fixed={"weights", "means"}, max_iter=6), rows)
     fit_quietly(started_at(start, fixed={"weights", "means"}, max_iter=3, **settings), rows)
     resumed = fit_quietly(started_at(start, fixed={"means", "weights"}, max_iter=6, **settings), rows)

@@ -223,9 +223,8 @@ def test_get_and_set_params(five):
     assert set(parameters) == {
         *("n_components", "covariance_type", "tol", "reg_covar", "max_iter", "n_init", "init_params"),
         *("weights_init", "means_init", "precisions_init", "random_state", "warm_start", "verbose", "verbose_interval"),
-        *("algorithm", "active_threshold", "refresh_interval", "max_active", "dtype", "n_threads", "callback"),
+        *("algorithm", "accelerate", "checkpoint", "dtype", "n_threads", "callback"),
         *("missing", "component_labels", "label_noise", "fixed", "prior"),
-        *("n_blocks", "grow_sample", "accelerate", "batch_size", "checkpoint", "checkpoint_interval", "resume"),
     }
     assert model.set_params(n_components=2, covariance_type="full") is model
     assert model.fit(five).means_.shape == (2, 5)

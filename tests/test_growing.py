@@ -10,7 +10,7 @@ from fits import bits, fit_quietly, mixture_of, started_at
 from naive import COVARIANCE_TYPES, Mixture, relative_error
 
 import fastmix
-from fastmix import GaussianMixture, StopReason
+from fastmix import Batch, GaussianMixture, Incremental, StopReason
 from fastmix.engines import batch
 from fastmix.exceptions import CollapsedError
 from fastmix.families.gaussian.covariance_types import gaussian_family
@@ -20,11 +20,9 @@ every_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TY
 N_ROWS = 40_000
 
 
-def growing(start, algorithm="batch", **parameters):
-    how = {"n_blocks": 4} if algorithm == "incremental" else {}
-    return started_at(
-        start, algorithm=algorithm, **({"grow_sample": True, "tol": 1e-6, "max_iter": 500} | how | parameters)
-    )
+def growing(start, algorithm="batch", grow_sample=True, **parameters):
+    growing = Incremental(4, grow_sample) if algorithm == "incremental" else Batch(grow_sample)
+    return started_at(start, algorithm=growing, **({"tol": 1e-6, "max_iter": 500} | parameters))
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +235,8 @@ def test_an_interruption_keeps_the_parameters_so_far(problem, algorithm, monkeyp
 @every_engine
 def test_several_starts_are_repeated_to_the_last_bit(problem, algorithm, tmp_path):
     rows, _ = problem
-    how = {"algorithm": algorithm, "grow_sample": True, "n_init": 2, "random_state": 3}
+    kind = {"batch": Batch, "incremental": Incremental}[algorithm]
+    how = {"algorithm": kind(grow_sample=True), "n_init": 2, "random_state": 3}
     model, again = (fit_quietly(GaussianMixture(3, **how), rows[:20_000]) for _ in range(2))
     assert bits(model) == bits(again)
     assert model.algorithm_ == algorithm

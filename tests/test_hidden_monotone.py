@@ -12,14 +12,14 @@ from incomplete import without
 from naive import COVARIANCE_TYPES
 
 import fastmix
-from fastmix import StopReason
+from fastmix import Incremental, Sparse, StopReason
 from fastmix.exceptions import CollapsedError
 
 FITS = 200
 ENGINES = {
     "batch": {"algorithm": "batch"},
-    "incremental": {"algorithm": "incremental", "n_blocks": 3},
-    "sparse": {"algorithm": "sparse", "refresh_interval": 3},
+    "incremental": {"algorithm": Incremental(3)},
+    "sparse": {"algorithm": Sparse(refresh_interval=3)},
     "accelerated": {"algorithm": "batch", "accelerate": "squarem"},
 }
 

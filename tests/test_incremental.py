@@ -7,7 +7,7 @@ from fits import bits, fit_quietly, mixture_of, started_at
 from naive import COVARIANCE_TYPES, Mixture, relative_error
 
 import fastmix
-from fastmix import GaussianMixture, StopReason
+from fastmix import GaussianMixture, Incremental, StopReason
 from fastmix.engines import batch
 from fastmix.exceptions import CollapsedError
 from fastmix.families.gaussian.covariance_types import gaussian_family
@@ -16,7 +16,7 @@ every_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TY
 
 
 def incremental(start, n_blocks, **parameters):
-    return started_at(start, algorithm="incremental", n_blocks=n_blocks, **parameters)
+    return started_at(start, algorithm=Incremental(n_blocks), **parameters)
 
 
 # The maxima that mclust and scikit-learn agree on (see test_reference_maxima), from a start in their basin.
@@ -41,8 +41,7 @@ def test_the_fixed_points_are_those_of_em(name, covariance_type, means, expected
     model = GaussianMixture(
         len(means),
         covariance_type=covariance_type,
-        algorithm="incremental",
-        n_blocks=n_blocks,
+        algorithm=Incremental(n_blocks),
         means_init=np.array(means),
         reg_covar=0.0,
         tol=1e-14,
@@ -130,8 +129,7 @@ def test_any_number_of_blocks_goes_with_any_number_of_rows(n_rows, n_blocks, cle
     model = GaussianMixture(
         min(n_rows, 2),
         covariance_type="diag",
-        algorithm="incremental",
-        n_blocks=n_blocks,
+        algorithm=Incremental(n_blocks),
         random_state=0,
         reg_covar=0.1,
     )
@@ -245,7 +243,7 @@ def test_an_interruption_within_a_sweep_keeps_the_sweep_before(clear, monkeypatc
 
 
 def test_a_model_file_says_which_engine_ran(clear, tmp_path):
-    model = fit_quietly(GaussianMixture(3, algorithm="incremental", n_blocks=4, random_state=0), clear.rows)
+    model = fit_quietly(GaussianMixture(3, algorithm=Incremental(4), random_state=0), clear.rows)
     model.save(tmp_path / "model")
     loaded = fastmix.load(tmp_path / "model")
     assert loaded.algorithm_ == model.algorithm_ == "incremental"

@@ -9,7 +9,7 @@ from draws import SCENARIOS, disturbed, draw_rows, random_mixture, random_proble
 from fits import fit_quietly, started_at
 from naive import COVARIANCE_TYPES, LONG, Mixture, relative_error
 
-from fastmix import StopReason, backend
+from fastmix import Batch, Incremental, StopReason, backend
 from fastmix.engines import batch
 from fastmix.engines.passes import seen
 from fastmix.families.gaussian.covariance_types import gaussian_family
@@ -115,7 +115,7 @@ def worst_fall(free_energies):
 
 
 def incremental(start, n_blocks, **parameters):
-    return started_at(start, algorithm="incremental", n_blocks=n_blocks, **parameters)
+    return started_at(start, algorithm=Incremental(n_blocks), **parameters)
 
 
 def problem_of(seed, scenario, covariance_type, weighted, n_rows=1700):
@@ -195,13 +195,11 @@ def test_the_rounding_of_the_free_energy_is_known_where_covariances_are_ill_cond
 def test_one_block_is_batch_em_to_the_last_bit(covariance_type, weighted, dtype):
     problem = problem_of(51, "ordinary", covariance_type, weighted)
     told = {}
-    for algorithm in ("batch", "incremental"):
-        states = told[algorithm] = []
-        model = started_at(
-            problem.start, algorithm=algorithm, n_blocks=1, max_iter=6, dtype=dtype, callback=states.append
-        )
+    for algorithm in (Batch(), Incremental(1)):
+        states = told[algorithm.name] = []
+        model = started_at(problem.start, algorithm=algorithm, max_iter=6, dtype=dtype, callback=states.append)
         fit_quietly(model, problem.rows, problem.sample_weight)
-        assert model.algorithm_ == algorithm
+        assert model.algorithm_ == algorithm.name
     assert len(told["batch"]) > 1
     for found, expected in zip(told["incremental"], told["batch"], strict=True):
         assert found.objective == expected.objective

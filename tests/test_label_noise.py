@@ -8,7 +8,7 @@ from draws import disturbed, draw_rows, random_mixture
 from fits import bits, fit_quietly, started_at
 
 import fastmix
-from fastmix import GaussianMixture, StopReason
+from fastmix import Checkpoint, GaussianMixture, Incremental, Sparse, StopReason
 
 N_ROWS = 600
 CLASSES = np.array([0, 0, 1, 2])
@@ -69,9 +69,9 @@ def test_components_of_no_class_take_no_labelled_rows():
 
 ENGINES = (
     {"algorithm": "batch"},
-    {"algorithm": "incremental", "n_blocks": 4},
+    {"algorithm": Incremental(4)},
     {"algorithm": "sparse"},
-    {"algorithm": "sparse", "n_blocks": 3},
+    {"algorithm": Sparse(n_blocks=3)},
     {"accelerate": "squarem"},
     {"algorithm": "batch", "dtype": "float32"},
 )
@@ -109,17 +109,17 @@ def many_components():
     return rows, classes, labels, mixture
 
 
-@pytest.mark.parametrize("how", [{}, {"active_threshold": 0}, {"active_threshold": 0.05, "max_active": 2}])
+@pytest.mark.parametrize("how", [Sparse(), Sparse(active_threshold=0), Sparse(active_threshold=0.05, max_active=2)])
 def test_lists_hold_what_labels_allow(how):
     rows, classes, labels, mixture = many_components()
     weights = np.where(labels >= 0, 1e-4, 1.0)  # of little mass in their tiles
     common = {"component_labels": classes, "tol": 1e-8, "max_iter": 200}
     batch = fit_quietly(started_at(mixture, **common), rows, weights, labels=labels)
-    sparse = fit_quietly(started_at(mixture, algorithm="sparse", **common, **how), rows, weights, labels=labels)
+    sparse = fit_quietly(started_at(mixture, algorithm=how, **common), rows, weights, labels=labels)
     assert sparse.stop_reason_ is StopReason.CONVERGED
     assert np.diff(sparse.free_energies_).min() > -1e-12
     np.testing.assert_allclose(sparse.lower_bound_, batch.lower_bound_, atol=1e-3)
-    if how == {"active_threshold": 0}:
+    if how.active_threshold == 0:
         n = len(batch.lower_bounds_)
         np.testing.assert_allclose(sparse.free_energies_[:n], batch.lower_bounds_, rtol=1e-12)
     else:
@@ -177,14 +177,14 @@ def test_a_resumed_fit_is_the_whole_one(tmp_path):
         if state.iteration == 4:
             raise Enough
 
-    how = {"component_labels": CLASSES, "label_noise": "estimate", "algorithm": "incremental", "n_blocks": 2}
+    how = {"component_labels": CLASSES, "label_noise": "estimate", "algorithm": Incremental(2)}
     whole = fit_quietly(GaussianMixture(4, random_state=0, max_iter=12, **how), rows, labels=labels)
-    kept = {"random_state": 0, "max_iter": 12, "checkpoint": tmp_path / "fit", **how}
+    kept = {"random_state": 0, "max_iter": 12, "checkpoint": Checkpoint(tmp_path / "fit", resume=True), **how}
     with pytest.raises(Enough):
         GaussianMixture(4, callback=stop, **kept).fit(rows, labels=labels)
     with pytest.raises(ValueError, match="labels differs"):
-        GaussianMixture(4, resume=True, **kept).fit(rows, labels=np.roll(labels, 1))
-    resumed = fit_quietly(GaussianMixture(4, resume=True, **kept), rows, labels=labels)
+        GaussianMixture(4, **kept).fit(rows, labels=np.roll(labels, 1))
+    resumed = fit_quietly(GaussianMixture(4, **kept), rows, labels=labels)
     assert bits(resumed) == bits(whole)
     assert resumed.label_noise_.tobytes() == whole.label_noise_.tobytes()
     assert resumed.lower_bounds_ == whole.lower_bounds_

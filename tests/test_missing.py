@@ -10,7 +10,7 @@ from fits import bits, fit_quietly, mixture_of, started_at
 from incomplete import without
 from naive import COVARIANCE_TYPES, Mixture, em_step, relative_error
 
-from fastmix import GaussianMixture, backend
+from fastmix import Batch, GaussianMixture, Incremental, backend
 from fastmix.datasets import load_dataset
 
 ITERATIONS = 6
@@ -149,10 +149,10 @@ def test_the_oracle_is_the_other_oracle_where_nothing_is_missing(covariance_type
 SETTINGS = [
     {"algorithm": "batch"},
     {"algorithm": "batch", "dtype": "float32"},
-    {"algorithm": "incremental", "n_blocks": 3},
+    {"algorithm": Incremental(3)},
     {"algorithm": "sparse"},
     {"algorithm": "batch", "accelerate": "squarem"},
-    {"algorithm": "batch", "grow_sample": True},
+    {"algorithm": Batch(grow_sample=True)},
 ]
 
 

@@ -7,7 +7,7 @@ from fits import fit_quietly, mixture_of, started_at
 from incomplete import without
 from naive import COVARIANCE_TYPES, relative_error
 
-from fastmix import StopReason
+from fastmix import Batch, Incremental, Sparse, StopReason
 
 every_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 
@@ -40,11 +40,10 @@ def assert_same_fit(found, expected, tolerance):
 def test_one_block_is_batch_em_to_the_last_bit(covariance_type, weighted):
     rows, weights, start = problem_of(51, covariance_type)
     told = {}
-    for algorithm in ("batch", "incremental"):
-        states = told[algorithm] = []
-        blocks = {} if algorithm == "batch" else {"n_blocks": 1}
+    for algorithm in (Batch(), Incremental(1)):
+        states = told[algorithm.name] = []
         sample_weight = weights if weighted else None
-        fitted(start, rows, sample_weight, algorithm=algorithm, max_iter=5, callback=states.append, **blocks)
+        fitted(start, rows, sample_weight, algorithm=algorithm, max_iter=5, callback=states.append)
     assert len(told["batch"]) == 5
     for found, expected in zip(told["incremental"], told["batch"], strict=True):
         assert found.objective == expected.objective
@@ -58,7 +57,7 @@ def test_more_blocks_never_lower_the_free_energy_and_end_where_batch_em_ends(cov
     rows, weights, start = problem_of(52, covariance_type, separation=8.0)
     settings = {"tol": 1e-14, "max_iter": 3000}
     batch = fitted(start, rows, weights, algorithm="batch", **settings)
-    model = fitted(start, rows, weights, algorithm="incremental", n_blocks=n_blocks, **settings)
+    model = fitted(start, rows, weights, algorithm=Incremental(n_blocks), **settings)
     assert model.stop_reason_ is StopReason.CONVERGED
     assert worst_fall(model) <= 1e-12
     # The free energy counts the entropy of the missing entries, too: otherwise it were not the likelihood in the end.
@@ -72,14 +71,14 @@ def test_more_blocks_never_lower_the_free_energy_and_end_where_batch_em_ends(cov
 def test_free_energies_are_lower_bounds_on_the_way(covariance_type):
     rows, _, start = problem_of(53, covariance_type, separation=2.0)
     for max_iter in (1, 2, 5):
-        model = fitted(start, rows, algorithm="incremental", n_blocks=4, max_iter=max_iter)
+        model = fitted(start, rows, algorithm=Incremental(4), max_iter=max_iter)
         assert model.lower_bound_ <= model.score(rows)
 
 
 @every_covariance_type
 def test_lists_of_everything_are_batch_em(covariance_type):
     rows, weights, start = problem_of(54, covariance_type, n_components=6)
-    everything = {"algorithm": "sparse", "active_threshold": 0.0, "max_active": 6}
+    everything = {"algorithm": Sparse(active_threshold=0.0, max_active=6)}
     model = fitted(start, rows, weights, max_iter=6, **everything)
     batch = fitted(start, rows, weights, algorithm="batch", max_iter=6)
     assert_same_fit(model, batch, 1e-10)
@@ -115,11 +114,11 @@ def test_acceleration_ends_no_lower_and_sooner(covariance_type, method):
     assert model.n_iter_ < plain.n_iter_
 
 
-@pytest.mark.parametrize("algorithm", ["batch", "incremental"])
+@pytest.mark.parametrize("algorithm", [Batch, Incremental])
 def test_a_growing_sample_ends_where_all_rows_lead(algorithm):
     rows, _, start = problem_of(57, "full", n_rows=10_000)
-    settings = {"tol": 1e-8, "max_iter": 2000, "algorithm": algorithm}
-    plain = fitted(start, rows, **settings)
-    model = fitted(start, rows, grow_sample=True, **settings)
+    settings = {"tol": 1e-8, "max_iter": 2000}
+    plain = fitted(start, rows, algorithm=algorithm(), **settings)
+    model = fitted(start, rows, algorithm=algorithm(grow_sample=True), **settings)
     assert model.converged_
     assert model.score(rows) >= plain.score(rows) - 1e-6

@@ -10,7 +10,7 @@ from naive import COVARIANCE_TYPES, relative_error
 from test_properties import assert_same, permute_components, permute_features
 
 import fastmix
-from fastmix import GaussianMixture, KMeans
+from fastmix import Checkpoint, GaussianMixture, KMeans
 
 ITERATIONS = 5
 every_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
@@ -217,13 +217,13 @@ def test_a_checkpoint_goes_on_to_the_same_bits_and_a_model_file_keeps_the_choice
     rows = without(rng, draw_rows(rng, random_mixture(rng, 3, 3, "full"), 500), 0.2)
     settings = {"missing": "em", "random_state": 4, "tol": 0.0}
     expected = fit_quietly(GaussianMixture(3, max_iter=8, **settings), rows)
-    checkpoint = {"checkpoint": tmp_path / "fit", "checkpoint_interval": 0.0}
+    checkpoint = {"checkpoint": Checkpoint(tmp_path / "fit", every=0.0, resume=True)}
     fit_quietly(GaussianMixture(3, max_iter=3, **settings, **checkpoint), rows)
-    resumed = fit_quietly(GaussianMixture(3, max_iter=8, resume=True, **settings, **checkpoint), rows)
+    resumed = fit_quietly(GaussianMixture(3, max_iter=8, **settings, **checkpoint), rows)
     assert bits(resumed) == bits(expected)
     other = np.where(np.isnan(rows), rows[::-1], rows)
     with pytest.raises(ValueError, match="is of another fit: X differs"):
-        GaussianMixture(3, max_iter=9, resume=True, **settings, **checkpoint).fit(other)
+        GaussianMixture(3, max_iter=9, **settings, **checkpoint).fit(other)
     expected.save(tmp_path / "model")
     loaded = fastmix.load(tmp_path / "model")
     assert loaded.missing == "em"

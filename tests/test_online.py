@@ -10,7 +10,7 @@ from fits import bits, fit_quietly, started_at
 from naive import LONG, relative_error
 from test_open_frame import RATES, Poisson, counts, start  # noqa: F401
 
-from fastmix import ConvergenceWarning, GaussianMixture
+from fastmix import ConvergenceWarning, GaussianMixture, Online
 from fastmix.data.reading import make_rows
 from fastmix.engines.loop import run
 from fastmix.engines.online import OnlineEM
@@ -68,7 +68,7 @@ def online_em(start, batches, batch_size, n_started, row_weight, reg_covar):
 def test_batches_do_what_the_update_says(covariance_type, weighted, reg_covar):
     problem = random_problem(1, "ordinary", covariance_type, 420, 3, 3, np.float64, weighted)
     cuts = [0, 60, 110, 113, 173, 200, 260, 320, 380, 420]
-    model = started_at(problem.start, batch_size=BATCH, reg_covar=reg_covar)
+    model = started_at(problem.start, algorithm=Online(BATCH), reg_covar=reg_covar)
     batches = []
     for first, last in pairwise(cuts):
         sample_weight = problem.sample_weight[first:last] if weighted else None
@@ -86,8 +86,8 @@ def test_batches_do_what_the_update_says(covariance_type, weighted, reg_covar):
 def test_far_from_the_origin_no_digits_are_lost(shift, rng):
     mixture = random_mixture(rng, 3, 2, "full")
     rows = draw_rows(rng, mixture, 3000)
-    near = started_at(mixture, batch_size=500).partial_fit(rows)
-    far = started_at(mixture._replace(means=mixture.means + shift), batch_size=500).partial_fit(rows + shift)
+    near = started_at(mixture, algorithm=Online(500)).partial_fit(rows)
+    far = started_at(mixture._replace(means=mixture.means + shift), algorithm=Online(500)).partial_fit(rows + shift)
     np.testing.assert_allclose(far.means_ - shift, near.means_, atol=1e-6)
     np.testing.assert_allclose(far.covariances_, near.covariances_, atol=1e-6)
 
@@ -132,7 +132,7 @@ def test_any_number_of_threads_gives_the_same_bits(five):
 
 def test_weights_count_relatively_and_rows_without_any_not_at_all(five, rng):
     weights = rng.integers(0, 3, size=len(five)).astype(float)
-    parameters = {"random_state": 0, "algorithm": "online", "batch_size": 1000, "max_iter": 4, "means_init": five[:2]}
+    parameters = {"random_state": 0, "algorithm": Online(1000), "max_iter": 4, "means_init": five[:2]}
     plain = fit_quietly(GaussianMixture(2, **parameters), five, weights)
     scaled = fit_quietly(GaussianMixture(2, **parameters), five, 1000 * weights)
     without = fit_quietly(GaussianMixture(2, **parameters), five[weights > 0], weights[weights > 0])
@@ -146,7 +146,7 @@ def test_a_row_out_of_reach_ends_the_fit_with_finite_parameters(five):
     rows[17, 0] = 1e200
     start = five[[0, -1]]
     model = GaussianMixture(2, means_init=start, weights_init=[0.5, 0.5], precisions_init=[np.eye(5)] * 2)
-    model.set_params(algorithm="online", batch_size=500, max_iter=5, tol=0)
+    model.set_params(algorithm=Online(500), max_iter=5, tol=0)
     with pytest.warns(ConvergenceWarning, match="not finite"):
         model.fit(rows)
     np.testing.assert_array_equal(model.means_, start)
@@ -158,6 +158,6 @@ def test_a_family_of_ones_own_needs_nothing_more(counts):  # noqa: F811
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 1.5, "many"])
-def test_a_batch_size_that_cannot_be_is_refused(batch_size, five):
-    with pytest.raises(ValueError, match="batch_size"):
-        GaussianMixture(2, algorithm="online", batch_size=batch_size).fit(five)
+def test_a_batch_size_that_cannot_be_is_refused(batch_size):
+    with pytest.raises(ValueError, match="batch_size of Online, if not 'auto', must be an integer of at least 1"):
+        Online(batch_size)

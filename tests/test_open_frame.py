@@ -25,8 +25,8 @@ def counts():
 
 
 def naive_step(X, weights, rates):
-    """One EM iteration with an N x K array: (log-likelihood without log x!, weights, rates)."""
-    joint = np.log(weights) + X @ np.log(rates).T - rates.sum(axis=1)
+    """One EM iteration with an N x K array: (log-likelihood, weights, rates)."""
+    joint = np.log(weights) + stats.poisson.logpmf(X[:, None], rates).sum(axis=2)
     log_row = np.logaddexp.reduce(joint, axis=1)
     responsibilities = np.exp(joint - log_row[:, None])
     totals = responsibilities.sum(axis=0)
@@ -103,8 +103,7 @@ def test_a_rate_of_0_and_a_count_of_0():
     engine = BatchEM(parameters.family, make_rows(rows))
     state = engine.step(engine.init(parameters))
     masses = stats.poisson.pmf(rows[:, None, :], parameters.rates).prod(axis=2) * parameters.weights
-    constants = np.log(stats.poisson.pmf(rows, 1.0)).sum(axis=1) + rows.shape[1]  # log of 1 / x!
-    assert 2 * state.objective == pytest.approx((np.log(masses.sum(axis=1)) - constants).sum(), rel=1e-14)
+    assert 2 * state.objective == pytest.approx(np.log(masses.sum(axis=1)).sum(), rel=1e-14)
     r = masses / masses.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(state.parameters.rates, r.T @ rows / r.sum(axis=0)[:, None], rtol=1e-14)
     assert state.parameters.rates[0, 0] == 0.0

@@ -11,7 +11,7 @@ from fits import bits, started_at
 from naive import relative_error
 from sklearn.cluster import MiniBatchKMeans
 
-from fastmix import ConvergenceWarning, GaussianMixture, KMeans, NotFittedError, StopReason
+from fastmix import ConvergenceWarning, GaussianMixture, KMeans, NotFittedError, Online, StopReason
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_it_goes_on_from_given_parameters(rows, mixture):
 
 def test_components_with_few_rows_keep_their_parameters(rows, mixture):
     far = mixture._replace(means=np.concatenate([mixture.means[:3], [[500.0, 500.0, 500.0]]]))
-    model = feed(started_at(far, batch_size=1000, reg_covar=1e-6), rows, every(1000, rows))
+    model = feed(started_at(far, algorithm=Online(1000), reg_covar=1e-6), rows, every(1000, rows))
     np.testing.assert_allclose(model.means_[3], 500.0, rtol=1e-12)
     np.testing.assert_allclose(model.covariances_[3], mixture.covariances[3], rtol=1e-9)
     assert model.weights_[3] < 0.01

@@ -10,7 +10,8 @@ from batches import every, feed, numbers
 from draws import draw_rows, random_mixture
 
 from fastmix import GaussianMixture, KMeans
-from fastmix.estimators import kmeans_batches, mixture, partial_fits
+from fastmix.estimators import fitting, kmeans, mixture_model
+from fastmix.fitting import clusters, course
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +133,7 @@ def test_the_global_random_state_serves_too(rows):
     assert numbers(model) == numbers(again)
 
 
-LEARNING = {module.__file__ for module in (partial_fits, kmeans_batches, mixture)}
+LEARNING = {module.__file__ for module in (fitting, mixture_model, kmeans, course, clusters)}
 
 
 class Interrupted:

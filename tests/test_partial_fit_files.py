@@ -9,7 +9,7 @@ from batches import feed, numbers
 from draws import draw_rows, random_mixture
 
 import fastmix
-from fastmix import GaussianMixture, KMeans, ModelFileError
+from fastmix import GaussianMixture, KMeans, ModelFileError, Online
 from fastmix.estimators.modelfile import read_model, write_model
 
 
@@ -31,7 +31,7 @@ def saved_and_loaded(model, path):
     "estimator",
     [
         *(GaussianMixture(3, covariance_type=each, random_state=1) for each in naive.COVARIANCE_TYPES),
-        GaussianMixture(3, dtype="float32", batch_size=400),
+        GaussianMixture(3, dtype="float32", algorithm=Online(400)),
         GaussianMixture(3, random_state=np.random.default_rng(3)),
         KMeans(3, random_state=1),
         KMeans(3),

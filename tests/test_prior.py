@@ -11,7 +11,7 @@ from naive import Mixture
 from naive_prior import NaivePrior, log_prior, map_step, objective
 from sklearn.base import clone
 
-from fastmix import ConvergenceWarning, GaussianMixture, Prior, load
+from fastmix import Checkpoint, ConvergenceWarning, GaussianMixture, Incremental, Prior, Sparse, load
 
 TYPES = ("full", "tied", "diag", "spherical", "tied_diag", "tied_spherical")
 MATRIX = np.diag([1.0, 2.0, 3.0]) + 0.3
@@ -85,12 +85,12 @@ def test_where_a_fit_ends_no_parameter_can_be_better(rng, covariance_type):
     "how",
     [
         {"algorithm": "batch"},
-        {"algorithm": "incremental", "n_blocks": 4},
+        {"algorithm": Incremental(4)},
         {"algorithm": "sparse"},
-        {"algorithm": "sparse", "n_blocks": 2},
+        {"algorithm": Sparse(n_blocks=2)},
         {"algorithm": "batch", "accelerate": "anderson"},
         {"algorithm": "batch", "accelerate": "squarem"},
-        {"algorithm": "incremental", "n_blocks": 3, "grow_sample": True},
+        {"algorithm": Incremental(3, grow_sample=True)},
     ],
     ids=lambda how: "-".join(map(str, how.values())),
 )
@@ -120,7 +120,7 @@ def test_no_step_falls_whatever_is_known_and_expected(rng, covariance_type):
             fixed["covariances"] = bool(rng.random() < 0.3)
         scale = SCALES.get(covariance_type, 1.7) * 10.0 ** rng.uniform(-2, 2)
         prior = Prior(rng.uniform(1, 5, 3), rng.normal(size=3), 10.0 ** rng.uniform(-2, 2), rng.uniform(2.5, 20), scale)
-        hows = ({}, {"algorithm": "incremental", "n_blocks": 2}, {"accelerate": "anderson"}, {"accelerate": "squarem"})
+        hows = ({}, {"algorithm": Incremental(2)}, {"accelerate": "anderson"}, {"accelerate": "squarem"})
         model = started_at(start, fixed=fixed, prior=prior, tol=1e-12, max_iter=40, **hows[case % 4])
         assert_never_falls(fit_quietly(model, rows, rng.choice([0.0, 0.5, 1.0, 7.0], len(rows))))
 
@@ -141,7 +141,7 @@ def test_doubtful_labels_beside_a_prior_and_known_weights(rng):
     labels = np.where(rng.random(200) < 0.5, start.means[:, 0].argmax(), -1)
     labels[:20] = rng.integers(0, 2, 20)
     prior = Prior(*naive_prior("diag"))
-    for how in ({}, {"algorithm": "incremental", "n_blocks": 3}):
+    for how in ({}, {"algorithm": Incremental(3)}):
         model = started_at(start, prior=prior, fixed={"weights"}, label_noise="estimate", max_iter=30, **how)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -292,7 +292,7 @@ def test_a_prior_is_part_of_what_a_checkpoint_is_of_and_not_of_model_files(rng, 
     rows, start = drawn(rng, "diag")
     path = tmp_path / "fit"
     priors = [Prior(mean=1.0, mean_precision=kappa) for kappa in (1.0, 1.0, 2.0)]
-    settings = {"checkpoint": path, "checkpoint_interval": 0.0, "resume": True}
+    settings = {"checkpoint": Checkpoint(path, every=0.0, resume=True)}
     straight = fit_quietly(started_at(start, prior=priors[0], max_iter=6), rows)
     fit_quietly(started_at(start, prior=priors[0], max_iter=3, **settings), rows)
     resumed = fit_quietly(started_at(start, prior=priors[1], max_iter=6, **settings), rows)

@@ -33,8 +33,8 @@ def test_it_ends_where_batch_em_ends(counts):
     assert np.all(np.diff(result.objectives) >= -1e-12 * (1 + np.abs(result.objectives[1:])))
     exact, told = engine.concluded(result)
     assert exact.objective == pytest.approx(batch.objective, abs=1e-3)
-    assert told["mean_active_"] < 0.3 * N_COMPONENTS
-    assert told["n_evaluations_"] < 0.5 * len(rows) * N_COMPONENTS * result.n_iter
+    assert told["mean_active"] < 0.3 * N_COMPONENTS
+    assert told["n_evaluations"] < 0.5 * len(rows) * N_COMPONENTS * result.n_iter
 
 
 def test_lists_of_everything_make_batch_ems_steps(counts):

@@ -6,7 +6,7 @@ from draws import disturbed, draw_rows, random_mixture
 from fits import fit_quietly, mixture_of, started_at
 from naive import COVARIANCE_TYPES, relative_error
 
-from fastmix import GaussianMixture, StopReason
+from fastmix import GaussianMixture, Sparse, StopReason
 from fastmix.exceptions import CollapsedError
 
 FITS = 36
@@ -35,12 +35,12 @@ def sparse_fit(seed, covariance_type, dtype="float64"):
     rows = draw_rows(rng, mixture, n_rows)
     turn = seed // len(COVARIANCE_TYPES)
     sample_weight = rng.uniform(0.1, 5.0, size=n_rows) if turn % 3 == 0 else None
-    lists = {
-        "active_threshold": ("auto", 1e-2, 1e-6)[turn % 3],
-        "refresh_interval": ("auto", 1, 4)[turn // 2 % 3],
-        "max_active": ("auto", 2, 5)[turn // 3 % 3],
-    }
-    common = {"algorithm": "sparse", "tol": 1e-9, "max_iter": 30, "dtype": dtype} | lists
+    lists = Sparse(
+        active_threshold=(1e-4, 1e-2, 1e-6)[turn % 3],
+        refresh_interval=("auto", 1, 4)[turn // 2 % 3],
+        max_active=(None, 2, 5)[turn // 3 % 3],
+    )
+    common = {"algorithm": lists, "tol": 1e-9, "max_iter": 30, "dtype": dtype}
     if turn % 2:
         model = started_at(disturbed(rng, mixture), **common)
     else:
@@ -90,7 +90,7 @@ def test_with_all_components_active_each_step_is_batch_em(covariance_type, weigh
     start = disturbed(rng, mixture)
     for n_steps in (1, 2, 5):
         batch = fit_quietly(started_at(start, max_iter=n_steps, algorithm="batch"), rows, sample_weight)
-        everything = {"algorithm": "sparse", "active_threshold": 0.0, "max_active": 9}
+        everything = {"algorithm": Sparse(active_threshold=0.0, max_active=9)}
         sparse = fit_quietly(started_at(start, max_iter=n_steps, **everything), rows, sample_weight)
         assert (sparse.n_iter_, batch.n_iter_) == (n_steps, n_steps)
         for found, expected in zip(mixture_of(sparse)[:3], mixture_of(batch)[:3], strict=True):

@@ -10,7 +10,7 @@ from draws import draw_rows, random_mixture
 from fits import bits, fit_quietly, mixture_of, started_at
 from naive import COVARIANCE_TYPES, relative_error
 
-from fastmix import GaussianMixture, KMeans
+from fastmix import Batch, GaussianMixture, KMeans
 from fastmix.engines import passes
 
 N_ROWS, N_FEATURES = 5000, 3
@@ -300,7 +300,7 @@ def test_what_streams_cannot_be_used_for(rows, weights):
         {"algorithm": "sparse"},
         {"algorithm": "incremental"},
         {"algorithm": "online"},
-        {"grow_sample": True},
+        {"algorithm": Batch(grow_sample=True)},
     ):
         fails(stream, "use algorithm='batch'.*partial_fit", **parameters)
     fails(stream, "init_params is a function", init_params=lambda X, n, generator: X[:n])

@@ -68,8 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
     from fastmix.cli.progress import fit_with_progress
     from fastmix.estimators.gaussian_mixture import GaussianMixture
 
-    if arguments.resume and arguments.checkpoint is None:
-        raise ValueError("--resume goes on from a checkpoint: name it with --checkpoint PATH")
+    algorithm, checkpoint = _algorithm(arguments), _checkpoint(arguments)
     data = read_data(arguments.data, True) if arguments.missing == "em" else open_data(arguments.data, False)
     model = GaussianMixture(
         arguments.components,
@@ -81,14 +80,11 @@ def run(arguments: argparse.Namespace) -> None:
         init_params=arguments.init,
         random_state=arguments.seed,
         n_threads=arguments.threads,
-        algorithm=arguments.algorithm,
+        algorithm=algorithm,
         accelerate=arguments.accelerate,
-        grow_sample=arguments.grow_sample,
         missing=arguments.missing,
         dtype=arguments.dtype,
-        checkpoint=arguments.checkpoint,
-        checkpoint_interval=arguments.checkpoint_interval,
-        resume=arguments.resume,
+        checkpoint=checkpoint,
     )
     seconds = fit_with_progress(
         model, data, objective="mean log-likelihood", quiet=arguments.quiet, path=arguments.output
@@ -108,6 +104,27 @@ def run(arguments: argparse.Namespace) -> None:
         output.print_json(results)
     else:
         _print_summary(results, model.stop_reason_.value, model.covariance_type)
+
+
+def _algorithm(arguments: argparse.Namespace) -> Any:
+    from fastmix.fitting.options import Batch, Incremental
+
+    if not arguments.grow_sample:
+        return arguments.algorithm
+    growing = {"auto": Batch, "batch": Batch, "incremental": Incremental}
+    if arguments.algorithm not in growing:
+        raise ValueError(f"--grow-sample is for --algorithm batch or incremental; got {arguments.algorithm}")
+    return growing[arguments.algorithm](grow_sample=True)
+
+
+def _checkpoint(arguments: argparse.Namespace) -> Any:
+    from fastmix.fitting.options import Checkpoint
+
+    if arguments.checkpoint is not None:
+        return Checkpoint(arguments.checkpoint, arguments.checkpoint_interval, arguments.resume)
+    if arguments.resume:
+        raise ValueError("--resume goes on from a checkpoint: name it with --checkpoint PATH")
+    return None
 
 
 def _print_summary(results: dict[str, Any], why: str, covariance_type: str) -> None:

@@ -35,9 +35,9 @@ def fit_with_progress(model: Any, data: Any, *, objective: str, quiet: bool, pat
     except KeyboardInterrupt:
         if path is not None:
             _keep_best(model, path)
-        checkpoint = model.get_params().get("checkpoint")
-        if checkpoint is not None and os.path.exists(checkpoint):
-            output.note(f"the state of the fit was kept in {checkpoint!r}: add --resume to go on from there")
+        checkpoint = getattr(model, "checkpoint", None)
+        if checkpoint is not None and os.path.exists(checkpoint.path):
+            output.note(f"the state of the fit was kept in {checkpoint.path!r}: add --resume to go on from there")
         raise
     seconds = time.perf_counter() - began
     if path is not None:

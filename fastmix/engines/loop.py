@@ -83,7 +83,7 @@ class Engine(Protocol):
 
 
 class MixtureEngine(Engine, Protocol):
-    """An engine that fits a mixture for an estimator."""
+    """An engine that fits a mixture."""
 
     @property
     def name(self) -> str: ...
@@ -93,7 +93,7 @@ class MixtureEngine(Engine, Protocol):
         ...
 
     def concluded(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
-        """The result as it is to be reported, and what else is to be told, by attribute of the estimator."""
+        """The result as it is to be reported, and what else there is to tell, by name."""
         ...
 
 

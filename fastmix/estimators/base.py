@@ -10,6 +10,7 @@ import numpy as np
 from fastmix.data.validation import BY_EM, as_kernels_read, as_table, feature_names, warn_about_names
 from fastmix.estimators.modelfile import write_model
 from fastmix.exceptions import not_fitted
+from fastmix.fitting.first_rows import FirstRows
 
 
 class Estimator:
@@ -91,13 +92,32 @@ class Estimator:
         missing = getattr(self, "missing", None)
         return None if missing is None else missing != "error"
 
+    def _rows_of_batch(self, X: Any) -> np.ndarray:
+        """Checked rows of a batch for ``partial_fit``, which have to be like those of the batches before it."""
+        if self.__sklearn_is_fitted__():
+            return self._rows_to_evaluate(X)
+        rows = self._rows_to_fit(X)
+        if self._course is not None:  # it holds the first rows, and the names of their features
+            owner, n_features = type(self).__name__, self._course.first.X.shape[1]
+            warn_about_names(self._course.first.names, feature_names(X), owner)
+            if rows.shape[1] != n_features:
+                raise ValueError(
+                    f"X has {rows.shape[1]} features, but {owner} is expecting {n_features} features as input: those of the rows "
+                    "that partial_fit was given before"
+                )
+        return rows
+
+    def _features_of_batches(self, first: FirstRows | None) -> dict[str, Any]:
+        """What to remember of the features of batches, by attribute, where ``first`` are rows that are kept.
+
+        Names are those of the first batch, also where that was too small for a start: scikit-learn has it so.
+        """
+        known = {name: getattr(self, name) for name in _FEATURES if hasattr(self, name)}
+        return known if first is None else known | _features(first.names, first.X.shape[1])
+
     def _remember_features(self, X: Any, n_features: int) -> None:
-        self.n_features_in_ = n_features
-        names = feature_names(X)
-        if names is not None:
-            self.feature_names_in_ = names
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
+        vars(self).pop("feature_names_in_", None)
+        vars(self).update(features_of(X, n_features))
 
     def _rows_to_evaluate(self, X: Any) -> np.ndarray:
         """Checked rows of data for a fitted model, as kernels read them."""
@@ -135,3 +155,15 @@ class Estimator:
 
     def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise TypeError(f"{type(self).__name__} defines no model file")
+
+
+def features_of(X: Any, n_features: int) -> dict[str, Any]:
+    """What a model remembers of the features of X, by attribute."""
+    return _features(feature_names(X), n_features)
+
+
+_FEATURES = ("n_features_in_", "feature_names_in_")
+
+
+def _features(names: np.ndarray | None, n_features: int) -> dict[str, Any]:
+    return {"n_features_in_": n_features} | ({} if names is None else {"feature_names_in_": names})

@@ -25,8 +25,6 @@ _OF_THIS_FIT = (
     "warm_start",
     "fixed",
     "checkpoint",
-    "checkpoint_interval",
-    "resume",
     "callback",
 )
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from fastmix.data.validation import as_parameter_array, as_weights, check_finite
 from fastmix.engines.online import Memory
-from fastmix.estimators.first_rows import FirstRows, no_rows
-from fastmix.estimators.kmeans_batches import ClusterCourse
-from fastmix.estimators.partial_fits import Course
 from fastmix.estimators.stored import count_in, positive_in
 from fastmix.families.gaussian.base import GaussianParameters
 from fastmix.families.gaussian.parameters import gaussian
 from fastmix.families.statistics import Statistics
+from fastmix.fitting.clusters import ClusterCourse
+from fastmix.fitting.course import Course
+from fastmix.fitting.first_rows import FirstRows, no_rows
 
 KEY = "course"
 _MEAN_NAMES = ("recent", "average")
@@ -80,13 +80,13 @@ def read_course(header: dict[str, Any], arrays: dict[str, np.ndarray], fitted: G
     return Course(memory, read_first_rows(stored, arrays, *centre.means.shape), seed, n_steps, n_samples)
 
 
-def stored_clusters(course: ClusterCourse) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def stored_cluster_course(course: ClusterCourse) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """As ``stored_course``, for K-means; centres and counts are the model's."""
     kept, arrays = stored_first_rows(course.first)
     return {"seed": course.seed, "n_steps": course.n_steps, "n_samples_seen": course.n_rows} | kept, arrays
 
 
-def read_clusters(
+def read_cluster_course(
     header: dict[str, Any], arrays: dict[str, np.ndarray], centres: np.ndarray, counts: np.ndarray
 ) -> ClusterCourse | None:
     """As ``read_course``, for K-means."""
@@ -125,7 +125,7 @@ def read_first_rows(
     if rows.ndim != 2 or rows.shape[1] != n_features or rows.dtype.kind != "f":
         raise ValueError(f"first_rows must be floats of shape (n, {n_features}); got {rows.dtype} {rows.shape}")
     check_finite(rows, "first_rows")
-    found = no_rows(rows, n_features).with_more(rows, as_weights(weights, len(rows)) if weights.size else None)
+    found = no_rows(n_features).with_more(rows, as_weights(weights, len(rows)) if weights.size else None)
     started_with = count_in(stored, "started_with")
     if not n_components <= started_with <= found.n_rows:
         raise ValueError(f"started_with is {started_with}; there are {n_components} components and {found.n_rows} rows")

@@ -1,114 +1,259 @@
-"""What ``GaussianMixture.fit`` does: data, engine, starts, runs, and what is kept of them."""
+"""What fitting a mixture means to an estimator: it says what is fitted and how, and takes over what came of it."""
 
 from __future__ import annotations
 
-import warnings
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from fastmix.data.incomplete import IncompleteRows
-from fastmix.data.validation import check_dtype
-from fastmix.estimators.concerns import concerns
-from fastmix.estimators.constraints import rule_for
-from fastmix.estimators.data import source_to_fit
-from fastmix.estimators.labels import labels_to_fit
-from fastmix.estimators.resuming import open_checkpoint
-from fastmix.estimators.runs import best_of
-from fastmix.exceptions import ConvergenceWarning
-from fastmix.families.gaussian.base import GaussianParameters
-from fastmix.families.gaussian.covariance_types import gaussian_family
-from fastmix.families.labelled import LabelledRule, split
-from fastmix.fitting.checkpoint import FitRecord
-from fastmix.fitting.choice import engine_for, options_of
-from fastmix.fitting.progress import with_progress
-from fastmix.starts.initialize import Start
-from fastmix.starts.seeding import generators
+from fastmix.data.incomplete import IncompleteRows, check_all_observed
+from fastmix.data.reading import make_rows
+from fastmix.data.streams import Source, Streamed
+from fastmix.data.validation import (
+    as_weights,
+    check_choice,
+    check_dtype,
+    check_integer,
+    check_real,
+    is_stream,
+)
+from fastmix.engines.loop import Callback, RunResult
+from fastmix.engines.online import OnlineEM
+from fastmix.estimators.base import Estimator, features_of
+from fastmix.exceptions import warn_user
+from fastmix.families.rule import PLAIN, UpdateRule
+from fastmix.fitting.choice import check_acceleration, check_stream
+from fastmix.fitting.course import Course, OnlineProblem
+from fastmix.fitting.labels import KnownLabels, LabelMeaning, known_labels
+from fastmix.fitting.options import Algorithm, Online, as_algorithm, as_checkpoint, shortest
+from fastmix.fitting.problem import Control, FitOutcome, FitProblem
+from fastmix.fitting.run import run_fit
+from fastmix.starts.seeding import generators, seed_sequence, stand_in
+
+MISSING = ("error", "em")
 
 
-def fit_mixture(model: Any, X: Any, sample_weight: Any, labels: Any) -> None:
-    """Fit ``model``; see ``GaussianMixture.fit``."""
-    model._check_parameters()
-    rows = source_to_fit(model, X, sample_weight)
-    known = labels_to_fit(model, labels, rows)
-    rows = known.attached(rows)
-    family = gaussian_family(model.covariance_type)
-    continued = _continued(model, rows.n_features)
-    checkpoint = open_checkpoint(
-        model,
-        rows.rows if isinstance(rows, IncompleteRows) else rows,
-        n_runs=1 if continued is not None or _start_is_given(model) else model.n_init,
-        continued=continued is not None,
-    )
-    rule = rule_for(model, rows, sample_weight, _begun_with(checkpoint.record, continued))
-    mixture_rule = LabelledRule(rule) if known.estimated else rule
-    engine = engine_for(
-        options_of(model),
-        family,
-        rows,
-        model.n_components,
-        all_known=known.leaves_nothing_open(rows),
-        tol=model.tol,
-        n_threads=model.n_threads,
-        dtype=check_dtype(model.dtype, "dtype"),
-        rule=mixture_rule,
-    )
-    n_runs = checkpoint.record.n_runs
-    streams = generators(checkpoint.seeds, 2 + n_runs)
-    start = None
-    # Of the fit as it began: one that was interrupted has left parameters, but its other runs do not begin with them.
-    if not checkpoint.record.continued:
-        start = Start(family, rows, model.n_components, model.n_threads, streams[1], rule)
-        start.give(model.weights_init, model.means_init, model.precisions_init)
-    callback = with_progress(model.verbose, model.verbose_interval, "mean log-likelihood", model.callback)
+class Fitting(Estimator):
+    """The part of a mixture that is fitted: by ``fit``, or by ``partial_fit`` a batch at a time."""
 
-    def begin(index: int) -> tuple[GaussianParameters, np.ndarray | None]:
-        if start is None:
-            assert continued is not None  # a fit that is resumed stands somewhere in its only run
-            return known.begun(continued), None
-        first = known.begun(start(model.init_params, streams[2 + index]))
-        return first, start.hand_over_labels()
+    n_components: int
+    tol: float
+    max_iter: int
+    n_init: int
+    algorithm: Any
+    accelerate: Any
+    missing: str
+    component_labels: Any
+    label_noise: Any
+    checkpoint: Any
+    dtype: Any
+    n_threads: int | None
+    random_state: Any
+    warm_start: bool
+    verbose: int
+    verbose_interval: int
+    callback: Callback | None
 
-    best, told, n_collapsed, interrupted = best_of(engine, begin, checkpoint, model.max_iter, callback)
-    model._take(best, engine.name, told | known.told(best.parameters), rule.known)
-    model.n_collapsed_runs_ = n_collapsed
-    model._n_fitted = rows.n_weighted
-    model._sampling = streams[0]
-    model._remember_features(X, rows.n_features)
-    if interrupted:
-        raise KeyboardInterrupt
-    for message in concerns(model, best, n_runs):
-        warnings.warn(message, ConvergenceWarning, stacklevel=3)
+    _n_fitted: int | None = None  # rows of the fit, for partial_fit to go on from
 
+    @abstractmethod
+    def _check_parameters(self) -> None:
+        """ValueError for the first constructor parameter that cannot be."""
 
-def _begun_with(record: FitRecord, continued: GaussianParameters | None) -> GaussianParameters | None:
-    """The parameters of an earlier fit that this one goes on from, None where it does not.
+    @abstractmethod
+    def _parameters(self) -> Any:
+        """Those of the fitted model."""
 
-    In another process they are not there any more, but a checkpoint's have the known ones as they were.
-    """
-    if not record.continued:
-        return None
-    if continued is None and record.standing is not None:
-        return split(record.standing.state.parameters)[0]
-    if continued is None and record.results:
-        return split(record.results[-1][0].parameters)[0]
-    return continued
+    @abstractmethod
+    def _problem(self, source: Source, unit: float, labels: KnownLabels, continued: Any) -> FitProblem:
+        """What a fit to these rows is of; their weights are in units of ``unit``."""
 
+    @abstractmethod
+    def _online_problem(self) -> OnlineProblem:
+        """What ``partial_fit`` fits."""
 
-def _start_is_given(model: Any) -> bool:
-    """Whether nothing about a start is random, so that each would be the same."""
-    return model.means_init is not None or not (isinstance(model.init_params, str) or callable(model.init_params))
+    @abstractmethod
+    def _check_goes_on(self, parameters: Any, n_features: int, what: str) -> None:
+        """ValueError where ``what``, warm_start or partial_fit, cannot go on from these parameters with these settings."""
 
+    @abstractmethod
+    def _take(
+        self, result: RunResult, algorithm: str, features: Mapping[str, Any], rule: UpdateRule = PLAIN, **also: Any
+    ) -> None:
+        """Take over a result, what to remember of features, and whatever else there is, all by attribute."""
 
-def _continued(model: Any, n_features: int) -> GaussianParameters | None:
-    """The parameters that a warm start goes on from."""
-    if not model.warm_start or not model.__sklearn_is_fitted__():
-        return None
-    found = model._parameters()
-    wanted = gaussian_family(model.covariance_type), (model.n_components, n_features)
-    if (found.family, found.means.shape) != wanted:
-        raise ValueError(
-            f"warm_start goes on from a fit with {found.means.shape[0]} components of {found.means.shape[1]} features and "
-            f"covariance_type {found.family.name!r}, which does not match this one; set warm_start=False"
+    @abstractmethod
+    def _concerns(self) -> Iterator[str]:
+        """What a user should be told about the fitted parameters, a sentence each."""
+
+    def _control(self) -> Control:
+        """How a fit is done; ValueError for the first parameter of that which cannot be."""
+        check_real(self.tol, "tol")
+        check_integer(self.max_iter, "max_iter", 0)
+        check_integer(self.n_init, "n_init", 1)
+        algorithm = as_algorithm(self.algorithm)
+        check_acceleration(self.accelerate, algorithm)
+        if check_choice(self.missing, "missing", MISSING) != "error":
+            _check_not_online(algorithm, f"missing={self.missing!r} is", "set missing='error'")
+        if self.n_threads is not None:
+            check_integer(self.n_threads, "n_threads", 1)
+        if self.callback is not None and not callable(self.callback):
+            raise ValueError(f"callback must be callable or None; got {self.callback!r}")
+        interval = check_integer(self.verbose_interval, "verbose_interval", 1)
+        return Control(
+            tol=self.tol,
+            max_iter=int(self.max_iter),
+            n_init=self.n_init,
+            algorithm=algorithm,
+            accelerate=self.accelerate,
+            checkpoint=as_checkpoint(self.checkpoint),
+            settings=self.get_params(),
+            random_state=self.random_state,
+            dtype=check_dtype(self.dtype, "dtype"),
+            n_threads=self.n_threads,
+            print_every=interval if self.verbose else 0,
+            callback=self.callback,
         )
-    return found
+
+    def _label_meaning(self) -> LabelMeaning:
+        """What labels mean; ValueError for parameters that cannot be."""
+        return LabelMeaning.of(self.component_labels, self.label_noise, self.n_components)
+
+    def _fit(self, X: Any, sample_weight: Any, labels: Any) -> None:
+        """See ``GaussianMixture.fit``."""
+        self._check_parameters()
+        control = self._control()
+        source, unit = self._source(X, sample_weight, control.algorithm)
+        if labels is not None:
+            _check_not_online(control.algorithm, "labels are", "leave labels out")
+        before = getattr(self, "label_noise_", None) if self.warm_start else None
+        known = known_labels(labels, source, self._label_meaning(), self.n_components, before)
+        source = known.attached(source)
+        continued = None
+        if self.warm_start and self.__sklearn_is_fitted__():
+            continued = self._parameters()
+            self._check_goes_on(continued, source.n_features, "warm_start")
+        outcome = run_fit(self._problem(source, unit, known, continued), control)
+        self._take_over(outcome, features_of(X, source.n_features))
+        if outcome.interrupted:
+            raise KeyboardInterrupt
+        for message in (*outcome.concerns, *self._concerns()):
+            warn_user(message)
+
+    def _take_over(self, outcome: FitOutcome, features: Mapping[str, Any]) -> None:
+        also = {f"{name}_": value for name, value in outcome.info.items()}
+        if outcome.label_noise is not None:
+            also["label_noise_"] = outcome.label_noise.confusion
+        self._take(
+            outcome.result,
+            outcome.algorithm,
+            features,
+            outcome.rule,
+            n_collapsed_runs_=outcome.n_collapsed_runs,
+            _n_fitted=outcome.n_rows,
+            _sampling=outcome.sampling,
+            **also,
+        )
+
+    def _partial_fit(self, X: Any, sample_weight: Any) -> None:
+        """Take in one batch. Where anything is wrong with it, the model stays as it was."""
+        self._check_parameters()
+        if self._may_miss():
+            raise ValueError(
+                f"partial_fit takes complete rows only; got missing={self.missing!r}. Set missing='error', or fit all rows at "
+                "once"
+            )
+        problem = self._online_problem()
+        data = self._rows_of_batch(X)
+        weights = as_weights(sample_weight, len(data))
+        is_first, is_new = self._course is None, not self.__sklearn_is_fitted__()
+        course: Course = self._before_batches(problem, X, data, weights) if is_first else self._course
+        features = self._features_of_batches(course.first)
+        if course.memory is not None:
+            self._check_goes_on(course.memory.recent.centre, data.shape[1], "partial_fit")
+        course, n_left_out = problem.after(course, data, weights)
+        if course.memory is None:
+            self._course = course
+        else:
+            also = course_attributes(course)
+            if is_new:
+                also["_sampling"] = generators(stand_in(self.random_state), 1)[0]
+            self._take(problem.result(course.memory, data), OnlineEM.name, features, **also)
+        if is_first or (is_new and course.memory is not None):
+            seed_sequence(self.random_state)  # only now does a Generator go on
+        if n_left_out:
+            warn_user(
+                f"rows left out: {n_left_out}. A row among them is so far away that no component reaches it, or that its square "
+                "overflows; look for outliers in X"
+            )
+
+    def _before_batches(self, problem: OnlineProblem, X: Any, data: np.ndarray, weights: np.ndarray | None) -> Course:
+        """Before the first batch; a model that was fitted otherwise goes on from its parameters."""
+        seed = int(generators(stand_in(self.random_state), 2)[1].integers(2**63))
+        if not self.__sklearn_is_fitted__():
+            return problem.begun(data.shape[1], seed, features_of(X, data.shape[1]).get("feature_names_in_"))
+        parameters = self._parameters()
+        self._check_goes_on(parameters, data.shape[1], "partial_fit")
+        return problem.continued(parameters, self._n_fitted, data, weights, seed)
+
+    def _batch_size(self) -> int | None:
+        """Of ``partial_fit``, where ``algorithm`` says it."""
+        algorithm = as_algorithm(self.algorithm)
+        return algorithm.rows_a_batch if isinstance(algorithm, Online) else None
+
+    def _source(self, X: Any, sample_weight: Any, algorithm: Algorithm | None) -> tuple[Source, float]:
+        """X and weights as passes of a fit read them, checked, and the unit of the weights: the largest is 1.
+
+        Raises
+        ------
+        ValueError : bad input, fewer rows than components, or a stream where the engine cannot read one.
+        """
+        source: Source
+        if is_stream(X):
+            check_stream(algorithm)
+            source = self._streamed(X, sample_weight)
+            unit = source.unit
+        else:
+            rows = self._rows_to_fit(X)
+            weights = as_weights(sample_weight, len(rows))
+            unit = 1.0 if weights is None else float(weights.max())
+            source = make_rows(rows, None if weights is None else weights / unit)
+            if self._may_miss():
+                check_all_observed(source)
+                source = IncompleteRows.of(source)
+        if source.n_rows < self.n_components:
+            raise ValueError(
+                f"Expected n_samples >= n_components but got n_components = {self.n_components}, n_samples = {source.n_rows} "
+                f"({source.n_rows} sample): use at most {source.n_rows} components"
+            )
+        return source, unit
+
+    def _streamed(self, X: Any, sample_weight: Any) -> Streamed:
+        """The rows of a stream; ValueError where weights come beside it, or entries may be missing."""
+        if self._may_miss():
+            raise ValueError(
+                f"missing={self.missing!r} sorts rows by what is missing, but X is a {type(X).__name__}, which yields blocks of "
+                "rows in an order of its own: pass an array or a memory map, or set missing='error'"
+            )
+        if sample_weight is not None:
+            raise ValueError(
+                f"sample_weight goes with an array, but X is a {type(X).__name__}, which yields blocks of rows: let it yield "
+                "pairs of rows and weights instead"
+            )
+        return Streamed(X, type(self).__name__)
+
+
+def _check_not_online(algorithm: Algorithm | None, what: str, remedy: str) -> None:
+    """ValueError where online EM is asked to take what it does not."""
+    if algorithm is not None and algorithm.is_online:
+        raise ValueError(
+            f"{what} for algorithm 'batch', 'incremental' or 'sparse'; got algorithm={shortest(algorithm)!r}. Choose one of "
+            f"these, or {remedy}"
+        )
+
+
+def course_attributes(course: Course) -> dict[str, Any]:
+    """What ``partial_fit`` leaves besides parameters, by attribute."""
+    return {"_course": course, "n_steps_": course.n_steps, "n_samples_seen_": course.n_rows}

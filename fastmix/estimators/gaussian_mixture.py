@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
+from fastmix.data.streams import Source
 from fastmix.data.validation import is_stream
+from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import Callback, RunResult, StopReason
-from fastmix.estimators.checks import check_mixture
-from fastmix.estimators.fitting import fit_mixture
-from fastmix.estimators.mixture import Mixture
+from fastmix.estimators.base import features_of
+from fastmix.estimators.gaussian_spec import GaussianSpec
 from fastmix.estimators.mixture_file import read_mixture, stored_mixture
-from fastmix.estimators.partial_fits import learn
+from fastmix.estimators.mixture_model import MixtureModel
+from fastmix.families.gaussian.base import GaussianParameters
 from fastmix.families.gaussian.parameters import gaussian
-from fastmix.fitting.choice import BATCH
+from fastmix.fitting.course import OnlineProblem
+from fastmix.fitting.labels import KnownLabels
+from fastmix.fitting.problem import FitProblem
 from fastmix.starts.seeding import generators
 
 
-class GaussianMixture(Mixture):
+class GaussianMixture(MixtureModel):
     """Gaussian mixture model fitted by expectation-maximisation (Dempster, Laird and Rubin 1977; Bishop 2006, ch. 9).
 
     Parameters
@@ -67,33 +72,18 @@ class GaussianMixture(Mixture):
         1 prints every ``verbose_interval``-th iteration to standard error.
     verbose_interval : int, default 10
         See ``verbose``.
-    algorithm : {"auto", "batch", "sparse", "incremental", "online"}, default "auto"
-        "batch": every iteration looks at all rows and all components. "sparse": only at those that matter to a row, by lists
-        that are remade now and then (Neal and Hinton 1998, section 5), for hundreds of components or thousands. The free
-        energy takes the place of the log-likelihood, and one exact pass ends the fit. "incremental": the M-step follows after
-        each of ``n_blocks`` parts of the rows (Neal and Hinton 1998, section 4), which takes about half as many passes; the
-        objective is a free energy, too. "online": steps on small batches of rows (Cappe and Moulines 2009), for one or two
-        sweeps over very many rows; not monotone. "auto": "sparse" or "batch", what is faster.
-    active_threshold : "auto" or float in [0, 1), default "auto"
-        Sparse: share of the mass of a tile (some hundred similar rows) below which the tile no longer looks at a component;
-        "auto" is 1e-4. With 0 every tile looks at everything, as in batch EM.
-    refresh_interval : "auto" or int, default "auto"
-        Sparse: iterations on lists between remaking them; "auto": few at first, then more, and when the free energy settles.
-    max_active : "auto" or int, default "auto"
-        Sparse: the most components that a tile looks at, unless the free energy would fall; "auto": no limit.
-    n_blocks : "auto" or int, default "auto"
-        Parts of the rows with an M-step after each. "auto": for "incremental" so many that M-steps take a small share of the
-        time, for "sparse" 1. More than 1 is for these two.
-    grow_sample : bool, default False
-        Begin on a small random sample of the rows and double it whenever the gain of a pass is less than its standard error;
-        the last passes are over all rows. For "batch" and "incremental".
+    algorithm : {"auto", "batch", "sparse", "incremental", "online"}, or an object that says more, default "auto"
+        "batch" (``fastmix.Batch``): every iteration looks at all rows and all components. "sparse" (``fastmix.Sparse``): only at
+        those that matter to a row, by lists that are remade now and then (Neal and Hinton 1998, section 5), for hundreds of
+        components or thousands. The free energy takes the place of the log-likelihood, and one exact pass ends the fit.
+        "incremental" (``fastmix.Incremental``): the M-step follows after each part of the rows (Neal and Hinton 1998, section
+        4), which takes about half as many passes; the objective is a free energy, too. "online" (``fastmix.Online``): steps on
+        small batches of rows (Cappe and Moulines 2009), for one or two sweeps over very many rows; not monotone. "auto":
+        "sparse" or "batch", what is faster.
     accelerate : None or {"auto", "squarem", "anderson"}, default None
         Extrapolate from iteration to iteration, where components overlap and EM is slow; no step lowers the likelihood for it.
         "squarem": Varadhan and Roland (2008); "anderson": Henderson and Varadhan (2019); "auto": begins when the gains of
         plain EM fall too slowly. For "batch" and "sparse"; of the others "auto" leaves alone.
-    batch_size : "auto" or int, default "auto"
-        Online, and ``partial_fit``: rows of a step. "auto": 64 a component, 4096 at least and 16 384 at most; in ``fit`` fewer
-        where there are few rows.
     missing : {"error", "em"}, default "error"
         What NaN in X means: "error" refuses it; "em" takes it for an entry that is missing at random, and fits by exact EM, the
         likelihood that of the observed entries (Little and Rubin 2019, ch. 11). Also for ``predict`` and the like. Not for
@@ -119,17 +109,9 @@ class GaussianMixture(Mixture):
         draws, where there are any. Strengths are in rows, of weight 1. The
         log-density of the parameters, divided by the sum of weights, is then part of every objective below; ``score`` and the
         like remain likelihoods. Not for algorithm "online" and ``partial_fit``.
-    checkpoint : path, optional
-        Where to write the state of the fit: when the first start is made, then every ``checkpoint_interval`` seconds, and when
-        the fit ends, also by an error or an interruption. Never half written. A file with a fit that is not done, or that is no
-        checkpoint, is refused; one with a fit that is done is written over.
-    checkpoint_interval : float, default 60.0
-        Seconds between writing checkpoints; they are written between iterations.
-    resume : bool, default False
-        Go on from ``checkpoint``: to the last bit what would have come without an interruption, on the same machine. Where there
-        is no file yet the fit begins; where the fit is done it is returned at once. Data and settings have to be the same,
-        except that ``max_iter`` may be larger, and what does not change results (threads, callback, verbosity) may differ.
-        A fitted model with ``warm_start`` refuses a checkpoint whose fit is done.
+    checkpoint : path or ``fastmix.Checkpoint``, optional
+        Where to keep the state of the fit, so that it can go on after an interruption to the bits that would have come without
+        one; the object says how often it is written, and whether to go on from it.
     dtype : {"float64", "float32"}, default "float64"
         What a fit computes log-densities and responsibilities in; sums over rows are float64. float32 is up to twice as fast,
         agrees to 1e-5 of the log-likelihood while means lie within 1e4 standard deviations of each other, and is not
@@ -197,22 +179,14 @@ class GaussianMixture(Mixture):
         warm_start: bool = False,
         verbose: int = 0,
         verbose_interval: int = 10,
-        algorithm: str = "auto",
-        active_threshold: Any = "auto",
-        refresh_interval: Any = "auto",
-        max_active: Any = "auto",
-        n_blocks: Any = "auto",
-        grow_sample: bool = False,
+        algorithm: Any = "auto",
         accelerate: str | None = None,
-        batch_size: Any = "auto",
         missing: str = "error",
         component_labels: Any = None,
         label_noise: Any = None,
         fixed: Any = None,
         prior: Any = None,
         checkpoint: Any = None,
-        checkpoint_interval: float = 60.0,
-        resume: bool = False,
         dtype: str = "float64",
         n_threads: int | None = None,
         callback: Callback | None = None,
@@ -232,21 +206,13 @@ class GaussianMixture(Mixture):
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.algorithm = algorithm
-        self.active_threshold = active_threshold
-        self.refresh_interval = refresh_interval
-        self.max_active = max_active
-        self.n_blocks = n_blocks
-        self.grow_sample = grow_sample
         self.accelerate = accelerate
-        self.batch_size = batch_size
         self.missing = missing
         self.component_labels = component_labels
         self.label_noise = label_noise
         self.fixed = fixed
         self.prior = prior
         self.checkpoint = checkpoint
-        self.checkpoint_interval = checkpoint_interval
-        self.resume = resume
         self.dtype = dtype
         self.n_threads = n_threads
         self.callback = callback
@@ -277,9 +243,9 @@ class GaussianMixture(Mixture):
         n_components, n_features = parameters.means.shape
         model = cls(n_components, covariance_type=parameters.family.name, **params)
         model._check_parameters()
-        model._take(RunResult(parameters, -np.inf, (), StopReason.GIVEN), BATCH, {})
-        model._remember_features(None, n_features)
-        model._sampling = generators(model.random_state, 1)[0]
+        given = RunResult(parameters, -np.inf, (), StopReason.GIVEN)
+        sampling = generators(model.random_state, 1)[0]
+        model._take(given, BatchEM.name, features_of(None, n_features), _sampling=sampling)
         return model
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> GaussianMixture:
@@ -315,7 +281,7 @@ class GaussianMixture(Mixture):
         OSError : if the checkpoint cannot be written when the fit begins; later that is a RuntimeWarning.
         KeyboardInterrupt : on Ctrl-C; the best parameters so far are on the object.
         """
-        fit_mixture(self, X, sample_weight, labels)
+        self._fit(X, sample_weight, labels)
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> GaussianMixture:
@@ -323,10 +289,10 @@ class GaussianMixture(Mixture):
 
         Statistics of the rows decay as new ones come, faster in the beginning, and ``means_`` and so on follow from an average
         of them that is one over the last half of the rows, for the most part. However rows are cut into batches, they count the
-        same; batches of more than ``batch_size`` rows are cut further, in random order. Until there are four batches of these,
-        and 32 768 rows, the rows are kept, and a start (see ``init_params``) is made from them anew whenever they have doubled:
-        components may change places then. Components with fewer than some 20 rows keep their parameters. After ``fit`` it goes on
-        from its parameters, as if the rows of the fit had come in batches before.
+        same; batches of more rows than a step has (``fastmix.Online``) are cut further, in random order. Until there are four
+        batches of these, and 32 768 rows, the rows are kept, and a start (see ``init_params``) is made from them anew whenever
+        they have doubled: components may change places then. Components with fewer than some 20 rows keep their parameters.
+        After ``fit`` it goes on from its parameters, as if the rows of the fit had come in batches before.
 
         Parameters
         ----------
@@ -345,7 +311,7 @@ class GaussianMixture(Mixture):
         ------
         ValueError : bad input; settings that do not fit what was learned before; or rows from which no start can be made.
         """
-        learn(self, X, sample_weight)
+        self._partial_fit(X, sample_weight)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> np.ndarray:
@@ -357,7 +323,23 @@ class GaussianMixture(Mixture):
         return self.fit(X, sample_weight=sample_weight, labels=labels).predict(X)
 
     def _check_parameters(self) -> None:
-        check_mixture(self)
+        control = self._control()
+        self._spec().check(control.algorithm)
+        _ = self._label_meaning()
+
+    def _spec(self) -> GaussianSpec:
+        return GaussianSpec(**{field.name: getattr(self, field.name) for field in fields(GaussianSpec)})
+
+    def _problem(
+        self, source: Source, unit: float, labels: KnownLabels, continued: GaussianParameters | None
+    ) -> FitProblem:
+        return self._spec().problem(source, unit, labels, continued, self.n_threads)
+
+    def _online_problem(self) -> OnlineProblem:
+        return self._spec().online_problem(self._batch_size(), self._control())
+
+    def _check_goes_on(self, parameters: GaussianParameters, n_features: int, what: str) -> None:
+        self._spec().check_goes_on(parameters, n_features, what)
 
     def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return stored_mixture(self)

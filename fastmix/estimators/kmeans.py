@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from fastmix.data.incomplete import IncompleteRows, check_all_observed
 from fastmix.data.validation import as_parameter_array, as_weights, check_choice, check_integer, check_real
+from fastmix.engines.kmeans.assign import Assigner
 from fastmix.engines.kmeans.lloyd import Lloyd
 from fastmix.engines.kmeans.neighbourhoods import worth_while
 from fastmix.engines.kmeans.partial_distances import inertia, nearest, squared_deviations
 from fastmix.engines.loop import Callback, RunResult, StopReason, run
-from fastmix.estimators.base import Estimator
-from fastmix.estimators.course_file import KEY, array_names, read_clusters, stored_clusters
-from fastmix.estimators.kmeans_batches import learn, weighted_rows
-from fastmix.estimators.stored import ModelFields
-from fastmix.exceptions import ConvergenceWarning
-from fastmix.fitting.choice import BATCHES_ATTRIBUTES
+from fastmix.estimators.base import Estimator, features_of
+from fastmix.estimators.kmeans_file import read_clusters, stored_clusters
+from fastmix.exceptions import warn_user
+from fastmix.fitting.clusters import ClusterCourse, ClusterProblem, weighted_rows
 from fastmix.fitting.progress import with_progress
 from fastmix.kernels.mixture.tiles import Rows
 from fastmix.starts.local_seeding import local_k_means_plus_plus
-from fastmix.starts.seeding import generators, k_means_plus_plus, subsample
+from fastmix.starts.seeding import generators, k_means_plus_plus, seed_sequence, stand_in, subsample
 
 # Seeding looks at this many rows a cluster; below _LEAST_SEEDED rows it looks at all.
 _SEEDED_PER_CLUSTER = 100
@@ -189,7 +188,7 @@ class KMeans(Estimator):
         is_complete = isinstance(rows, Rows)
         n_runs = self._n_runs()
         streams = generators(self.random_state, n_runs)
-        callback = with_progress(self.verbose, 1, "inertia", self.callback)
+        callback = with_progress(int(bool(self.verbose)), "inertia", self.callback)
         best: tuple[RunResult, Lloyd] | None = None
         interrupted = False
         for index in range(n_runs):
@@ -212,7 +211,8 @@ class KMeans(Estimator):
         self._remember_features(X, n_features)
         if interrupted:
             raise KeyboardInterrupt
-        self._warn_about(best[0], rows)
+        for message in self._concerns(best[0], rows):
+            warn_user(message)
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> KMeans:
@@ -235,8 +235,48 @@ class KMeans(Estimator):
         ------
         ValueError : bad input, or another ``n_clusters`` than before.
         """
-        learn(self, X, sample_weight)
+        self._check_parameters()
+        if self._may_miss():
+            raise ValueError(f"partial_fit takes complete rows only; got missing={self.missing!r}. Set missing='error'")
+        data = self._rows_of_batch(X)
+        weights = as_weights(sample_weight, len(data))
+        problem = ClusterProblem(
+            self.n_clusters, self._seeds, self._centres_are_given(), self.tol, self.max_iter, self.n_threads
+        )
+        is_first = self._course is None
+        course: ClusterCourse = self._before_batches(problem, X, data) if is_first else self._course
+        features = self._features_of_batches(course.first)
+        course, n_left_out = problem.after(course, data, weights)
+        learned: dict[str, Any] = {"_course": course}
+        if course.centres is not None:
+            rows, unit = weighted_rows(data, weights)
+            assigner = Assigner(rows, self.n_clusters, self.n_threads)
+            learned |= features | {
+                "cluster_centers_": course.centres.copy(),
+                "inertia_": assigner.assign(course.centres).inertia * unit,
+                "labels_": assigner.labels,
+                "n_iter_": 0,
+                "stop_reason_": StopReason.PARTIAL_FIT,
+                "n_steps_": course.n_steps,
+                "n_samples_seen_": course.n_rows,
+                "_counts": course.counts,
+            }
+        vars(self).update(learned)  # in one step, for Ctrl-C
+        if is_first:
+            seed_sequence(self.random_state)  # only now does a Generator go on
+        if n_left_out:
+            warn_user(
+                f"rows left out: {n_left_out}. A row among them is so far away that squares of distances overflow; look for "
+                "outliers in X"
+            )
         return self
+
+    def _before_batches(self, problem: ClusterProblem, X: Any, data: np.ndarray) -> ClusterCourse:
+        """Before the first batch; a model that was fitted otherwise goes on from its centres, with the weights of their rows."""
+        seed = int(generators(stand_in(self.random_state), 2)[1].integers(2**63))
+        if self.__sklearn_is_fitted__():
+            return ClusterCourse(self.cluster_centers_, self._counts, None, seed)
+        return problem.begun(data.shape[1], seed, features_of(X, data.shape[1]).get("feature_names_in_"))
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
         """``fit(X).labels_``."""
@@ -278,7 +318,7 @@ class KMeans(Estimator):
         """Assign the rows to the final centres, and only then set all attributes."""
         assignment = engine.assigner.assign(result.parameters, afresh=True)
         self._course = None
-        for name in BATCHES_ATTRIBUTES:
+        for name in ("n_steps_", "n_samples_seen_"):
             vars(self).pop(name, None)
         self.cluster_centers_ = result.parameters
         self.labels_ = engine.assigner.labels
@@ -305,11 +345,14 @@ class KMeans(Estimator):
             raise ValueError(f"callback must be callable or None; got {self.callback!r}")
 
     def _n_runs(self) -> int:
-        if not isinstance(self.init, str) and not callable(self.init):
+        if self._centres_are_given():
             return 1
         if self.n_init == "auto":
             return 1 if isinstance(self.init, str) and self.init == "k-means++" else 10
         return self.n_init
+
+    def _centres_are_given(self) -> bool:
+        return not isinstance(self.init, str) and not callable(self.init)
 
     def _seeds(self, rows: Rows | IncompleteRows, generator: np.random.Generator) -> np.ndarray:
         shape = (self.n_clusters, rows.n_features)
@@ -328,69 +371,22 @@ class KMeans(Estimator):
         X, weights = subsample(rows, max(_LEAST_SEEDED, _SEEDED_PER_CLUSTER * self.n_clusters), generator)
         return X[k_means_plus_plus(X, weights, self.n_clusters, generator)[0]]
 
-    def _warn_about(self, result: RunResult, rows: Rows | IncompleteRows) -> None:
+    def _concerns(self, result: RunResult, rows: Rows | IncompleteRows) -> Iterator[str]:
+        """What a user should be told about the fit, a sentence each."""
         n_used = len(np.unique(self.labels_[rows.weights > 0] if rows.weights.size else self.labels_))
         if n_used < self.n_clusters:
-            warnings.warn(
+            yield (
                 f"Number of distinct clusters ({n_used}) found smaller than n_clusters ({self.n_clusters}). Possibly due to "
-                "duplicate points in X.",
-                ConvergenceWarning,
-                stacklevel=3,
+                "duplicate points in X."
             )
         if result.reason in (StopReason.OBJECTIVE_WORSENED, StopReason.NOT_FINITE):
-            warnings.warn(f"iteration {result.n_iter + 1}: {result.reason.value}", ConvergenceWarning, stacklevel=3)
+            yield f"iteration {result.n_iter + 1}: {result.reason.value}"
         elif result.reason is StopReason.ITERATION_LIMIT:
-            warnings.warn(
-                f"the best run did not converge in {self.max_iter} iterations: raise max_iter, or tol",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+            yield f"the best run did not converge in {self.max_iter} iterations: raise max_iter, or tol"
 
     def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        header = {
-            "class": "KMeans",
-            "parameters": self.get_params(),
-            "fit": {"stop_reason": self.stop_reason_.name, "inertia": self.inertia_, "n_iter": self.n_iter_},
-            "feature_names": list(getattr(self, "feature_names_in_", [])),
-        }
-        arrays = {"cluster_centers": self.cluster_centers_, "labels": self.labels_, "counts": self._counts}
-        if self._course is not None:
-            header[KEY], kept = stored_clusters(self._course)
-            arrays |= kept
-        return header, arrays
+        return stored_clusters(self)
 
     @classmethod
     def _from_model_file(cls, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> KMeans:
-        arrays.setdefault("counts", np.zeros(0))  # which the first files do not have
-        names = "cluster_centers", "labels", "counts", *array_names(header, ())
-        fields = ModelFields(cls, header, arrays, names)
-        if "init" not in fields.parameters:
-            fields.parameters["init"] = "k-means++"
-        model = cls(**fields.parameters)
-        model._check_parameters()
-        centres, labels = arrays["cluster_centers"], arrays["labels"]
-        shape = (model.n_clusters, centres.shape[1] if centres.ndim == 2 else 0)
-        model.cluster_centers_ = as_parameter_array(centres, "cluster_centers", shape)
-        if labels.ndim != 1 or labels.dtype != np.int32 or labels.size == 0:
-            raise ValueError(f"labels must be int32 (N,); got {labels.dtype} {labels.shape}")
-        if labels.min() < 0 or labels.max() >= model.n_clusters:
-            raise ValueError(f"labels must lie in 0..{model.n_clusters - 1}")
-        model.labels_ = labels
-        model._counts = arrays["counts"]
-        if not model._counts.size:
-            model._counts = np.bincount(labels, minlength=model.n_clusters).astype(np.float64)
-        if (
-            model._counts.shape != (model.n_clusters,)
-            or not 0 < model._counts.sum() < np.inf
-            or model._counts.min() < 0
-        ):
-            raise ValueError("counts must be a weight of at least 0 for each cluster, not all of them 0")
-        model.inertia_ = check_real(fields.objective("inertia", np.nan), "inertia")
-        model.n_iter_ = fields.count("n_iter")
-        model.stop_reason_ = fields.stop_reason()
-        model._remember_features(None, shape[1])
-        fields.restore_feature_names(model)
-        model._course = read_clusters(header, arrays, model.cluster_centers_, model._counts)
-        if model._course is not None:
-            model.n_steps_, model.n_samples_seen_ = model._course.n_steps, model._course.n_rows
-        return model
+        return read_clusters(cls, header, arrays)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, TypeVar
 
 import numpy as np
 
 from fastmix.engines.loop import RunResult
+from fastmix.estimators.base import features_of
 from fastmix.estimators.course_file import KEY, array_names, read_course, stored_course
-from fastmix.estimators.labels import check_confusion, classes_of
-from fastmix.estimators.partial_fits import told_of
-from fastmix.estimators.stored import ModelFields
+from fastmix.estimators.fitting import course_attributes
+from fastmix.estimators.stored import LISTS_INFO, ModelFields
 from fastmix.families.gaussian.parameters import gaussian
-from fastmix.fitting.choice import LISTS_ATTRIBUTES
+from fastmix.fitting.labels import check_confusion, classes_of
 from fastmix.starts.seeding import generators
 
 _NAMES = ("weights", "means", "covariances", "lower_bounds")
@@ -34,12 +33,10 @@ def stored_mixture(model: Any, name: str = "GaussianMixture") -> tuple[dict[str,
         fit["n_rows"] = model._n_fitted
     if model._n_known:
         fit["n_known_parameters"] = model._n_known
-    fit.update({name: getattr(model, name) for name in LISTS_ATTRIBUTES[1:] if hasattr(model, name)})
+    fit.update({name: getattr(model, f"{name}_") for name in LISTS_INFO if hasattr(model, f"{name}_")})
     parameters = model.get_params()
-    if parameters.get("checkpoint") is not None:
-        parameters["checkpoint"] = os.fsdecode(model.checkpoint)
     if parameters.get("component_labels") is not None:
-        parameters["component_labels"] = classes_of(model).tolist()
+        parameters["component_labels"] = classes_of(model.component_labels, model.n_components).tolist()
     header = {
         "class": name,
         "parameters": parameters,
@@ -74,17 +71,19 @@ def read_mixture(
         raise ValueError(f"{counted_by} is {getattr(model, counted_by)}, but there are {found} means")
     bounds = fields.history("lower_bounds")
     result = RunResult(parameters, fields.objective("lower_bound", -np.inf), bounds, fields.stop_reason())
-    algorithm, told = fields.algorithm(bounds)
+    algorithm, info = fields.algorithm(bounds)
     course = read_course(header, arrays, parameters)
+    also = {f"{name}_": value for name, value in info.items()}
     if optional:
-        told["label_noise_"] = check_confusion(arrays[_LABEL_NOISE], _LABEL_NOISE)
-    model._take(result, algorithm, told | ({} if course is None else told_of(course)))
+        also["label_noise_"] = check_confusion(arrays[_LABEL_NOISE], _LABEL_NOISE)
+    if course is not None:
+        also |= course_attributes(course)
     if "n_rows" in fields.fit:
-        model._n_fitted = max(1, fields.count("n_rows"))
+        also["_n_fitted"] = max(1, fields.count("n_rows"))
     if "n_known_parameters" in fields.fit:  # what they were is not stored, nor what was to be
-        model._n_known = fields.count("n_known_parameters")
-    model.n_collapsed_runs_ = fields.count("n_collapsed_runs")
-    model._remember_features(None, parameters.means.shape[1])
+        also["_n_known"] = fields.count("n_known_parameters")
+    also["n_collapsed_runs_"] = fields.count("n_collapsed_runs")
+    also["_sampling"] = generators(model.random_state, 1)[0]
+    model._take(result, algorithm, features_of(None, parameters.means.shape[1]), **also)
     fields.restore_feature_names(model)
-    model._sampling = generators(model.random_state, 1)[0]
     return model

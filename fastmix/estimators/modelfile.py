@@ -1,9 +1,9 @@
 """A fitted model as one file of arrays with a JSON header (``arrayfile``).
 
 Format version 1. The header holds ``format_version``, ``fastmix_version``, ``class``, ``parameters`` (what the
-constructor was given, of lists those of ints; null where that cannot be written, such as an array or a function, and then
-named in ``not_stored``), ``seed`` (``random_state`` if that was an int, else null), ``arrays`` (dtype and shape of each
-array) and whatever else the class wants to keep.
+constructor was given, of lists those of ints, of objects those that ``files/plain.py`` knows; null where that cannot be
+written, such as an array or a function, and then named in ``not_stored``), ``seed`` (``random_state`` if that was an int,
+else null), ``arrays`` (dtype and shape of each array) and whatever else the class wants to keep.
 
 What the numbers mean (weights that sum to 1, positive definite covariances) is checked by the class that reads them.
 """
@@ -15,11 +15,11 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fastmix._version import __version__
 from fastmix.files.arrayfile import ArrayFileError, read_arrays, write_arrays
+from fastmix.files.plain import as_plain
 from fastmix.fitting.checkpoint import CHECKPOINT
 
 __all__ = ["FORMAT_VERSION", "ModelFileError", "load", "read_model", "write_model"]
@@ -144,7 +144,7 @@ def _complete_header(header: Mapping[str, Any]) -> dict[str, Any]:
     if clash := _RESERVED_KEYS & header.keys():
         raise ValueError(f"header holds {sorted(clash)}, which write_model adds itself; leave them out")
     given = header["parameters"]
-    parameters = {name: _plain(value) for name, value in given.items()}
+    parameters = {name: as_plain(value) for name, value in given.items()}
     random_state = parameters.get("random_state")
     return {
         "seed": random_state if isinstance(random_state, int) else None,
@@ -156,23 +156,16 @@ def _complete_header(header: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
-    """`value` as JSON holds it, None if JSON cannot hold it."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    is_plain = isinstance(value, (bool, int, float, str)) or (
-        isinstance(value, list) and all(type(entry) is int for entry in value)
-    )
-    return value if is_plain else None
-
-
 def _complaint(header: dict[str, Any]) -> str | None:
     """What keeps a header from being that of a model, and what to do."""
     version = header.get("format_version")
     if type(version) is not int or version < 1:
         return f"its header has format_version {version!r} where an int from 1 belongs; {_DAMAGED}"
     if header.get("class") == CHECKPOINT:
-        return "it holds a checkpoint of a fit, not a model; give it to GaussianMixture(checkpoint=..., resume=True)"
+        return (
+            "it holds a checkpoint of a fit, not a model; give it to GaussianMixture(checkpoint=fastmix.Checkpoint(path, "
+            "resume=True))"
+        )
     if version > FORMAT_VERSION:
         return (
             f"it has format version {version}, written by fastmix {header.get('fastmix_version')}; "

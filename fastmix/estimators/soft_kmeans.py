@@ -11,15 +11,13 @@ import numpy as np
 from fastmix.data.validation import as_weights, check_choice, check_integer, check_real, is_stream
 from fastmix.engines.kmeans.partial_distances import squared_deviations
 from fastmix.engines.loop import Callback
-from fastmix.estimators.data import as_streamed
-from fastmix.estimators.fitting import fit_mixture
 from fastmix.estimators.gaussian_mixture import GaussianMixture
-from fastmix.estimators.mixture import Mixture
 from fastmix.estimators.mixture_file import read_mixture, stored_mixture
+from fastmix.estimators.mixture_model import MixtureModel
 from fastmix.starts.initialize import INIT_METHODS
 
 
-class SoftKMeans(Mixture):
+class SoftKMeans(MixtureModel):
     """Soft K-means (MacKay 2003, ch. 20): K-means in which a row belongs to each cluster to a degree.
 
     The responsibility of cluster k for row x is in proportion to exp(-beta |x - m_k|^2 / 2), and each centre m_k is the mean of
@@ -133,13 +131,13 @@ class SoftKMeans(Mixture):
         self._check_parameters()
         mixture = self._mixture()
         try:
-            fit_mixture(mixture, X, sample_weight, None)
+            mixture._fit(X, sample_weight, None)
         except ValueError as error:
             error.args = tuple(map(_in_own_words, error.args))
             raise
         finally:
             if mixture.__sklearn_is_fitted__():
-                self._take_over(mixture)
+                self._adopt(mixture)
         self._evaluate_fit(X, sample_weight)
         return self
 
@@ -179,7 +177,7 @@ class SoftKMeans(Mixture):
             **{name: getattr(self, name) for name in _SHARED},
         )
 
-    def _take_over(self, mixture: GaussianMixture) -> None:
+    def _adopt(self, mixture: GaussianMixture) -> None:
         """Everything that the fit left, but for the settings."""
         settings = mixture.get_params()
         found = {name: value for name, value in vars(mixture).items() if name not in settings}
@@ -213,7 +211,7 @@ class SoftKMeans(Mixture):
         """``inertia_`` from distances, where the log-likelihood hardly depends on them."""
         step = max(1, _NUMBERS // (self.n_clusters + self.n_features_in_))
         if is_stream(X):
-            streamed = as_streamed(self, X, None)
+            streamed = self._streamed(X, None)
             with streamed.pieces(step) as pieces:
                 found = [_soft_inertia(rows, given, self.cluster_centers_, self.beta) for rows, given in pieces]
             return float(streamed.unit * np.sum(found))

@@ -6,8 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import StopReason
-from fastmix.fitting.choice import ALGORITHMS, AUTO, BATCH, LISTS_ATTRIBUTES, SPARSE
+from fastmix.engines.sparse.engine import SparseEM
+from fastmix.files.plain import from_plain
+from fastmix.fitting.options import ALGORITHMS, AUTO
+
+# What sparse EM tells of a fit, by name, besides its history.
+LISTS_INFO = ("n_evaluations", "mean_active", "retained_mass")
 
 
 class ModelFields:
@@ -30,7 +36,7 @@ class ModelFields:
             raise ValueError("the header's parameters or fit results are missing or unknown")
         self.fit: dict[str, Any] = fit
         not_stored = header.get("not_stored") or []
-        self.parameters = {name: value for name, value in parameters.items() if name not in not_stored}
+        self.parameters = {name: from_plain(value) for name, value in parameters.items() if name not in not_stored}
 
     def stop_reason(self) -> StopReason:
         name = self.fit.get("stop_reason")
@@ -50,16 +56,16 @@ class ModelFields:
         return count_in(self.fit, name)
 
     def algorithm(self, history: tuple[float, ...]) -> tuple[str, dict[str, Any]]:
-        """The engine that ran, and what sparse EM told (files before there was a choice say nothing: batch)."""
-        name = self.fit.get("algorithm", BATCH)
+        """The engine that ran, and what sparse EM tells (files before there was a choice say nothing: batch)."""
+        name = self.fit.get("algorithm", BatchEM.name)
         if name == AUTO or name not in ALGORITHMS:
             raise ValueError(f"unknown algorithm {name!r}")
-        if name != SPARSE:
+        if name != SparseEM.name:
             return name, {}
-        free_energies, evaluations, *numbers = LISTS_ATTRIBUTES
-        told = {free_energies: list(history), evaluations: self.count(evaluations)}
-        known = [attribute for attribute in numbers if attribute in self.fit]  # an interrupted fit knows less
-        return name, told | {attribute: self.objective(attribute, np.nan) for attribute in known}
+        evaluations, *numbers = LISTS_INFO
+        info = {"free_energies": list(history), evaluations: self.count(evaluations)}
+        known = [each for each in numbers if each in self.fit]  # an interrupted fit knows less
+        return name, info | {each: self.objective(each, np.nan) for each in known}
 
     def history(self, name: str) -> tuple[float, ...]:
         values = self.arrays[name]

@@ -67,6 +67,9 @@ class LabelledRule(UpdateRule):
     def expected_statistics(self, parameters: Any) -> Statistics:
         return self.rule.expected_statistics(split(parameters)[0])
 
+    def continuing(self, parameters: Any) -> LabelledRule:
+        return LabelledRule(self.rule.continuing(split(parameters)[0]))
+
     def log_prior(self, parameters: Any) -> float:
         return self.rule.log_prior(split(parameters)[0])
 

@@ -47,6 +47,10 @@ class UpdateRule:
         """The parameters with those that are known as they are."""
         return parameters
 
+    def continuing(self, parameters: Any) -> UpdateRule:
+        """The rule of a fit that goes on from these parameters: what is known is known as they have it."""
+        return self
+
     def coordinates(self, parameters: Any, reference: Any) -> np.ndarray:
         """See ``Family.coordinates``."""
         return reference.family.coordinates(parameters, reference)

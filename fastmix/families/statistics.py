@@ -79,6 +79,10 @@ class Statistics:
             remainder=self.remainder + other.remainder,
         )
 
+    def recentred(self, components: np.ndarray, centre: Any) -> Statistics:
+        """Statistics with other numbers by component, about another centre."""
+        return replace(self, components=components, centre=centre)
+
     def scaled(self, factor: float) -> Statistics:
         """The statistics of rows whose weights are ``factor`` times as large."""
         return replace(

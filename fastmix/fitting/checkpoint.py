@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import time
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,12 +17,12 @@ import numpy as np
 
 from fastmix._version import __version__
 from fastmix.engines.loop import RunResult, Standing, StopReason
-from fastmix.exceptions import CollapsedError
+from fastmix.exceptions import CollapsedError, warn_user
 from fastmix.files.arrayfile import ArrayFileError, read_arrays, write_arrays
 from fastmix.files.atomicfile import check_writable
 from fastmix.files.encoding import STORED
 
-__all__ = ["Checkpoint", "FitRecord", "Identity", "Results", "best_result"]
+__all__ = ["CheckpointFile", "FitRecord", "Identity", "Results", "best_result"]
 
 # Of the file, and of what a step makes of a state: a fit goes on only where both are what they were.
 FORMAT_VERSION = 2
@@ -31,7 +30,7 @@ FORMAT_VERSION = 2
 CHECKPOINT = "checkpoint"
 _TREE = "fit"  # the array that tells what the others are
 
-# Of runs, with what their engines told.
+# Of runs, with what their engines tell.
 Results = Sequence[tuple[RunResult, dict[str, Any]]]
 
 
@@ -50,7 +49,7 @@ class FitRecord:
     n_runs : how many runs there are to be.
     index : the run at hand, from 0; ``n_runs`` when all are done.
     continued : whether the fit began with the parameters of an earlier one.
-    results : the last run that is done and the best of those before, with what their engines told.
+    results : the last run that is done and the best of those before, with what their engines tell.
     at_limit : whether one of the runs before the last ended at ``max_iter``.
     collapses : (component, description) of those that were given up.
     standing : where the run at hand stands; None: not begun. When all are done, where the last one stood at ``max_iter``.
@@ -74,10 +73,10 @@ class FitRecord:
         """Whether all runs are over."""
         return self.index == self.n_runs
 
-    def finished(self, result: RunResult, told: dict[str, Any]) -> FitRecord:
+    def finished(self, result: RunResult, info: dict[str, Any]) -> FitRecord:
         """The record when the run at hand is done."""
         kept = best_result(self.results)
-        results = (() if kept is None else (kept,)) + ((replace(result, state=None), told),)
+        results = (() if kept is None else (kept,)) + ((replace(result, state=None), info),)
         may_go_on = result.reason is StopReason.ITERATION_LIMIT and self.index + 1 == self.n_runs
         return replace(
             self,
@@ -138,7 +137,7 @@ def _shown(value: Any) -> str:
     return "another array" if isinstance(value, dict) else repr(value)
 
 
-class Checkpoint:
+class CheckpointFile:
     """The record of a fit, and the file that it is written to now and then.
 
     Parameters
@@ -200,10 +199,10 @@ class Checkpoint:
         assert self._identity is not None
         try:
             differences = list(self._identity.differences(header))
-            record = STORED.decode(json.loads(arrays.pop(_TREE).tobytes()), arrays)
-            if not isinstance(record, FitRecord):
+            record = None if differences else STORED.decode(_tree(arrays), arrays)
+            if not differences and not isinstance(record, FitRecord):
                 raise TypeError("no record of a fit")
-            if self._identity.max_iter > header["max_iter"] and not differences:
+            if record is not None and self._identity.max_iter > header["max_iter"]:
                 try:
                     record = record.with_more_iterations()
                 except ValueError as error:
@@ -220,6 +219,7 @@ class Checkpoint:
                 f"checkpoint {name!r} is of another fit: {'; '.join(differences)}. Give the same data and settings, or "
                 "remove the file to begin anew"
             )
+        assert record is not None
         self.record, self.seeds = record, seeds
 
     def _stands(self, standing: Standing) -> None:
@@ -229,9 +229,9 @@ class Checkpoint:
         """The run at hand has been given up."""
         self._note(self.record.collapsed(error))
 
-    def finished(self, result: RunResult, told: dict[str, Any]) -> None:
+    def finished(self, result: RunResult, info: dict[str, Any]) -> None:
         """The run at hand is done."""
-        self._note(self.record.finished(result, told))
+        self._note(self.record.finished(result, info))
 
     def _note(self, record: FitRecord) -> None:
         self.record, self._is_new = record, True
@@ -252,18 +252,16 @@ class Checkpoint:
         except (OSError, ValueError) as error:
             if self._written is None:
                 raise
-            warnings.warn(
+            warn_user(
                 f"the checkpoint {os.fspath(self._path)!r} could not be written ({error}); the earlier one was kept, and the "
                 "fit goes on",
                 RuntimeWarning,
-                stacklevel=2,
             )
         else:
             self._is_new = False
         self._written = time.monotonic()
 
     def _write(self, path: str | os.PathLike[str]) -> None:
-
         assert self._identity is not None
         tree, arrays = STORED.encode(self.record)
         entropy: Any = self.seeds.entropy
@@ -281,6 +279,11 @@ class Checkpoint:
         # An array, because there is a limit to headers.
         arrays[_TREE] = np.frombuffer(json.dumps(tree, separators=(",", ":")).encode(), np.uint8)
         write_arrays(path, header, arrays)
+
+
+def _tree(arrays: dict[str, np.ndarray]) -> Any:
+    """What tells what the arrays are, taken from among them."""
+    return json.loads(arrays.pop(_TREE).tobytes())
 
 
 def _resumed_complaint(header: dict[str, Any]) -> str | None:

@@ -15,13 +15,13 @@ def describe(state: FitState, what: str) -> str:
     return f"{what} {state.objective:.8g}, {change}{rate:.3g} rows/s"
 
 
-def with_progress(verbose: int, interval: int, what: str, callback: Callback | None) -> Callback | None:
-    """``callback``, preceded by a line on standard error every ``interval`` iterations where ``verbose`` is set."""
-    if not verbose:
+def with_progress(every: int, what: str, callback: Callback | None) -> Callback | None:
+    """``callback``, preceded by a line on standard error for the first iteration and every ``every``-th; 0: for none."""
+    if not every:
         return callback
 
     def tell(state: FitState):
-        if state.iteration == 1 or state.iteration % interval == 0:
+        if state.iteration == 1 or state.iteration % every == 0:
             print(f"run {state.run + 1}, iteration {state.iteration}: {describe(state, what)}", file=sys.stderr)
         return callback(state) if callback is not None else None
 

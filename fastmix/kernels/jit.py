@@ -25,6 +25,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import logging
+import re
 from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
@@ -34,6 +35,7 @@ from typing import Any
 import numba
 import numpy as np
 from numba.core import cgutils, types
+from numba.core.errors import NumbaError
 from numba.extending import intrinsic
 
 from fastmix.kernels.threads import must_run_serially
@@ -159,6 +161,10 @@ class EntryPoint:
         return _dispatcher(self._function, f"{self._tag}{suffix}", self._cacheable, parallel)
 
 
+# What Numba says of code that allocates, where reference counting is off: of arrays that are made and returned, of all else.
+_ALLOCATES = ("Only accept returning of array passed into the function", "NRT required")
+
+
 class LaneFunction:
     """A serial function that a parallel kernel calls by its address.
 
@@ -186,7 +192,7 @@ class LaneFunction:
         key = _kind(arguments)
         if key not in self._addresses:
             signature = (*map(numba.typeof, arguments), *self._last_types)
-            self._dispatcher.compile(signature)
+            self._compile(signature)
             compiled = self._dispatcher.overloads[signature]
             name = compiled.fndesc.llvm_func_name
             address = compiled.library.get_pointer_to_function(name)
@@ -194,6 +200,19 @@ class LaneFunction:
                 raise RuntimeError(f"Numba's library does not say where {name} begins; another version of Numba may")
             self._addresses[key] = address
         return self._addresses[key]
+
+    def _compile(self, signature: tuple[types.Type, ...]) -> None:
+        try:
+            self._dispatcher.compile(signature)
+        except NumbaError as error:
+            if not any(sign in str(error) for sign in _ALLOCATES):
+                raise
+            within = re.search(r"Function\(<function (\w+) at", str(error))
+            raise TypeError(
+                f"{within.group(1) if within else 'code'} of {getattr(signature[0], 'instance_class', type(self)).__name__} "
+                "allocates memory (an array, a list, x[mask]), which code of a pass may not: write into tile.work, of as many "
+                "rows as the family's n_work_rows says"
+            ) from error
 
 
 def _kind(argument: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import reduce
@@ -16,7 +15,7 @@ from fastmix.data.reading import make_rows
 from fastmix.data.streams import Source, Streamed
 from fastmix.data.validation import as_array, as_parameter_array, check_weights
 from fastmix.engines.passes import run_em_pass
-from fastmix.exceptions import CollapsedError, ConvergenceWarning
+from fastmix.exceptions import CollapsedError, warn_user
 from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters
 from fastmix.families.gaussian.moments import mean_shifts
 from fastmix.families.gaussian.parameters import covariances_from_precisions
@@ -118,10 +117,8 @@ class Start:
         found = f"feature {constant[0]} of X is constant ({self.mean[constant[0]]:.6g})"
         if self.rule.reg_covar == 0:
             raise CollapsedError(0, found)
-        warnings.warn(
-            f"{found}: its variance is held up by reg_covar={self.rule.reg_covar:g} alone; leave such features out",
-            ConvergenceWarning,
-            stacklevel=6,
+        warn_user(
+            f"{found}: its variance is held up by reg_covar={self.rule.reg_covar:g} alone; leave such features out"
         )
 
     def constant_features(self) -> np.ndarray:

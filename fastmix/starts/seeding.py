@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from copy import deepcopy
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from fastmix.data.incomplete import IncompleteRows
 from fastmix.data.spread import spread_places
 from fastmix.data.streams import Source
-from fastmix.exceptions import ConvergenceWarning
+from fastmix.exceptions import warn_user
 from fastmix.kernels.simd.vectors import GROUP
 from fastmix.kernels.starts.seeding import seeding
 
@@ -118,9 +117,7 @@ def k_means_plus_plus(
 def warn_of_few_distinct(n_distinct: int, n_rows: int, n_components: int) -> None:
     """Warn where seeds repeat each other."""
     if n_distinct < n_components:
-        warnings.warn(
+        warn_user(
             f"found {n_distinct} distinct rows among {n_rows}, fewer than the {n_components} components asked for; some "
-            "components will coincide or have no weight",
-            ConvergenceWarning,
-            stacklevel=3,
+            "components will coincide or have no weight"
         )

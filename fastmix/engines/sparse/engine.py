@@ -235,13 +235,13 @@ class SparseEM(BatchEM):
         state = result.state
         assert isinstance(state, SparseState)
         n_components = len(state.parameters.weights)
-        told = {
-            "free_energies_": list(result.objectives),
-            "mean_active_": float(n_components) if state.lists is DENSE else state.lists.mean_length,
-            "n_evaluations_": state.n_evaluations,
+        info = {
+            "free_energies": list(result.objectives),
+            "mean_active": float(n_components) if state.lists is DENSE else state.lists.mean_length,
+            "n_evaluations": state.n_evaluations,
         }
         if result.reason is StopReason.INTERRUPTED:
-            return replace(result, state=None), told
+            return replace(result, state=None), info
         if result.parameters is not state.parameters:  # what came before the last step was better
             state = replace(state, parameters=result.parameters, exact=None)
         if state.exact is None:
@@ -251,11 +251,11 @@ class SparseEM(BatchEM):
         if state.lists is not DENSE:
             on_lists = self.objective(self._pass(state.parameters, state.lists, last_phase=NORMALISE))
             state = replace(state, n_evaluations=state.n_evaluations + state.lists.n_evaluations)
-        told |= {
-            "n_evaluations_": state.n_evaluations,
-            "retained_mass_": float(np.exp(min(0.0, on_lists - exact))),
+        info |= {
+            "n_evaluations": state.n_evaluations,
+            "retained_mass": float(np.exp(min(0.0, on_lists - exact))),
         }
-        return replace(result, objective=exact, state=None), told
+        return replace(result, objective=exact, state=None), info
 
     def _pass(
         self,

@@ -161,5 +161,8 @@ class GaussianRule(UpdateRule):
             covariances=known.covariances_in(parameters.covariances),
         )
 
+    def continuing(self, parameters: GaussianParameters) -> GaussianRule:
+        return self if self.known is None else replace(self, known=replace(self.known, values=parameters))
+
 
 MAXIMUM_LIKELIHOOD = GaussianRule()

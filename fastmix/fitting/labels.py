@@ -12,8 +12,7 @@ from fastmix.data.reading import NO_LABELS, with_labels
 from fastmix.data.streams import Source, Streamed
 from fastmix.data.validation import as_array, check_finite
 from fastmix.families.label_noise import LabelNoise
-from fastmix.families.labelled import Labelled, split
-from fastmix.fitting.choice import ONLINE
+from fastmix.families.labelled import Labelled
 from fastmix.kernels.mixture.labels import LEAST_SHARE
 from fastmix.kernels.mixture.normalise import LOG_ZERO
 from fastmix.kernels.mixture.tiles import Labels, Rows
@@ -30,7 +29,41 @@ _MOST_CLASSES = 1000
 
 
 @dataclass(frozen=True)
-class Known:
+class LabelMeaning:
+    """What labels of classes say about components.
+
+    Attributes
+    ----------
+    classes : (K,) int64, the class of each component; -1: of none.
+    noise : None where labels are right; the share of wrong ones; the confusion matrix; or "estimate".
+    """
+
+    classes: np.ndarray
+    noise: Any
+
+    @classmethod
+    def of(cls, component_labels: Any, label_noise: Any, n_components: int) -> LabelMeaning:
+        """What the arguments of these names say; ValueError where one of them cannot be."""
+        is_number = isinstance(label_noise, np.ndarray) and label_noise.ndim == 0
+        meaning = cls(classes_of(component_labels, n_components), label_noise.item() if is_number else label_noise)
+        _ = meaning.confusion()
+        return meaning
+
+    @property
+    def n_classes(self) -> int:
+        return int(self.classes.max()) + 1
+
+    @property
+    def is_estimated(self) -> bool:
+        return isinstance(self.noise, str)
+
+    def confusion(self) -> np.ndarray | None:
+        """The (C, C) confusion matrix, or where its estimation begins; None where labels are right."""
+        return _confusion(self.noise, self.n_classes)
+
+
+@dataclass(frozen=True)
+class KnownLabels:
     """What is known about the components of a fit's rows.
 
     Attributes
@@ -85,50 +118,49 @@ class Known:
                 return int(np.argmax(self.labels.labels == label))
         return None
 
-    def told(self, parameters: Any) -> dict[str, Any]:
-        """What is to be told of a fit that ended with ``parameters``, by attribute of the estimator."""
-        noise = split(parameters)[1] or self.noise
-        return {} if noise is None else {"label_noise_": noise.confusion}
+    def noise_after(self, noise: LabelNoise | None) -> LabelNoise | None:
+        """The confusion matrix of a fit that estimated ``noise``, if it did; None where there is none."""
+        return self.noise if noise is None else noise
 
 
-def check_label_parameters(model: Any) -> None:
-    """ValueError where ``component_labels`` or ``label_noise`` of a mixture cannot be."""
-    _confusion(_noise_of(model), _n_classes(classes_of(model)))
+NOTHING_KNOWN = KnownLabels()
 
 
-def labels_to_fit(model: Any, labels: Any, rows: Source) -> Known:
-    """``labels`` of ``GaussianMixture.fit`` for these rows, checked.
+def known_labels(
+    labels: Any, rows: Source, meaning: LabelMeaning, n_components: int, estimated_before: Any = None
+) -> KnownLabels:
+    """``labels`` as users give them for these rows, checked.
+
+    Parameters
+    ----------
+    labels : (N,) classes or (N, K) soft labels.
+    estimated_before : the confusion matrix that its estimation goes on from, where it is one of so many classes.
 
     Raises
     ------
-    ValueError : labels of the wrong shape or type, or that cannot be; or that the model's engine cannot take.
+    ValueError : labels of the wrong shape or type, or that cannot be.
     """
     if labels is None:
-        return Known()
+        return NOTHING_KNOWN
     if isinstance(rows, Streamed):
         raise ValueError(
             "labels go with an array, but X is a stream of blocks: give rows and labels as arrays (X may be a memory map)"
-        )
-    if model.algorithm == ONLINE:
-        raise ValueError(
-            f"labels are for algorithm 'batch', 'sparse' or 'incremental'; got algorithm={model.algorithm!r}. Use 'auto'"
         )
     if np.ma.isMaskedArray(labels) and np.ma.getmaskarray(labels).any():
         raise ValueError("labels have masked entries; write -1 where the class is unknown")
     array = as_array(labels, "labels")
     if array.ndim == 2:
-        return _soft(model, array, rows)
-    return _hard(model, array, rows)
+        return _soft(array, rows, meaning, n_components)
+    return _hard(array, rows, meaning, estimated_before)
 
 
-def _hard(model: Any, labels: np.ndarray, rows: Source) -> Known:
-    classes = classes_of(model)
-    n_classes = _n_classes(classes)
+def _hard(labels: np.ndarray, rows: Source, meaning: LabelMeaning, estimated_before: Any) -> KnownLabels:
+    classes, n_classes = meaning.classes, meaning.n_classes
     given = _whole_numbers(labels, rows.n_rows, n_classes)
     parts = (given[first : first + _CHUNK_ENTRIES] for first in range(0, len(given), _CHUNK_ENTRIES))
     found = tuple(sorted({int(label) for part in parts for label in np.unique(part)} - {-1}))
     if not found:
-        return Known()
+        return NOTHING_KNOWN
     missing = sorted(set(found) - set(classes.tolist()))
     if missing:
         row = int(np.argmax(given == missing[0]))
@@ -136,20 +168,18 @@ def _hard(model: Any, labels: np.ndarray, rows: Source) -> Known:
             f"labels say that row {row} is of class {missing[0]}, but component_labels give no component to this class; give it "
             "one, or write -1 for the row"
         )
-    said = _noise_of(model)
-    confusion = _confusion(said, n_classes)
+    confusion = meaning.confusion()
     noise = None if confusion is None else LabelNoise(classes, confusion)
-    if isinstance(said, str):
+    if meaning.is_estimated:
         assert noise is not None
-        before: Any = getattr(model, "label_noise_", None)
-        if model.warm_start and np.shape(before) == noise.confusion.shape:
-            noise = replace(noise, confusion=before)
+        if np.shape(estimated_before) == noise.confusion.shape:
+            noise = replace(noise, confusion=estimated_before)
     labels_read = NO_LABELS._replace(labels=given, label_classes=classes)
-    if noise is None or isinstance(said, Real):
-        labels_read = labels_read._replace(label_terms=_terms(classes, float(said or 0.0), n_classes))
+    if noise is None or isinstance(meaning.noise, Real):
+        labels_read = labels_read._replace(label_terms=_terms(classes, float(meaning.noise or 0.0), n_classes))
     else:
         labels_read = labels_read._replace(label_table=noise.log_table())
-    known = Known(labels_read, noise, isinstance(said, str), found)
+    known = KnownLabels(labels_read, noise, meaning.is_estimated, found)
     unexplained = known.unexplained_row(np.ones(len(classes), dtype=bool))
     if unexplained is not None:
         raise ValueError(
@@ -168,14 +198,14 @@ def _terms(classes: np.ndarray, share: float, n_classes: int) -> np.ndarray:
     return terms
 
 
-def _soft(model: Any, soft: np.ndarray, rows: Source) -> Known:
-    shape = rows.n_rows, model.n_components
+def _soft(soft: np.ndarray, rows: Source, meaning: LabelMeaning, n_components: int) -> KnownLabels:
+    shape = rows.n_rows, n_components
     if soft.shape != shape:
         raise ValueError(
             f"labels have shape {soft.shape}: soft labels must have shape {shape}, a column for each component, and labels of "
             f"classes shape {shape[:1]}"
         )
-    if model.label_noise is not None:
+    if meaning.noise is not None:
         raise ValueError(
             "label_noise is for labels of classes (N,), and labels are soft; put the doubt into the soft labels, and set "
             "label_noise=None"
@@ -199,7 +229,7 @@ def _soft(model: Any, soft: np.ndarray, rows: Source) -> Known:
                 f"labels are 0 in the whole of row {first + int(np.argmax(empty))}, so that no component could have made it; "
                 "write ones where nothing is known"
             )
-    return Known(NO_LABELS._replace(soft_labels=soft))
+    return KnownLabels(NO_LABELS._replace(soft_labels=soft))
 
 
 def _whole_numbers(labels: np.ndarray, n_rows: int, n_classes: int) -> np.ndarray:
@@ -235,12 +265,11 @@ def _no_classes(numbers: np.ndarray, n_classes: int) -> np.ndarray:
     return bad | (numbers != np.floor(numbers)) if numbers.dtype.kind == "f" else bad
 
 
-def classes_of(model: Any) -> np.ndarray:
+def classes_of(component_labels: Any, n_components: int) -> np.ndarray:
     """The class of each component, (K,) int64; -1: of none. ValueError where ``component_labels`` cannot be."""
-    n_components = model.n_components
-    if model.component_labels is None:
+    if component_labels is None:
         return np.arange(n_components)
-    array = as_array(model.component_labels, "component_labels")
+    array = as_array(component_labels, "component_labels")
     if array.shape != (n_components,) or array.dtype.kind not in "fiu":
         raise ValueError(
             f"component_labels must hold the class of each of the {n_components} components; got shape {array.shape} and dtype "
@@ -257,16 +286,6 @@ def classes_of(model: Any) -> np.ndarray:
     if (array < 0).all():
         raise ValueError("component_labels are all -1; give at least one component a class, or use None")
     return array.astype(np.int64)
-
-
-def _n_classes(classes: np.ndarray) -> int:
-    return int(classes.max()) + 1
-
-
-def _noise_of(model: Any) -> Any:
-    """``label_noise``; where it is an array without dimensions the number in it."""
-    noise = model.label_noise
-    return noise.item() if isinstance(noise, np.ndarray) and noise.ndim == 0 else noise
 
 
 def _confusion(noise: Any, n_classes: int) -> np.ndarray | None:

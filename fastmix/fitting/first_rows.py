@@ -1,13 +1,10 @@
-"""Rows that partial_fit keeps, because there are too few of them yet for a start, or for a good one."""
+"""Rows that a course of batches keeps, because there are too few of them yet for a start, or for a good one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
-
-from fastmix.data.validation import feature_names, warn_about_names
 
 # Rows are kept until there are half as many as this many batches have, and as this, or as take 32 MB.
 _MOST_BATCHES = 8
@@ -69,37 +66,6 @@ class FirstRows:
         return self.n_rows >= max(least, 2 * self.started_with)
 
 
-def rows_of_batch(model: Any, X: Any) -> np.ndarray:
-    """Checked rows of a batch, which have to be like those of the batches before it.
-
-    ``model._course`` may hold the first rows, and the names of their features.
-    """
-    if model.__sklearn_is_fitted__():
-        return model._rows_to_evaluate(X)
-    rows = model._rows_to_fit(X)
-    waiting = model._course
-    if waiting is not None:
-        owner, n_features = type(model).__name__, waiting.first.X.shape[1]
-        warn_about_names(waiting.first.names, feature_names(X), owner)
-        if rows.shape[1] != n_features:
-            raise ValueError(
-                f"X has {rows.shape[1]} features, but {owner} is expecting {n_features} features as input: those of the rows "
-                "that partial_fit was given before"
-            )
-    return rows
-
-
-def features_of(first: FirstRows | None) -> dict[str, Any]:
-    """What a model remembers of the features, by attribute; nothing new without first rows.
-
-    Names are those of the first batch, also where that was too small for a start: scikit-learn has it so.
-    """
-    if first is None:
-        return {}
-    names = {} if first.names is None else {"feature_names_in_": first.names}
-    return {"n_features_in_": first.X.shape[1]} | names
-
-
 def count_weighty(X: np.ndarray, weights: np.ndarray | None) -> int:
     """How many of the rows have positive weight."""
     return len(X) if weights is None else int(np.count_nonzero(weights))
@@ -111,9 +77,9 @@ def suffice(X: np.ndarray, batch_size: int) -> bool:
     return 2 * n_rows > min(max(_MOST_BATCHES * batch_size, _MOST_ROWS), _MOST_ENTRIES // n_features)
 
 
-def no_rows(X: Any, n_features: int) -> FirstRows:
-    """Before the first batch ``X``."""
-    return FirstRows(np.empty((0, n_features)), np.empty(0), names=feature_names(X))
+def no_rows(n_features: int, names: np.ndarray | None = None) -> FirstRows:
+    """Before the first batch, whose features have these names."""
+    return FirstRows(np.empty((0, n_features)), np.empty(0), names=names)
 
 
 def _with_room(array: np.ndarray, room: int, dtype: np.dtype) -> np.ndarray:

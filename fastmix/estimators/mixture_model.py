@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,21 +11,19 @@ from fastmix.data.validation import as_weights, check_integer, is_stream
 from fastmix.engines.evaluate import Evaluation, run_evaluation, total_log_density, total_of_stream
 from fastmix.engines.loop import RunResult, StopReason
 from fastmix.estimators.conditioning import Conditioning
-from fastmix.estimators.data import as_streamed
+from fastmix.estimators.fitting import Fitting
 from fastmix.families.gaussian.base import GaussianParameters
 from fastmix.families.gaussian.covariance_types import gaussian_family
-from fastmix.families.gaussian.rule import Known
-from fastmix.families.labelled import split
+from fastmix.families.gaussian.rule import GaussianRule
+from fastmix.families.rule import PLAIN, UpdateRule
 from fastmix.families.sampling import draw
-from fastmix.fitting.choice import BATCHES_ATTRIBUTES, LISTS_ATTRIBUTES
 
 
-class Mixture(Conditioning):
-    """A mixture with parameters, however they were come by; a subclass fits it and stores what it was given."""
+class MixtureModel(Conditioning, Fitting):
+    """A mixture with parameters, however they were come by; a subclass says what is fitted and stores what it was given."""
 
     _estimator_type = "density_estimator"
     _family_name: str
-    _n_fitted: int | None = None  # rows of the fit, for partial_fit to go on from
     _n_known: int = 0  # parameters that the fit did not estimate
 
     weights_: np.ndarray
@@ -33,10 +32,12 @@ class Mixture(Conditioning):
     lower_bounds_: list[float]
     algorithm_: str
     stop_reason_: StopReason
+    lower_bound_: float
+    n_collapsed_runs_: int
+    n_collapsed_components_: int
     converged_: bool
     n_iter_: int
     reg_covar: float
-    n_threads: int | None
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable component of each row, (N,) int64.
@@ -95,24 +96,14 @@ class Mixture(Conditioning):
         self._check_fitted()
         return GaussianParameters(gaussian_family(self._family_name), self.weights_, self.means_, self.covariances_)
 
-    def _take(self, result: RunResult, algorithm: str, told: dict[str, Any], known: Known | None = None) -> None:
-        """Take over a result, what the engine tells besides (by attribute), and what was known of the parameters."""
-        parameters = split(result.parameters)[0]
-        family = parameters.family
-        floored = family.marginal_variances(parameters.covariances) < 2 * self.reg_covar
-        if known is not None:
-            floored = floored & ~known.covariances[:, None]
+    def _take(
+        self, result: RunResult, algorithm: str, features: Mapping[str, Any], rule: UpdateRule = PLAIN, **also: Any
+    ) -> None:
         taken = {
-            "_family_name": family.name,  # of the fit: covariance_type may be set to another before the next one
-            "weights_": parameters.weights,
-            "means_": parameters.means,
-            "covariances_": parameters.covariances,
-            # Both may raise where a start is singular.
-            "precisions_cholesky_": family.precisions_cholesky(parameters),
-            "precisions_": family.precisions(parameters),
+            **self._attributes(result.parameters, rule),
+            **features,
             "_course": None,
             "_n_fitted": None,
-            "_n_known": 0 if known is None else known.n_parameters(),
             "algorithm_": algorithm,
             "stop_reason_": result.reason,
             "converged_": result.reason is StopReason.CONVERGED,
@@ -120,11 +111,37 @@ class Mixture(Conditioning):
             "lower_bound_": result.objective,
             "lower_bounds_": list(result.objectives),
             "n_collapsed_runs_": 0,
+        }
+        # What an earlier fit left is of that fit. In one step: neither an error nor Ctrl-C leaves it half done.
+        kept = {name: value for name, value in vars(self).items() if not name.endswith("_")}
+        self.__dict__ = kept | taken | also
+
+    def _attributes(self, parameters: GaussianParameters, rule: UpdateRule) -> dict[str, Any]:
+        """What the parameters are on the model, by attribute."""
+        family = parameters.family
+        known = rule.known if isinstance(rule, GaussianRule) else None
+        floored = family.marginal_variances(parameters.covariances) < 2 * self.reg_covar
+        if known is not None:
+            floored = floored & ~known.covariances[:, None]
+        return {
+            "_family_name": family.name,  # of the fit: covariance_type may be set to another before the next one
+            "_n_known": 0 if known is None else known.n_parameters(),
+            "weights_": parameters.weights,
+            "means_": parameters.means,
+            "covariances_": parameters.covariances,
+            # Both may raise where a start is singular.
+            "precisions_cholesky_": family.precisions_cholesky(parameters),
+            "precisions_": family.precisions(parameters),
             "n_collapsed_components_": int(((parameters.weights == 0) | floored.any(axis=1)).sum()),
         }
-        stale = (*LISTS_ATTRIBUTES, *BATCHES_ATTRIBUTES, "label_noise_")
-        kept = {name: value for name, value in vars(self).items() if name not in stale}
-        self.__dict__ = kept | taken | told  # in one step: neither an error nor Ctrl-C leaves it half done
+
+    def _concerns(self) -> Iterator[str]:
+        if self.n_collapsed_components_:
+            yield (
+                f"{self.n_collapsed_components_} of {len(self.weights_)} components have collapsed: no weight is left, or "
+                f"reg_covar={self.reg_covar:g} is most of a variance. Use fewer components, or a smaller reg_covar if the data "
+                "are that small"
+            )
 
     def _evaluate(self, X: Any, **wanted: bool) -> Evaluation:
         rows = self._table_to_evaluate(X)
@@ -137,7 +154,7 @@ class Mixture(Conditioning):
         """(log-likelihood, sum of weights)."""
         parameters = self._parameters()
         if is_stream(X):
-            streamed = as_streamed(self, X, sample_weight)
+            streamed = self._streamed(X, sample_weight)
             self._check_n_features(streamed.n_features)
             return total_of_stream(parameters.family, parameters, streamed, self.n_threads)
         rows = self._table_to_evaluate(X)

@@ -10,61 +10,49 @@ from typing import Any
 
 import numpy as np
 
+from fastmix.data.incomplete import IncompleteRows
 from fastmix.data.reading import labels_of
 from fastmix.data.streams import Source, Streamed
-from fastmix.data.validation import check_dtype
-from fastmix.fitting.checkpoint import Checkpoint, Identity
+from fastmix.fitting.checkpoint import CheckpointFile, Identity
+from fastmix.fitting.options import Options, shortest
+from fastmix.fitting.problem import Control, FitProblem
 from fastmix.starts.seeding import seed_sequence
 
-# What decides how a fit is computed or told about, not what comes out; ``max_iter`` may be raised when a fit goes on, and
-# ``random_state`` is told apart.
+# What decides how a fit is computed or told about, not what comes out, and what is described apart.
 _NO_MATTER = frozenset(
-    {
-        "callback",
-        "checkpoint",
-        "checkpoint_interval",
-        "max_iter",
-        "n_threads",
-        "random_state",
-        "resume",
-        "verbose",
-        "verbose_interval",
-    }
+    {"callback", "checkpoint", "max_iter", "n_threads", "random_state", "verbose", "verbose_interval"}
 )
 _CHUNK_NUMBERS = 1 << 21  # of the data at once
 
 
-def open_checkpoint(model: Any, rows: Source, *, n_runs: int, continued: bool) -> Checkpoint:
-    """The checkpoint of a fit, at its beginning or where it goes on; one without a file where the model names none.
-
-    Parameters
-    ----------
-    n_runs : how many runs there are to be, if the fit begins.
-    continued : whether it begins with the parameters that the model has.
+def open_checkpoint(problem: FitProblem, control: Control) -> CheckpointFile:
+    """The checkpoint of a fit, at its beginning or where it goes on; one without a file where none is named.
 
     Raises
     ------
-    ValueError, OSError : see ``Checkpoint.open``; ValueError, too, where a warm start would have nothing to do.
+    ValueError, OSError : see ``CheckpointFile.open``; ValueError, too, where a warm start would have nothing to do.
     """
-    seeds = seed_sequence(model.random_state)
-    if model.checkpoint is None:
-        return Checkpoint(None, seeds=seeds, n_runs=n_runs, continued=continued)
-    identity = Identity(_data(rows), _settings(model), int(model.max_iter))
-    checkpoint = Checkpoint(
-        model.checkpoint, model.checkpoint_interval, identity, seeds=seeds, n_runs=n_runs, continued=continued
-    )
-    checkpoint.open(model.resume)
+    seeds = seed_sequence(control.random_state)
+    continued = problem.continued is not None
+    n_runs = 1 if continued or problem.start_is_given else control.n_init
+    asked = control.checkpoint
+    if asked is None:
+        return CheckpointFile(None, seeds=seeds, n_runs=n_runs, continued=continued)
+    identity = Identity(_data(problem.source), _settings(control), control.max_iter)
+    checkpoint = CheckpointFile(asked.path, asked.every, identity, seeds=seeds, n_runs=n_runs, continued=continued)
+    checkpoint.open(asked.resume)
     if continued and checkpoint.record.is_done:
         raise ValueError(
             "warm_start=True goes on from the fitted model, but resume=True from the checkpoint "
-            f"{os.fspath(model.checkpoint)!r}, whose fit is done; set resume=False for another fit from these parameters (the "
+            f"{os.fspath(asked.path)!r}, whose fit is done; set resume=False for another fit from these parameters (the "
             "file is written over), or raise max_iter"
         )
     return checkpoint
 
 
-def _data(rows: Source) -> dict[str, Any]:
+def _data(source: Source) -> dict[str, Any]:
     """Shape, type and digests, by one reading; the same whether the rows are in memory, in a file or in a stream."""
+    rows = source.rows if isinstance(source, IncompleteRows) else source
     X, weights = _new_digest(), _new_digest()
     weighted, dtype = False, ""
     with rows.pieces(max(1, _CHUNK_NUMBERS // rows.n_features)) as pieces:
@@ -89,10 +77,11 @@ def _labels(rows: Source) -> dict[str, Any] | None:
     return _described_array(labels.labels if labels.labels.size else labels.soft_labels)
 
 
-def _settings(model: Any) -> dict[str, Any]:
-    settings = {name: _described(value) for name, value in model.get_params().items() if name not in _NO_MATTER}
-    settings["dtype"] = check_dtype(model.dtype, "dtype")
-    settings["random_state"] = _described_seed(model.random_state)
+def _settings(control: Control) -> dict[str, Any]:
+    settings = {name: _described(value) for name, value in control.settings.items() if name not in _NO_MATTER}
+    settings["algorithm"] = _described(shortest(control.algorithm))
+    settings["dtype"] = control.dtype
+    settings["random_state"] = _described_seed(control.random_state)
     return settings
 
 
@@ -104,6 +93,8 @@ def _described(value: Any) -> Any:
         return value
     if callable(value):
         return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
+    if isinstance(value, Options):
+        return repr(value)
     if is_dataclass(value):
         value = {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, Mapping):

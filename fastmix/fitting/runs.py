@@ -11,13 +11,13 @@ import numpy as np
 
 from fastmix.engines.loop import Callback, MixtureEngine, RunResult, StopReason, run
 from fastmix.exceptions import CollapsedError
-from fastmix.fitting.checkpoint import Checkpoint, best_result
+from fastmix.fitting.checkpoint import CheckpointFile, best_result
 
 
 def best_of(
     engine: MixtureEngine,
     begin: Callable[[int], tuple[Any, np.ndarray | None]],
-    checkpoint: Checkpoint,
+    checkpoint: CheckpointFile,
     max_iter: int,
     callback: Callback | None,
 ) -> tuple[RunResult, dict[str, Any], int, bool]:
@@ -30,7 +30,7 @@ def best_of(
 
     Returns
     -------
-    The result; what the engine tells about it, by attribute of the estimator; the number of runs that collapsed; whether
+    The result; what the engine tells about it, by name; the number of runs that collapsed; whether
     the user interrupted.
 
     Raises
@@ -84,5 +84,5 @@ def best_of(
     best = best_result(results)
     if best is None:
         raise KeyboardInterrupt if interrupted else CollapsedError(*collapses[0])
-    result, told = best
-    return result, told, len(collapses), interrupted
+    result, info = best
+    return result, info, len(collapses), interrupted
