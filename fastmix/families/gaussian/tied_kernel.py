@@ -49,16 +49,17 @@ class TiedKernel(NamedTuple):
 
 
 def prepare(parameters, tile):
-    """Whiten the tile into the rows that are kept. Scratch: P rows."""
+    """Whiten the tile into the first P rows that are kept; a pattern of few features has more of them. Scratch: P rows."""
     padded = parameters.factor.shape[0]
     if parameters.whitened_means.size:
-        whiten(tile.x, parameters.centre, parameters.factor, tile.work[:padded], tile.kept)
+        whiten(tile.x, parameters.centre, parameters.factor, tile.work[:padded], tile.kept[:padded])
 
 
 def log_joint(parameters, tile, k, out):
     """Eq. 2.43 of Bishop (2006) with a shared Sigma. Scratch: P rows."""
+    padded = parameters.factor.shape[0]
     if parameters.whitened_means.size:
-        squared_distance(tile.kept, parameters.whitened_means[k], parameters.log_constants[k], -0.5, out)
+        squared_distance(tile.kept[:padded], parameters.whitened_means[k], parameters.log_constants[k], -0.5, out)
     else:
         half_squared_norms(tile.x, parameters.means[k], parameters.factor, tile.work, parameters.log_constants[k], out)
 
@@ -87,7 +88,7 @@ def _add_scatter_about_leaders(parameters, tile, components, r, scatter, led):
     """The scatter of rows about their leading means, and R = led (K, K). Scratch: 2 P + 3 rows and those that were kept."""
     n_features, n_rows = tile.x.shape
     padded = parameters.factor.shape[0]
-    leading_mean, v, weighted = tile.kept, tile.work[:padded], tile.work[padded : 2 * padded]
+    leading_mean, v, weighted = tile.kept[:padded], tile.work[:padded], tile.work[padded : 2 * padded]
     smallest = 2.3e-308 if tile.work.itemsize == 8 else 2.4e-38  # of which there is a reciprocal
     weight, leader, reciprocal = tile.work[2 * padded], tile.work[2 * padded + 1], tile.work[2 * padded + 2]
     _leading(components, r, reciprocal, leader, weight)

@@ -126,10 +126,12 @@ def _em_tile(
         places = slots[first : first + components.size]
     q = scratch.joint[: components.size]
     prepare(parameters, tile)
+    # Where responsibilities are given, too, log-joints are worked out for what they carry.
+    if not rows.responsibilities.size or scratch.carried.size:
+        log_joints(parameters, rows, schedule, next_first, components, scratch)
     if rows.responsibilities.size:
         _take_given(rows.responsibilities, row_of, w, components, q)
     else:
-        log_joints(parameters, rows, schedule, next_first, components, scratch)
         if rows.labels.size:
             add_labels(rows, row_of, components, vectors, scratch.packed_r, q)
         if rows.soft_labels.size:
