@@ -5,6 +5,7 @@ from fastmix._version import __version__
 from fastmix.engines.loop import FitState, StopReason
 from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.kmeans import KMeans
+from fastmix.estimators.mixture import Mixture
 from fastmix.estimators.modelfile import ModelFileError, load
 from fastmix.estimators.prior import Prior
 from fastmix.estimators.soft_kmeans import SoftKMeans
@@ -22,6 +23,7 @@ __all__ = [
     "GaussianMixture",
     "Incremental",
     "KMeans",
+    "Mixture",
     "ModelFileError",
     "NotFittedError",
     "Online",

@@ -155,7 +155,7 @@ def _evaluate_incomplete(
     schedule = EVERYTHING._replace(order=patterns.order, tile_starts=cut_into_tiles(patterns.starts, tile_size))
     lane_starts = cut_into_lanes(len(schedule.tile_starts) - 1, 1)
     constants = family.kernel_parameters(parameters)
-    joint = family.joint_parameters(parameters, parameters.means)
+    joint = family.joint_parameters(parameters, constants)
     compiled = incomplete_evaluation_for(joint.__class__)
     scratch = scratch_of(family, n_features)
     n_bytes = scratch_bytes(n_features, n_components, scratch, tile_size, rows.like.itemsize)

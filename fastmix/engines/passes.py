@@ -163,7 +163,7 @@ def run_em_pass(
     constants: Any = computed.constants
     of_pattern: tuple[Any, ...] = ()
     if joint_of is not None:
-        of_pattern, constants = (constants,), joint_of(parameters, constants.means.astype(np.float64))
+        of_pattern, constants = (constants,), joint_of(parameters, constants)
     work = _work(n_features, n_components, schedule, rows.n_rows, block, tile_size)
     n_statistics = family.n_statistics(n_features)
     n_shared = family.n_shared(n_features, n_components) if last_phase == ACCUMULATE else 0

@@ -12,6 +12,7 @@ from fastmix import conditional
 from fastmix.conditional import as_features
 from fastmix.data.validation import check_flag, check_integer, feature_names, warn_about_names
 from fastmix.estimators.base import Estimator
+from fastmix.estimators.modelfile import MODELS
 from fastmix.families.gaussian.base import GaussianParameters
 from fastmix.starts.seeding import generators
 
@@ -38,10 +39,6 @@ class Conditioning(Estimator):
     @abstractmethod
     def _parameters(self) -> GaussianParameters:
         """Those of the fitted model."""
-
-    @abstractmethod
-    def _of_some_features(self) -> Any:
-        """The class of models of some of the features alone."""
 
     def marginal(self, features: Any) -> Any:
         """The mixture of some of the features alone, as a model.
@@ -206,7 +203,7 @@ class Conditioning(Estimator):
 
     def _with_parameters(self, parameters: GaussianParameters, features: np.ndarray) -> Any:
         """A model of these of its features, with those of its settings that such a model has, too."""
-        mixture = self._of_some_features()
+        mixture: Any = MODELS.named("GaussianMixture")
         wanted = set(mixture._parameter_names()) - set(_OF_THIS_FIT)
         settings = {name: getattr(self, name) for name in wanted if hasattr(self, name)}
         for name in ("init_params", "prior"):

@@ -10,8 +10,7 @@ import numpy as np
 from fastmix.data.validation import as_parameter_array, as_weights, check_finite
 from fastmix.engines.online import Memory
 from fastmix.estimators.stored import count_in, positive_in
-from fastmix.families.gaussian.base import GaussianParameters
-from fastmix.families.gaussian.parameters import gaussian
+from fastmix.families.base import Family
 from fastmix.families.statistics import Statistics
 from fastmix.fitting.clusters import ClusterCourse
 from fastmix.fitting.course import Course
@@ -19,18 +18,16 @@ from fastmix.fitting.first_rows import FirstRows, no_rows
 
 KEY = "course"
 _MEAN_NAMES = ("recent", "average")
-_MEMORY_NAMES = (
-    *("next_weights", "next_means", "next_covariances"),
-    *(f"{mean}_{part}" for mean in _MEAN_NAMES for part in ("components", "shared", "totals")),
-)
+_MEMORY_NAMES = tuple(f"{mean}_{part}" for mean in _MEAN_NAMES for part in ("components", "shared", "totals"))
 _FIRST_NAMES = ("first_rows", "first_weights")
 
 
-def array_names(header: dict[str, Any], names: tuple[str, ...] = _MEMORY_NAMES) -> tuple[str, ...]:
-    """The arrays of a model file that belong to the course, if there is one: ``names``, and those of rows that are kept."""
+def array_names(header: dict[str, Any], family: Family | None = None) -> tuple[str, ...]:
+    """The arrays of a model file that belong to the course, if there is one: those of a mixture's memory, and of rows kept."""
     stored = header.get(KEY)
     if not isinstance(stored, dict):
         return ()
+    names = () if family is None else (*_MEMORY_NAMES, *(f"next_{name}" for name in family.domains))
     return names + (_FIRST_NAMES if "started_with" in stored else ())
 
 
@@ -47,11 +44,7 @@ def stored_course(course: Course) -> tuple[dict[str, Any], dict[str, np.ndarray]
         "row_weight": memory.row_weight,
         "n_effective": memory.n_effective,
     }
-    arrays = {
-        "next_weights": parameters.weights,
-        "next_means": parameters.means,
-        "next_covariances": np.asarray(parameters.covariances),
-    }
+    arrays = {f"next_{name}": array for name, array in parameters.family.arrays(parameters).items()}
     for name in _MEAN_NAMES:
         mean: Statistics = getattr(memory, name)
         arrays[f"{name}_components"] = mean.components
@@ -61,7 +54,7 @@ def stored_course(course: Course) -> tuple[dict[str, Any], dict[str, np.ndarray]
     return header | kept, arrays | kept_arrays
 
 
-def read_course(header: dict[str, Any], arrays: dict[str, np.ndarray], fitted: GaussianParameters) -> Course | None:
+def read_course(header: dict[str, Any], arrays: dict[str, np.ndarray], fitted: Any) -> Course | None:
     """The course of a model file with the parameters ``fitted``, None where there is none.
 
     Raises
@@ -71,13 +64,17 @@ def read_course(header: dict[str, Any], arrays: dict[str, np.ndarray], fitted: G
     stored = _stored(header)
     if stored is None:
         return None
-    centre = gaussian(arrays["next_weights"], arrays["next_means"], arrays["next_covariances"], fitted.family.name)
-    if centre.means.shape != fitted.means.shape:
-        raise ValueError(f"next_means must have shape {fitted.means.shape}; got {centre.means.shape}")
+    family = fitted.family
+    centre = family.from_arrays({name: arrays[f"next_{name}"] for name in family.domains})
+    for name, array in family.arrays(fitted).items():
+        if getattr(centre, name).shape != array.shape:
+            raise ValueError(f"next_{name} must have shape {array.shape}; got {getattr(centre, name).shape}")
+    family.kernel_parameters(centre)  # raises for what cannot be evaluated
     recent, average = (_statistics(centre, name, arrays) for name in _MEAN_NAMES)
     memory = Memory(recent, average, *(positive_in(stored, name) for name in ("n_rows", "row_weight", "n_effective")))
     seed, n_steps, n_samples = (count_in(stored, name) for name in ("seed", "n_steps", "n_samples_seen"))
-    return Course(memory, read_first_rows(stored, arrays, *centre.means.shape), seed, n_steps, n_samples)
+    first = read_first_rows(stored, arrays, len(centre.weights), family.n_features(centre))
+    return Course(memory, first, seed, n_steps, n_samples)
 
 
 def stored_cluster_course(course: ClusterCourse) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -132,7 +129,7 @@ def read_first_rows(
     return replace(found, started_with=started_with)
 
 
-def _statistics(centre: GaussianParameters, name: str, arrays: dict[str, np.ndarray]) -> Statistics:
+def _statistics(centre: Any, name: str, arrays: dict[str, np.ndarray]) -> Statistics:
     """A mean of statistics, checked as far as a damaged one could do harm: the M-step refuses other nonsense."""
     like = centre.family.expected_statistics(centre)
     components = as_parameter_array(arrays[f"{name}_components"], f"{name}_components", like.components.shape)

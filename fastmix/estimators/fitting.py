@@ -27,7 +27,7 @@ from fastmix.families.rule import PLAIN, UpdateRule
 from fastmix.fitting.choice import check_acceleration, check_stream
 from fastmix.fitting.course import Course, OnlineProblem
 from fastmix.fitting.labels import KnownLabels, LabelMeaning, known_labels
-from fastmix.fitting.options import Algorithm, Online, as_algorithm, as_checkpoint, shortest
+from fastmix.fitting.options import AUTO, Algorithm, Online, as_algorithm, as_checkpoint, shortest
 from fastmix.fitting.problem import Control, FitOutcome, FitProblem
 from fastmix.fitting.run import run_fit
 from fastmix.starts.seeding import generators, seed_sequence, stand_in
@@ -38,23 +38,25 @@ MISSING = ("error", "em")
 class Fitting(Estimator):
     """The part of a mixture that is fitted: by ``fit``, or by ``partial_fit`` a batch at a time."""
 
+    # What a subclass does not take as an argument has these values.
     n_components: int
     tol: float
     max_iter: int
     n_init: int
-    algorithm: Any
-    accelerate: Any
-    missing: str
-    component_labels: Any
-    label_noise: Any
-    checkpoint: Any
-    dtype: Any
-    n_threads: int | None
     random_state: Any
-    warm_start: bool
-    verbose: int
-    verbose_interval: int
     callback: Callback | None
+    algorithm: Any = AUTO
+    accelerate: Any = None
+    missing: str = "error"
+    component_labels: Any = None
+    label_noise: Any = None
+    checkpoint: Any = None
+    dtype: Any = "float64"
+    n_threads: int | None = None
+    warm_start: bool = False
+    verbose: int = 0
+    verbose_interval: int = 10
+    _count_name = "n_components"  # what users call it
 
     _n_fitted: int | None = None  # rows of the fit, for partial_fit to go on from
 
@@ -70,9 +72,9 @@ class Fitting(Estimator):
     def _problem(self, source: Source, unit: float, labels: KnownLabels, continued: Any) -> FitProblem:
         """What a fit to these rows is of; their weights are in units of ``unit``."""
 
-    @abstractmethod
     def _online_problem(self) -> OnlineProblem:
         """What ``partial_fit`` fits."""
+        raise TypeError(f"{type(self).__name__} has no partial_fit")
 
     @abstractmethod
     def _check_goes_on(self, parameters: Any, n_features: int, what: str) -> None:
@@ -225,7 +227,8 @@ class Fitting(Estimator):
                 source = IncompleteRows.of(source)
         if source.n_rows < self.n_components:
             raise ValueError(
-                f"Expected n_samples >= n_components but got n_components = {self.n_components}, n_samples = {source.n_rows} "
+                f"Expected n_samples >= {self._count_name} but got {self._count_name} = {self.n_components}, n_samples = "
+                f"{source.n_rows} "
                 f"({source.n_rows} sample): use at most {source.n_rows} components"
             )
         return source, unit

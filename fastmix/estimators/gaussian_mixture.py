@@ -7,23 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.data.streams import Source
-from fastmix.data.validation import is_stream
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import Callback, RunResult, StopReason
 from fastmix.estimators.base import features_of
+from fastmix.estimators.gaussian_model import GaussianModel
 from fastmix.estimators.gaussian_spec import GaussianSpec
-from fastmix.estimators.mixture_file import read_mixture, stored_mixture
-from fastmix.estimators.mixture_model import MixtureModel
-from fastmix.families.gaussian.base import GaussianParameters
+from fastmix.estimators.modelfile import MODELS
 from fastmix.families.gaussian.parameters import gaussian
 from fastmix.fitting.course import OnlineProblem
-from fastmix.fitting.labels import KnownLabels
-from fastmix.fitting.problem import FitProblem
 from fastmix.starts.seeding import generators
 
 
-class GaussianMixture(MixtureModel):
+@MODELS.add
+class GaussianMixture(GaussianModel):
     """Gaussian mixture model fitted by expectation-maximisation (Dempster, Laird and Rubin 1977; Bishop 2006, ch. 9).
 
     Parameters
@@ -217,9 +213,6 @@ class GaussianMixture(MixtureModel):
         self.n_threads = n_threads
         self.callback = callback
 
-    def _of_some_features(self) -> type[GaussianMixture]:
-        return GaussianMixture
-
     @classmethod
     def from_parameters(
         cls, weights: Any, means: Any, covariances: Any, covariance_type: str | None = None, **params: Any
@@ -314,36 +307,9 @@ class GaussianMixture(MixtureModel):
         self._partial_fit(X, sample_weight)
         return self
 
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> np.ndarray:
-        """``fit(X)``, then ``predict(X)``, which takes no ``labels``; returns components (N,) int64. For arrays only."""
-        if is_stream(X):
-            raise ValueError(
-                f"X is a {type(X).__name__}, which yields blocks of rows: fit it, then predict block by block"
-            )
-        return self.fit(X, sample_weight=sample_weight, labels=labels).predict(X)
-
-    def _check_parameters(self) -> None:
-        control = self._control()
-        self._spec().check(control.algorithm)
-        _ = self._label_meaning()
-
     def _spec(self) -> GaussianSpec:
-        return GaussianSpec(**{field.name: getattr(self, field.name) for field in fields(GaussianSpec)})
-
-    def _problem(
-        self, source: Source, unit: float, labels: KnownLabels, continued: GaussianParameters | None
-    ) -> FitProblem:
-        return self._spec().problem(source, unit, labels, continued, self.n_threads)
+        names = [field.name for field in fields(GaussianSpec) if field.name != "names"]
+        return GaussianSpec(**{name: getattr(self, name) for name in names})
 
     def _online_problem(self) -> OnlineProblem:
         return self._spec().online_problem(self._batch_size(), self._control())
-
-    def _check_goes_on(self, parameters: GaussianParameters, n_features: int, what: str) -> None:
-        self._spec().check_goes_on(parameters, n_features, what)
-
-    def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        return stored_mixture(self)
-
-    @classmethod
-    def _from_model_file(cls, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> GaussianMixture:
-        return read_mixture(cls, header, arrays)

@@ -35,6 +35,7 @@ class GaussianSpec:
     precisions_init: Any = None
     fixed: Any = None
     prior: Any = None
+    names: tuple[str, str] = ("init_params", "means_init")  # of these two arguments, for messages
 
     @property
     def family(self) -> GaussianFamily:
@@ -45,7 +46,7 @@ class GaussianSpec:
         check_integer(self.n_components, "n_components", 1)
         check_real(self.reg_covar, "reg_covar")
         if isinstance(self.init_params, str):
-            check_choice(self.init_params, "init_params", INIT_METHODS)
+            check_choice(self.init_params, self.names[0], INIT_METHODS)
         masks_of(self.fixed, self.n_components, self.family)
         check_prior(self.prior, algorithm)
 
@@ -122,7 +123,7 @@ class GaussianSpec:
     def _given(self, n_features: int) -> dict[str, Any]:
         """What is given of a start, checked, by the names of parameters."""
         arguments = self.weights_init, self.means_init, self.precisions_init
-        return given_parameters(self.family, self.n_components, n_features, *arguments)
+        return given_parameters(self.family, self.n_components, n_features, *arguments, self.names[1])
 
     def _rule(self, source: Source, unit: float, continued: GaussianParameters | None) -> GaussianRule:
         masks = masks_of(self.fixed, self.n_components, self.family)
@@ -139,7 +140,7 @@ class GaussianSpec:
             if rule.known is not None:
                 # A fit that goes on from an earlier one has no start, and knows what that came to.
                 check_given(masks_of(self.fixed, self.n_components, self.family), self._given(source.n_features))
-            start = GaussianStart(self.family, source, self.n_components, n_threads, generator, rule)
+            start = GaussianStart(self.family, source, self.n_components, n_threads, generator, rule, self.names)
             start.give(self.weights_init, self.means_init, self.precisions_init)
 
             def begin(index: int, generator: np.random.Generator) -> tuple[GaussianParameters, np.ndarray | None]:

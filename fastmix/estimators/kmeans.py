@@ -16,6 +16,7 @@ from fastmix.engines.kmeans.partial_distances import inertia, nearest, squared_d
 from fastmix.engines.loop import Callback, RunResult, StopReason, run
 from fastmix.estimators.base import Estimator, features_of
 from fastmix.estimators.kmeans_file import read_clusters, stored_clusters
+from fastmix.estimators.modelfile import MODELS
 from fastmix.exceptions import warn_user
 from fastmix.fitting.clusters import ClusterCourse, ClusterProblem, weighted_rows
 from fastmix.fitting.progress import with_progress
@@ -31,6 +32,7 @@ _SEEDED_PER_CLUSTER_OF_MANY = 50
 _CHUNK_ENTRIES = 1 << 22
 
 
+@MODELS.add
 class KMeans(Estimator):
     """K-means by Lloyd's algorithm (Lloyd 1982), assignment and sums in one pass.
 

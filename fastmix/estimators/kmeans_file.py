@@ -31,8 +31,9 @@ def stored_clusters(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 def read_clusters(cls: type[Clusters], header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Clusters:
     """The model of a file; ValueError for what cannot be."""
     arrays.setdefault("counts", np.zeros(0))  # which the first files do not have
-    names = "cluster_centers", "labels", "counts", *array_names(header, ())
-    fields = ModelFields(cls, header, arrays, names)
+    names = "cluster_centers", "labels", "counts", *array_names(header)
+    fields = ModelFields(cls, header)
+    fields.take(arrays, names)
     if "init" not in fields.parameters:
         fields.parameters["init"] = "k-means++"
     model = cls(**fields.parameters)

@@ -10,19 +10,19 @@ from fastmix.engines.loop import RunResult
 from fastmix.estimators.base import features_of
 from fastmix.estimators.course_file import KEY, array_names, read_course, stored_course
 from fastmix.estimators.fitting import course_attributes
+from fastmix.estimators.modelfile import name_of
 from fastmix.estimators.stored import LISTS_INFO, ModelFields
-from fastmix.families.gaussian.parameters import gaussian
 from fastmix.fitting.labels import check_confusion, classes_of
 from fastmix.starts.seeding import generators
 
-_NAMES = ("weights", "means", "covariances", "lower_bounds")
+_BOUNDS = "lower_bounds"
 _LABEL_NOISE = "label_noise"  # where labels were given, and doubtful
 
 Mixture = TypeVar("Mixture", bound=Any)
 
 
-def stored_mixture(model: Any, name: str = "GaussianMixture") -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """(Header, arrays) of a fitted mixture; ``name`` is that of the class that reads them."""
+def stored_mixture(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """(Header, arrays) of a fitted mixture of any family."""
     fit = {
         "stop_reason": model.stop_reason_.name,
         "lower_bound": model.lower_bound_ if np.isfinite(model.lower_bound_) else None,
@@ -38,16 +38,14 @@ def stored_mixture(model: Any, name: str = "GaussianMixture") -> tuple[dict[str,
     if parameters.get("component_labels") is not None:
         parameters["component_labels"] = classes_of(model.component_labels, model.n_components).tolist()
     header = {
-        "class": name,
+        "class": name_of(type(model)),
         "parameters": parameters,
         "fit": fit,
         "feature_names": list(getattr(model, "feature_names_in_", [])),
     }
     arrays = {
-        "weights": model.weights_,
-        "means": model.means_,
-        "covariances": model.covariances_,
-        "lower_bounds": np.asarray(model.lower_bounds_, dtype=np.float64),
+        **model._fitted_family.arrays(model._parameters()),
+        _BOUNDS: np.asarray(model.lower_bounds_, dtype=np.float64),
     }
     if hasattr(model, "label_noise_"):
         arrays[_LABEL_NOISE] = model.label_noise_
@@ -57,19 +55,20 @@ def stored_mixture(model: Any, name: str = "GaussianMixture") -> tuple[dict[str,
     return header, arrays
 
 
-def read_mixture(
-    cls: type[Mixture], header: dict[str, Any], arrays: dict[str, np.ndarray], counted_by: str = "n_components"
-) -> Mixture:
-    """The mixture of a model file, whose constructor says by ``counted_by`` what K is; ValueError for what cannot be."""
+def read_mixture(cls: type[Mixture], header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Mixture:
+    """The mixture of a model file; ValueError for what cannot be."""
     optional = [_LABEL_NOISE] if _LABEL_NOISE in arrays else []
-    fields = ModelFields(cls, header, arrays, (*_NAMES, *optional, *array_names(header)))
+    fields = ModelFields(cls, header)
     model = cls(**fields.parameters)
     model._check_parameters()
-    parameters = gaussian(arrays["weights"], arrays["means"], arrays["covariances"], model.covariance_type)
-    if parameters.means.shape[0] != getattr(model, counted_by):
-        found = parameters.means.shape[0]
-        raise ValueError(f"{counted_by} is {getattr(model, counted_by)}, but there are {found} means")
-    bounds = fields.history("lower_bounds")
+    family = model._family()
+    fields.take(arrays, (*family.domains, _BOUNDS, *optional, *array_names(header, family)))
+    parameters = family.from_arrays({name: arrays[name] for name in family.domains})
+    family.kernel_parameters(parameters)  # raises for what cannot be evaluated
+    found = len(parameters.weights)
+    if found != model.n_components:
+        raise ValueError(f"{model._count_name} is {model.n_components}, but there are {found} components")
+    bounds = fields.history(_BOUNDS)
     result = RunResult(parameters, fields.objective("lower_bound", -np.inf), bounds, fields.stop_reason())
     algorithm, info = fields.algorithm(bounds)
     course = read_course(header, arrays, parameters)
@@ -84,6 +83,6 @@ def read_mixture(
         also["_n_known"] = fields.count("n_known_parameters")
     also["n_collapsed_runs_"] = fields.count("n_collapsed_runs")
     also["_sampling"] = generators(model.random_state, 1)[0]
-    model._take(result, algorithm, features_of(None, parameters.means.shape[1]), **also)
+    model._take(result, algorithm, features_of(None, family.n_features(parameters)), **also)
     fields.restore_feature_names(model)
     return model

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from fastmix.data.validation import as_weights, check_integer, is_stream
+from fastmix.data.validation import as_weights, check_integer, check_not_negative, is_stream
 from fastmix.engines.evaluate import Evaluation, run_evaluation, total_log_density, total_of_stream
 from fastmix.engines.loop import RunResult, StopReason
-from fastmix.estimators.conditioning import Conditioning
 from fastmix.estimators.fitting import Fitting
-from fastmix.families.gaussian.base import GaussianParameters
-from fastmix.families.gaussian.covariance_types import gaussian_family
-from fastmix.families.gaussian.rule import GaussianRule
+from fastmix.estimators.mixture_file import read_mixture, stored_mixture
+from fastmix.families.base import Family
 from fastmix.families.rule import PLAIN, UpdateRule
 from fastmix.families.sampling import draw
 
 
-class MixtureModel(Conditioning, Fitting):
-    """A mixture with parameters, however they were come by; a subclass says what is fitted and stores what it was given."""
+class MixtureModel(Fitting):
+    """A mixture of any family: fitted, evaluated, drawn from, saved. A subclass says which family, and where a fit begins.
+
+    The arrays of the family's parameters are attributes under their names with an underscore: ``weights_`` and so on.
+    """
 
     _estimator_type = "density_estimator"
-    _family_name: str
+    _fitted_family: Family  # settings may name another one before the next fit
     _n_known: int = 0  # parameters that the fit did not estimate
 
+    _sampling: np.random.Generator
+    fit: Callable[..., Any]
+
     weights_: np.ndarray
-    means_: np.ndarray
-    covariances_: np.ndarray
     lower_bounds_: list[float]
     algorithm_: str
     stop_reason_: StopReason
@@ -37,7 +40,14 @@ class MixtureModel(Conditioning, Fitting):
     n_collapsed_components_: int
     converged_: bool
     n_iter_: int
-    reg_covar: float
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None, **given: Any) -> np.ndarray:
+        """``fit(X)``, then ``predict(X)``, which takes no ``labels``; returns components (N,) int64. For arrays only."""
+        if is_stream(X):
+            raise ValueError(
+                f"X is a {type(X).__name__}, which yields blocks of rows: fit it, then predict block by block"
+            )
+        return self.fit(X, sample_weight=sample_weight, **given).predict(X)
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable component of each row, (N,) int64.
@@ -69,6 +79,17 @@ class MixtureModel(Conditioning, Fitting):
         """Akaike information criterion -2 LL + 2 p; lower is better (Akaike 1974)."""
         return self.likelihoods(X, sample_weight)["aic"]
 
+    def icl(self, X: Any, sample_weight: Any = None) -> float:
+        """Integrated completed likelihood, BIC plus twice the entropy of the responsibilities; lower is better.
+
+        Biernacki, Celeux and Govaert (2000). For arrays, not for streams.
+        """
+        shares = self.predict_proba(X)
+        entropies = -(shares * np.log(shares, out=np.zeros_like(shares), where=shares > 0)).sum(axis=1)
+        weights = as_weights(sample_weight, len(shares))
+        entropy = float((entropies if weights is None else entropies * weights).sum())
+        return self.bic(X, sample_weight) + 2.0 * entropy
+
     def likelihoods(self, X: Any, sample_weight: Any = None) -> dict[str, float]:
         """``log_likelihood`` (total, nats), ``bic`` and ``aic``, all by one pass over the rows.
 
@@ -92,9 +113,14 @@ class MixtureModel(Conditioning, Fitting):
         check_integer(n_samples, "n_samples", 1)
         return draw(parameters, n_samples, self._sampling)
 
-    def _parameters(self) -> GaussianParameters:
+    @abstractmethod
+    def _family(self) -> Family:
+        """The family that the settings name."""
+
+    def _parameters(self) -> Any:
         self._check_fitted()
-        return GaussianParameters(gaussian_family(self._family_name), self.weights_, self.means_, self.covariances_)
+        family = self._fitted_family
+        return family.parameters_class(family, **{name: getattr(self, f"{name}_") for name in family.domains})
 
     def _take(
         self, result: RunResult, algorithm: str, features: Mapping[str, Any], rule: UpdateRule = PLAIN, **also: Any
@@ -116,32 +142,32 @@ class MixtureModel(Conditioning, Fitting):
         kept = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         self.__dict__ = kept | taken | also
 
-    def _attributes(self, parameters: GaussianParameters, rule: UpdateRule) -> dict[str, Any]:
+    def _attributes(self, parameters: Any, rule: UpdateRule) -> dict[str, Any]:
         """What the parameters are on the model, by attribute."""
         family = parameters.family
-        known = rule.known if isinstance(rule, GaussianRule) else None
-        floored = family.marginal_variances(parameters.covariances) < 2 * self.reg_covar
-        if known is not None:
-            floored = floored & ~known.covariances[:, None]
         return {
-            "_family_name": family.name,  # of the fit: covariance_type may be set to another before the next one
-            "_n_known": 0 if known is None else known.n_parameters(),
-            "weights_": parameters.weights,
-            "means_": parameters.means,
-            "covariances_": parameters.covariances,
-            # Both may raise where a start is singular.
-            "precisions_cholesky_": family.precisions_cholesky(parameters),
-            "precisions_": family.precisions(parameters),
-            "n_collapsed_components_": int(((parameters.weights == 0) | floored.any(axis=1)).sum()),
+            **{f"{name}_": getattr(parameters, name) for name in family.domains},
+            "_fitted_family": family,
+            "_n_known": rule.n_known,
+            "n_collapsed_components_": int((parameters.weights == 0).sum()),
         }
 
     def _concerns(self) -> Iterator[str]:
         if self.n_collapsed_components_:
             yield (
-                f"{self.n_collapsed_components_} of {len(self.weights_)} components have collapsed: no weight is left, or "
-                f"reg_covar={self.reg_covar:g} is most of a variance. Use fewer components, or a smaller reg_covar if the data "
-                "are that small"
+                f"{self.n_collapsed_components_} of {len(self.weights_)} components have no weight left: use fewer components"
             )
+
+    def _checked_table(self, X: Any) -> np.ndarray:
+        table = super()._checked_table(X)
+        if not self._family().takes_negative:
+            check_not_negative(table, "X")
+        return table
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = not self._family().takes_negative
+        return tags
 
     def _evaluate(self, X: Any, **wanted: bool) -> Evaluation:
         rows = self._table_to_evaluate(X)
@@ -166,3 +192,10 @@ class MixtureModel(Conditioning, Fitting):
         """The number of free parameters (scikit-learn's name for it); those that were known to the fit are not."""
         parameters = self._parameters()
         return parameters.family.n_free_parameters(parameters) - self._n_known
+
+    def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        return stored_mixture(self)
+
+    @classmethod
+    def _from_model_file(cls, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
+        return read_mixture(cls, header, arrays)

@@ -10,7 +10,6 @@ What the numbers mean (weights that sum to 1, positive definite covariances) is 
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -20,18 +19,21 @@ from numpy.typing import NDArray
 from fastmix._version import __version__
 from fastmix.files.arrayfile import ArrayFileError, read_arrays, write_arrays
 from fastmix.files.plain import as_plain
+from fastmix.files.registry import Registry
 from fastmix.fitting.checkpoint import CHECKPOINT
 
 __all__ = ["FORMAT_VERSION", "ModelFileError", "load", "read_model", "write_model"]
 
 FORMAT_VERSION = 1
 
-# Where the classes live that a file may name; imported only when a file names them.
-_CLASSES = {
-    "GaussianMixture": ("fastmix.estimators.gaussian_mixture", "GaussianMixture"),
-    "KMeans": ("fastmix.estimators.kmeans", "KMeans"),
-    "SoftKMeans": ("fastmix.estimators.soft_kmeans", "SoftKMeans"),
-}
+# The classes that a file may name.
+MODELS = Registry("model")
+
+
+def name_of(cls: type) -> str:
+    """The name under which a model of this class, or of a subclass that is not known by itself, is stored."""
+    return next(each.__name__ for each in cls.__mro__ if each in MODELS)
+
 
 _RESERVED_KEYS = frozenset({"format_version", "fastmix_version", "arrays", "not_stored"})
 
@@ -108,7 +110,7 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     Returns
     -------
-    GaussianMixture, KMeans or SoftKMeans
+    GaussianMixture, KMeans, SoftKMeans or Mixture
         Fitted, equal in every number to the model saved. Constructor arguments that a file cannot hold (arrays but for
         ``component_labels``, functions, random generators, known parameters, priors) have their defaults.
 
@@ -128,8 +130,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     array([[0.]])
     """
     header, arrays = read_model(path)
-    module, attribute = _CLASSES[header["class"]]
-    model_class = getattr(importlib.import_module(module), attribute)
+    model_class: Any = MODELS.named(header["class"])
     try:
         return model_class._from_model_file(header, arrays)
     except (ValueError, KeyError, TypeError) as error:
@@ -139,8 +140,8 @@ def load(path: str | os.PathLike[str]) -> Any:
 
 def _complete_header(header: Mapping[str, Any]) -> dict[str, Any]:
 
-    if header.get("class") not in _CLASSES:
-        raise ValueError(f"header['class'] is {header.get('class')!r}; load() knows {', '.join(_CLASSES)}")
+    if header.get("class") not in tuple(MODELS):
+        raise ValueError(f"header['class'] is {header.get('class')!r}; load() knows {', '.join(MODELS)}")
     if clash := _RESERVED_KEYS & header.keys():
         raise ValueError(f"header holds {sorted(clash)}, which write_model adds itself; leave them out")
     given = header["parameters"]
@@ -171,8 +172,8 @@ def _complaint(header: dict[str, Any]) -> str | None:
             f"it has format version {version}, written by fastmix {header.get('fastmix_version')}; "
             f"this fastmix reads versions up to {FORMAT_VERSION}: upgrade fastmix"
         )
-    if header.get("class") not in tuple(_CLASSES):
-        return f"it holds a {header.get('class')!r}, not one of {', '.join(_CLASSES)}; {_DAMAGED}"
+    if header.get("class") not in tuple(MODELS):
+        return f"it holds a {header.get('class')!r}, not one of {', '.join(MODELS)}; {_DAMAGED}"
     for key, kind in (("parameters", dict), ("not_stored", list)):
         if not isinstance(header.get(key), kind):
             return f"its header has no {kind.__name__} {key!r}; {_DAMAGED}"

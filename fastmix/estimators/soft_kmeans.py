@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from fastmix.data.validation import as_weights, check_choice, check_integer, check_real, is_stream
-from fastmix.engines.kmeans.partial_distances import squared_deviations
+from fastmix.data.validation import as_weights, check_integer, check_real, is_stream
+from fastmix.engines.kmeans.partial_distances import soft_inertia
 from fastmix.engines.loop import Callback
-from fastmix.estimators.gaussian_mixture import GaussianMixture
-from fastmix.estimators.mixture_file import read_mixture, stored_mixture
-from fastmix.estimators.mixture_model import MixtureModel
-from fastmix.starts.initialize import INIT_METHODS
+from fastmix.estimators.gaussian_model import GaussianModel
+from fastmix.estimators.gaussian_spec import GaussianSpec
+from fastmix.estimators.modelfile import MODELS
+from fastmix.families.gaussian.base import GaussianParameters
+from fastmix.families.rule import UpdateRule
 
 
-class SoftKMeans(MixtureModel):
+@MODELS.add
+class SoftKMeans(GaussianModel):
     """Soft K-means (MacKay 2003, ch. 20): K-means in which a row belongs to each cluster to a degree.
 
     The responsibility of cluster k for row x is in proportion to exp(-beta |x - m_k|^2 / 2), and each centre m_k is the mean of
@@ -80,6 +81,7 @@ class SoftKMeans(MixtureModel):
 
     _estimator_type = "clusterer"
     covariance_type = "tied_spherical"
+    _count_name = "n_clusters"
     reg_covar = 0.0  # nothing is added to a variance that is known
 
     cluster_centers_: np.ndarray
@@ -128,29 +130,14 @@ class SoftKMeans(MixtureModel):
         ValueError : bad input.
         KeyboardInterrupt : on Ctrl-C; the best centres so far are on the object.
         """
-        self._check_parameters()
-        mixture = self._mixture()
-        try:
-            mixture._fit(X, sample_weight, None)
-        except ValueError as error:
-            error.args = tuple(map(_in_own_words, error.args))
-            raise
-        finally:
-            if mixture.__sklearn_is_fitted__():
-                self._adopt(mixture)
+        self._fit(X, sample_weight, None)
         self._evaluate_fit(X, sample_weight)
         return self
 
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
-        """``fit(X).labels_``; for arrays, not for streams."""
-        if is_stream(X):
-            raise ValueError(
-                f"X is a {type(X).__name__}, which yields blocks of rows: fit it, then predict block by block"
-            )
-        return self.fit(X, sample_weight=sample_weight).labels_
-
-    def _of_some_features(self) -> type[GaussianMixture]:
-        return GaussianMixture
+    @property
+    def n_components(self) -> int:  # type: ignore[override]
+        """K."""
+        return self.n_clusters
 
     def _check_parameters(self) -> None:
         check_integer(self.n_clusters, "n_clusters", 1)
@@ -159,31 +146,24 @@ class SoftKMeans(MixtureModel):
             raise ValueError(
                 f"beta must be a positive finite number; got {self.beta!r}. As it goes to 0 all centres meet at the mean"
             )
-        if isinstance(self.init, str):
-            check_choice(self.init, "init", INIT_METHODS)
+        super()._check_parameters()
 
-    def _mixture(self) -> GaussianMixture:
-        """What is fitted."""
+    def _spec(self) -> GaussianSpec:
         centres_given = not isinstance(self.init, str) and not callable(self.init)
-        return _Fitted(
+        return GaussianSpec(
             self.n_clusters,
-            covariance_type=self.covariance_type,
-            fixed={"weights", "covariances"},
-            weights_init=np.full(self.n_clusters, 1.0 / self.n_clusters),
-            precisions_init=np.asarray(float(self.beta)),
-            means_init=self.init if centres_given else None,
-            init_params="kmeans" if centres_given else self.init,
+            self.covariance_type,
             reg_covar=self.reg_covar,
-            **{name: getattr(self, name) for name in _SHARED},
+            init_params="kmeans" if centres_given else self.init,
+            weights_init=np.full(self.n_clusters, 1.0 / self.n_clusters),
+            means_init=self.init if centres_given else None,
+            precisions_init=np.asarray(float(self.beta)),
+            fixed={"weights", "covariances"},
+            names=("init", "init"),
         )
 
-    def _adopt(self, mixture: GaussianMixture) -> None:
-        """Everything that the fit left, but for the settings."""
-        settings = mixture.get_params()
-        found = {name: value for name, value in vars(mixture).items() if name not in settings}
-        # Not what was fitted before.
-        kept = {name: value for name, value in vars(self).items() if not name.endswith("_")}
-        self.__dict__ = kept | found | {"cluster_centers_": mixture.means_}
+    def _attributes(self, parameters: GaussianParameters, rule: UpdateRule) -> dict[str, Any]:
+        return super()._attributes(parameters, rule) | {"cluster_centers_": parameters.means}
 
     def _evaluate_fit(self, X: Any, sample_weight: Any) -> None:
         """``labels_`` and ``inertia_``, of the final centres."""
@@ -213,40 +193,30 @@ class SoftKMeans(MixtureModel):
         if is_stream(X):
             streamed = self._streamed(X, None)
             with streamed.pieces(step) as pieces:
-                found = [_soft_inertia(rows, given, self.cluster_centers_, self.beta) for rows, given in pieces]
+                found = [soft_inertia(rows, given, self.cluster_centers_, self.beta) for rows, given in pieces]
             return float(streamed.unit * np.sum(found))
         assert weights is not None
         rows = self._table_to_evaluate(X)
         parts = (slice(first, first + step) for first in range(0, len(rows), step))
-        return float(np.sum([_soft_inertia(rows[p], weights[p], self.cluster_centers_, self.beta) for p in parts]))
+        return float(np.sum([soft_inertia(rows[p], weights[p], self.cluster_centers_, self.beta) for p in parts]))
 
     def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        header, arrays = stored_mixture(self, "SoftKMeans")
+        header, arrays = super()._to_model_file()
         header["fit"]["inertia"] = self.inertia_
         return header, arrays | {"labels": getattr(self, "labels_", np.empty(0, np.int64))}
 
     @classmethod
     def _from_model_file(cls, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> SoftKMeans:
         labels = arrays.pop("labels")
-        model = read_mixture(cls, header, arrays, counted_by="n_clusters")
+        model = super()._from_model_file(header, arrays)
         if labels.ndim != 1 or labels.dtype != np.int64 or ((labels < 0) | (labels >= model.n_clusters)).any():
             raise ValueError(
                 f"labels must be int64 (N,) from 0 to {model.n_clusters - 1}; got {labels.dtype} {labels.shape}"
             )
         if labels.size:
             model.labels_ = labels
-        model.cluster_centers_ = model.means_
         model.inertia_ = check_real(header["fit"].get("inertia"), "inertia")
         return model
-
-
-def _soft_inertia(X: np.ndarray, weights: np.ndarray | None, centres: np.ndarray, beta: float) -> float:
-    """See ``SoftKMeans.inertia_``; each row's is its squared distance to the nearest centre, and what others add to it."""
-    squares = np.array([squared_deviations(np.asarray(X, dtype=np.float64), centre) for centre in centres])
-    nearest = squares.min(axis=0)
-    shortfall = np.expm1(-0.5 * beta * (squares - nearest)).mean(axis=0)
-    found = nearest - 2.0 * np.log1p(shortfall) / beta
-    return float((found if weights is None else found * weights).sum())
 
 
 # Where neither it nor the variance that it stands for loses digits.
@@ -254,18 +224,3 @@ _LEAST_BETA, _MOST_BETA = float(np.finfo(np.float64).tiny), float(np.finfo(np.fl
 # Of the log-likelihood: where distances are a smaller part of it, what is left of their digits is not enough.
 _TOO_SMALL = 1e-4
 _NUMBERS = 1 << 20  # distances, and values of rows, that are held at once
-
-# What the mixture calls what users of this class have given.
-_NAMES = {"means_init": "init", "init_params": "init", "n_components": "n_clusters"}
-
-
-def _in_own_words(message: Any) -> Any:
-    pattern = rf"\b({'|'.join(_NAMES)})\b"
-    return re.sub(pattern, lambda found: _NAMES[found.group()], message) if isinstance(message, str) else message
-
-
-# What the mixture is given as it is.
-_SHARED = ("n_init", "max_iter", "tol", "missing", "verbose", "random_state", "n_threads", "callback")
-
-# A mixture that messages call by the name of what the user fits.
-_Fitted = type("SoftKMeans", (GaussianMixture,), {})

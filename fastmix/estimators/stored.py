@@ -24,12 +24,10 @@ class ModelFields:
     ValueError : wherever something is missing, of the wrong kind or out of bounds.
     """
 
-    def __init__(self, cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray], names: tuple[str, ...]):
-        if set(arrays) != set(names):
-            raise ValueError(f"the arrays should be {sorted(names)}; found {sorted(arrays)}")
+    def __init__(self, cls: type, header: dict[str, Any]):
         fit = header.get("fit")
         self._names = header.get("feature_names")
-        self.arrays = arrays
+        self.arrays: dict[str, np.ndarray] = {}
         parameters = header.get("parameters")
         known = set(cls._parameter_names())  # type: ignore[attr-defined]
         if not isinstance(fit, dict) or not isinstance(parameters, dict) or not set(parameters) <= known:
@@ -37,6 +35,12 @@ class ModelFields:
         self.fit: dict[str, Any] = fit
         not_stored = header.get("not_stored") or []
         self.parameters = {name: from_plain(value) for name, value in parameters.items() if name not in not_stored}
+
+    def take(self, arrays: dict[str, np.ndarray], names: tuple[str, ...]) -> None:
+        """Take the arrays, which have to be those of these names."""
+        if set(arrays) != set(names):
+            raise ValueError(f"the arrays should be {sorted(names)}; found {sorted(arrays)}")
+        self.arrays = arrays
 
     def stop_reason(self) -> StopReason:
         name = self.fit.get("stop_reason")

@@ -15,9 +15,7 @@ from fastmix.families.domains import Domain
 from fastmix.families.splitting import Splitting
 from fastmix.families.statistics import Statistics
 from fastmix.files.encoding import STORED
-from fastmix.files.registry import Registry
-
-FAMILIES = Registry("family")
+from fastmix.files.plain import storable
 
 
 class Reach(NamedTuple):
@@ -51,6 +49,7 @@ class Family(ABC):
     splitting : how components are split and merged; None: they are not.
     n_carried : C, rows of B numbers that ``log_joint`` hands to ``accumulate`` for a component (``tile.carried``).
     roles : what people pass besides covariates, see ``fastmix.data.roles``.
+    takes_negative : whether rows may hold numbers below 0.
     """
 
     name: str
@@ -60,11 +59,12 @@ class Family(ABC):
     splitting: ClassVar[Splitting | None] = None
     n_carried: ClassVar[int] = 0
     roles: ClassVar[tuple[str, ...]] = ()
+    takes_negative: ClassVar[bool] = True
 
     def __init_subclass__(cls, **how: Any):
         super().__init_subclass__(**how)
-        FAMILIES.add(cls)
         STORED.add(cls)
+        storable(cls)
         if hasattr(cls, "parameters_class"):
             STORED.add(cls.parameters_class)
 
@@ -165,13 +165,13 @@ class Family(ABC):
         """
         raise ValueError(f"the family {self.name!r} is computed in float64 only")
 
-    def joint_parameters(self, parameters: Any, means: np.ndarray) -> Any:
+    def joint_parameters(self, parameters: Any, kernel: Any) -> Any:
         """What kernels make the parameters of marginal mixtures from, for rows with missing entries: an instance of a class that
         ``fastmix.kernels.mixture.incomplete.register_incomplete_functions`` was called with.
 
         Parameters
         ----------
-        means : (K, D) that take the place of the parameters' own: relative to the origin where float32 is computed in.
+        kernel : kernel parameters, whose means are relative to the origin where float32 is computed in.
         """
         raise ValueError(f"the family {self.name!r} takes no missing entries")
 

@@ -58,6 +58,10 @@ class LabelledRule(UpdateRule):
     def holds(self) -> bool:
         return self.rule.holds
 
+    @property
+    def n_known(self) -> int:
+        return self.rule.n_known
+
     def maximize(self, statistics: Statistics) -> Any:
         found, noise = self.rule.maximize(statistics), statistics.label_noise
         if noise is None or statistics.label_counts is None:  # of rows without labels

@@ -25,6 +25,11 @@ class UpdateRule:
         """Whether some parameters are known: they must come out of every step to the bit as they are."""
         return False
 
+    @property
+    def n_known(self) -> int:
+        """How many of the family's free parameters are known."""
+        return 0
+
     def maximize(self, statistics: Statistics) -> Any:
         """The M-step."""
         return statistics.family.maximize(statistics)

@@ -17,12 +17,16 @@ Class = TypeVar("Class", bound=type)
 
 
 def storable(cls: Class) -> Class:
-    """Let the instances of a dataclass be written to headers, by the name of the class and the values of its fields.
+    """Let instances be written to headers, by the name of the class and the values of its fields, or of its ``settings()``.
 
     A decorator, where the class is defined. Reading calls the class with these values, so it has to check them.
     """
     OPTIONS.add(cls)
     return cls
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def as_plain(value: Any) -> Any:
@@ -32,7 +36,7 @@ def as_plain(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         value = os.fsdecode(value)
     if type(value) in OPTIONS:
-        given = {field.name: getattr(value, field.name) for field in fields(value)}
+        given = value.settings() if hasattr(value, "settings") else _fields(value)
         stored = {name: as_plain(each) for name, each in given.items()}
         lost = any(stored[name] is None and each is not None for name, each in given.items())
         return None if lost else {type(value).__name__: stored}

@@ -13,6 +13,7 @@ import numpy as np
 from fastmix.data.incomplete import IncompleteRows
 from fastmix.data.reading import labels_of
 from fastmix.data.streams import Source, Streamed
+from fastmix.files.plain import OPTIONS, as_plain
 from fastmix.fitting.checkpoint import CheckpointFile, Identity
 from fastmix.fitting.options import Options, shortest
 from fastmix.fitting.problem import Control, FitProblem
@@ -95,6 +96,8 @@ def _described(value: Any) -> Any:
         return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
     if isinstance(value, Options):
         return repr(value)
+    if type(value) in OPTIONS:
+        return as_plain(value)
     if is_dataclass(value):
         value = {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, Mapping):

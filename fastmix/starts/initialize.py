@@ -48,7 +48,13 @@ def broad_covariance(rows: Source, generator: np.random.Generator) -> tuple[np.n
 
 
 def given_parameters(
-    family: GaussianFamily, n_components: int, n_features: int, weights: Any, means: Any, precisions: Any
+    family: GaussianFamily,
+    n_components: int,
+    n_features: int,
+    weights: Any,
+    means: Any,
+    precisions: Any,
+    means_name: str = "means_init",
 ) -> dict[str, Any]:
     """What the user gave of a start (None: not given), checked, by the names of parameters; see ``Start.give``."""
     given: dict[str, Any] = {}
@@ -56,7 +62,7 @@ def given_parameters(
         weights = as_parameter_array(weights, "weights_init", (n_components,))
         given["weights"] = check_weights(weights, "weights_init")
     if means is not None:
-        given["means"] = as_parameter_array(means, "means_init", (n_components, n_features))
+        given["means"] = as_parameter_array(means, means_name, (n_components, n_features))
     if precisions is not None:
         shape = family.covariance_shape(n_features, n_components)
         precisions = as_parameter_array(precisions, "precisions_init", shape)
@@ -72,6 +78,7 @@ class Start:
     family, rows, n_components, n_threads : what will be fitted.
     generator : random numbers for the scale of the data; starts get their own.
     rule : the M-step of the fit, which knows parameters or has a prior.
+    names : what users call what says how a start is made, and its means.
 
     Attributes
     ----------
@@ -86,12 +93,14 @@ class Start:
         n_threads: int | None,
         generator: np.random.Generator,
         rule: GaussianRule = MAXIMUM_LIKELIHOOD,
+        names: tuple[str, str] = ("init_params", "means_init"),
     ):
         self.family = family
         self.rows = rows
         self.n_components = n_components
         self.n_threads = n_threads
         self.rule = rule
+        self.names = names
         self.mean, covariance = broad_covariance(rows, generator)
         self.covariance = covariance
         self.labels: np.ndarray | None = None
@@ -105,7 +114,9 @@ class Start:
         ------
         ValueError : for shapes or values that cannot be; CollapsedError for constant features that nothing holds up.
         """
-        self._given = given_parameters(self.family, self.n_components, self.mean.size, weights, means, precisions)
+        self._given = given_parameters(
+            self.family, self.n_components, self.mean.size, weights, means, precisions, self.names[1]
+        )
         if precisions is None and not self.rule.bounds_covariances:
             self._check_constant_features()
 
@@ -154,23 +165,24 @@ class Start:
         return labels
 
     def _from_init(self, init: Any, generator: np.random.Generator) -> GaussianParameters:
+        argument, means_argument = self.names
         if callable(init):
             if isinstance(self.rows, Streamed):
                 raise ValueError(
-                    "init_params is a function of the whole X, which is a stream of blocks here: name a method, or give "
-                    "means_init or responsibilities"
+                    f"{argument} is a function of the whole X, which is a stream of blocks here: name a method, or give "
+                    f"{means_argument} or responsibilities"
                 )
             init = as_array(
-                init(self._all_rows(), self.n_components, generator), "what the callable init_params returned"
+                init(self._all_rows(), self.n_components, generator), f"what the callable {argument} returned"
             )
             shapes = (self.n_components, self.rows.n_features), (self.rows.n_rows, self.n_components)
             if init.shape not in shapes:
                 raise ValueError(
-                    f"the callable init_params returned an array of shape {init.shape}; it must return means {shapes[0]} or "
+                    f"the callable {argument} returned an array of shape {init.shape}; it must return means {shapes[0]} or "
                     f"responsibilities {shapes[1]}"
                 )
             if init.shape == shapes[0]:
-                return self._from_means(as_parameter_array(init, "the means from init_params", shapes[0]))
+                return self._from_means(as_parameter_array(init, f"the means from {argument}", shapes[0]))
         if isinstance(init, str):
             if init == "random":
                 drawn = self.from_responsibilities(
@@ -191,7 +203,7 @@ class Start:
             if init != "kmeans":
                 return self._from_means(search.seeds())
             return with_far_components(self.clusters, self.rows, blocks, search())
-        given = check_responsibilities(init, self.rows.n_rows, self.n_components)
+        given = check_responsibilities(init, self.rows.n_rows, self.n_components, argument)
         first = self.from_responsibilities(lambda part: given[part])
         # Once more about the means found: one common centre would cost digits where clusters are far apart.
         means = first.centre.means + mean_shifts(first)

@@ -17,15 +17,15 @@ def random_responsibilities(part: slice, n_components: int, generator: np.random
     return drawn / drawn.sum(axis=1, keepdims=True)
 
 
-def check_responsibilities(given: Any, n_rows: int, n_components: int) -> np.ndarray:
+def check_responsibilities(given: Any, n_rows: int, n_components: int, name: str = "init_params") -> np.ndarray:
     """``given`` as an array (N, K) of non-negative rows that sum to 1 (within 1e-6); else ValueError."""
-    array = as_array(given, "init_params")
+    array = as_array(given, name)
     if array.shape != (n_rows, n_components) or array.dtype.kind not in "fiub":
         raise ValueError(
-            f"init_params given as an array must hold responsibilities of shape {(n_rows, n_components)}; got shape "
+            f"{name} given as an array must hold responsibilities of shape {(n_rows, n_components)}; got shape "
             f"{array.shape} and dtype {array.dtype}"
         )
-    check_finite(array, "init_params")
+    check_finite(array, name)
     step = max(1, _CHUNK_ENTRIES // n_components)
     for first in range(0, n_rows, step):
         chunk = array[first : first + step]
@@ -33,7 +33,7 @@ def check_responsibilities(given: Any, n_rows: int, n_components: int) -> np.nda
         if bad.any():
             row = int(np.argmax(bad))
             raise ValueError(
-                f"init_params: the responsibilities of row {first + row} are negative or do not sum to 1: "
+                f"{name}: the responsibilities of row {first + row} are negative or do not sum to 1: "
                 f"{np.array2string(chunk[row], precision=4)}"
             )
     return array

@@ -126,3 +126,14 @@ def squared_deviations(X: np.ndarray, centres: np.ndarray) -> np.ndarray:
     squares = (X - centres) ** 2
     found = squares.sum(axis=1)
     return np.nansum(squares, axis=1) if np.isnan(found).any() else found
+
+
+def soft_inertia(X: np.ndarray, weights: np.ndarray | None, centres: np.ndarray, beta: float) -> float:
+    """Minus 2 / beta times the sum over rows of the log of the mean over centres of exp(-beta |x - c|^2 / 2).
+
+    Each row's is its squared distance to the nearest centre, and what others add to it."""
+    squares = np.array([squared_deviations(np.asarray(X, dtype=np.float64), centre) for centre in centres])
+    nearest = squares.min(axis=0)
+    shortfall = np.expm1(-0.5 * beta * (squares - nearest)).mean(axis=0)
+    found = nearest - 2.0 * np.log1p(shortfall) / beta
+    return float((found if weights is None else found * weights).sum())

@@ -109,7 +109,8 @@ class PartialMeans(Family):
         """The rows of a centre, of which nothing but the centre is known."""
         return np.repeat(parameters.means[k : k + 1], n_rows, axis=0)
 
-    def joint_parameters(self, parameters, means):
+    def joint_parameters(self, parameters, kernel):
+        means = kernel.means.astype(np.float64)
         return PartialMeansJoint(means, np.full(len(means), parameters.precision))
 
     def maximize(self, statistics):

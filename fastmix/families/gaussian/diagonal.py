@@ -59,7 +59,8 @@ class DiagonalGaussian(GaussianFamily):
         scales = np.broadcast_to(self._by_component_and_feature(1.0 / parameters.cholesky), shape)
         return DiagonalKernel(parameters.means, scales.copy(), constants)
 
-    def joint_parameters(self, parameters, means):
+    def joint_parameters(self, parameters, kernel):
+        means = kernel.means.astype(np.float64)
         variances = np.broadcast_to(self._by_component_and_feature(parameters.covariances), means.shape).copy()
         joint = SphericalJoint if self.spherical else DiagonalJoint
         return joint(means, variances, finite_log(parameters.weights))

@@ -48,7 +48,8 @@ class FullGaussian(GaussianFamily):
     def kernel_parameters(self, parameters):
         return FullKernel(parameters.means, padded_inverse_lower(parameters.cholesky), self.log_constants(parameters))
 
-    def joint_parameters(self, parameters, means):
+    def joint_parameters(self, parameters, kernel):
+        means = kernel.means.astype(np.float64)
         covariances = parameters.covariances
         n_components, n_features = means.shape
         factors = np.zeros((n_components, n_features, padded_shape(n_features)[1]))

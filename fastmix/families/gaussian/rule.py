@@ -104,6 +104,10 @@ class GaussianRule(UpdateRule):
         return self.known is not None
 
     @property
+    def n_known(self) -> int:
+        return 0 if self.known is None else self.known.n_parameters()
+
+    @property
     def bounds_covariances(self) -> bool:
         has_prior = self.prior is not None and self.prior.degrees_of_freedom > 0
         return has_prior or (self.known is not None and bool(self.known.covariances.all()))

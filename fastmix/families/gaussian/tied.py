@@ -58,7 +58,8 @@ class TiedGaussian(GaussianFamily):
         scatter_centre = centre if largest < FARTHEST_SCATTER_MEAN else centre[:0]
         return TiedKernel(parameters.means, factor, centre, whitened, scatter_centre, self.log_constants(parameters))
 
-    def joint_parameters(self, parameters, means):
+    def joint_parameters(self, parameters, kernel):
+        means = kernel.means.astype(np.float64)
         centre = means.mean(axis=0)
         return TiedJoint(means, parameters.covariances, centre, centre, finite_log(parameters.weights))
 

@@ -40,7 +40,9 @@ class Seen(NamedTuple):
     # is K for a row whose largest log-joint is below the floor of that component
     leaders: np.ndarray
     floors: np.ndarray  # (K,), for the leaders
-    heights: np.ndarray  # OUT, the log-density of the row at each position, as far as its tile's components say it
+    heights: (
+        np.ndarray
+    )  # OUT, the log-density of the row at each position, as far as its tile's components say it; no row constant
 
 
 # Entries of ``totals``: sum w log p, sum w (entropy of the responsibilities), sum w, and how many rows of positive weight no
@@ -142,9 +144,9 @@ def _em_tile(
             _lead(components, q, row_of, vectors, seen)
         posterior(parameters, tile, q, vectors, shared)
         totals[OUT_OF_REACH] += _n_out_of_reach(log_row, w, LOG_ZERO if q.itemsize == 8 else LOG_ZERO_32)
-        row_constant(parameters, tile, log_row)
         for b in range(min(min(seen.heights.size, end) - begin, w.size)):
             seen.heights[begin + b] = log_row[b]
+        row_constant(parameters, tile, log_row)
         totals[LOG_LIKELIHOOD] += dot(w, log_row)
         totals[ENTROPY] += dot(w, entropy_row)
         if hard:
