@@ -231,11 +231,21 @@ def test_condition_number_of_1e8(rng, covariance_type, units):
     assert relative_error(oracle.as_full(as_mixture(found)).covariances, wanted.covariances) < 1e-7
 
 
+def is_positive_definite(matrix):
+    try:
+        np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("covariance_type", ["full", "tied"])
 def test_singular_almost_to_the_last_bit_in_some_orders_of_features(covariance_type):
     # Kahan's matrix: its pivots are far from zero in this order, but its smallest eigenvalue is below all rounding.
     upper = np.sin(0.82) ** np.arange(30)[:, None] * (np.eye(30) - np.cos(0.82) * np.triu(np.ones((30, 30)), 1))
     matrix = upper.T @ upper
+    while not is_positive_definite(matrix):  # by the last bits of this machine's products
+        matrix[np.diag_indices(30)] *= 1.0 + 2.0**-50
     covariances = matrix if covariance_type == "tied" else np.array([np.eye(30), matrix])
     model = GaussianMixture.from_parameters([0.5, 0.5], np.zeros((2, 30)), covariances, covariance_type)
     rows = np.where(np.tri(30, k=-1, dtype=bool), np.nan, 1.0)
