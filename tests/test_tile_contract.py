@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fastmix.data.reading import make_rows
+from fastmix.engines.evaluate import run_evaluation
 from fastmix.engines.passes import EVERYTHING, run_em_pass
 from fastmix.families.base import Family
 from fastmix.families.domains import Real, Simplex
@@ -52,8 +53,22 @@ def accumulate_shared(parameters, tile, components, r, out):
             out[0] += r[a, b] * tile.kept[0, b]
 
 
+def expectation(parameters, tile, r, out):
+    """The expected number of a row's component, and what is kept of the row."""
+    for b in range(tile.x.shape[1]):
+        out[0, b] = 0.0
+        for k in range(r.shape[0]):
+            out[0, b] += (k + 1.0) * r[k, b]
+        out[1, b] = tile.kept[1, b]
+
+
 register_tile_functions(
-    WitnessKernel, log_joint=log_joint, accumulate=accumulate, prepare=prepare, accumulate_shared=accumulate_shared
+    WitnessKernel,
+    log_joint=log_joint,
+    accumulate=accumulate,
+    prepare=prepare,
+    accumulate_shared=accumulate_shared,
+    expectation=expectation,
 )
 
 
@@ -80,6 +95,9 @@ class Witness(Family):
         return 2
 
     def n_kept_rows(self, n_features):
+        return 2
+
+    def n_expectations(self, n_features):
         return 2
 
     def kernel_parameters(self, parameters):
@@ -128,6 +146,29 @@ def test_given_responsibilities_go_by_component_where_tiles_have_lists():
     expected = np.zeros(8)
     expected[[2, 5]] = given[:, [2, 5]].sum(axis=0)
     np.testing.assert_allclose(found.counts, expected, rtol=1e-12)
+
+
+def test_expectations_are_those_of_each_row():
+    rows, _, parameters = problem(4, n_rows=1001)
+    found = run_evaluation(parameters.family, parameters, rows, responsibilities=True, expectations=True)
+    np.testing.assert_allclose(found.expectations[:, 0], found.responsibilities @ np.arange(1.0, 9.0), rtol=1e-12)
+    np.testing.assert_array_equal(found.expectations[:, 1], rows[:, 0])
+
+
+class LosesDigits(Witness):
+    """Whatever it is computed with."""
+
+    name = "loses_digits"
+
+    def complete_shared(self, parameters, kernel, components, shared):
+        return None
+
+
+def test_a_pass_that_loses_digits_is_run_again_once():
+    rows, _, parameters = problem(4)
+    parameters = parameters._replace(family=LosesDigits())
+    with pytest.raises(FloatingPointError, match="'loses_digits' lost digits, and again"):
+        run_em_pass(parameters.family, parameters, make_rows(rows))
 
 
 class Allocating(NamedTuple):
