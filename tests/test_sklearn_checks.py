@@ -1,9 +1,10 @@
 """scikit-learn's own checks of an estimator, every one of them."""
 
 import pytest
+from poisson import Poisson
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastmix import GaussianMixture, KMeans, SoftKMeans
+from fastmix import GaussianMixture, KMeans, Mixture, SoftKMeans
 
 
 def expected_failures(estimator):
@@ -13,8 +14,13 @@ def expected_failures(estimator):
     return {}
 
 
+ESTIMATORS = [GaussianMixture(), KMeans(), SoftKMeans(), Mixture(Poisson())]
+
+
 # Checks fit whatever they are given, often for one iteration only.
 @pytest.mark.filterwarnings("ignore::fastmix.ConvergenceWarning")
-@parametrize_with_checks([GaussianMixture(), KMeans(), SoftKMeans()], expected_failed_checks=expected_failures)
+@parametrize_with_checks(
+    [GaussianMixture(), KMeans(), SoftKMeans(), Mixture(Poisson())], expected_failed_checks=expected_failures
+)
 def test_scikit_learn_check(estimator, check):
     check(estimator)

@@ -74,6 +74,9 @@ class Family(ABC):
     def __hash__(self) -> int:
         return hash((type(self), tuple(sorted(self.settings().items()))))
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.settings().items())})"
+
     def settings(self) -> dict[str, Any]:
         """What the constructor was given, by name: numbers, text and truth values, kept under the same names."""
         if type(self).__init__ is object.__init__:
