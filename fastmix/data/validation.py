@@ -207,7 +207,8 @@ def check_not_negative(array: np.ndarray, name: str) -> None:
         if len(negative):
             row, column = first + int(negative[0][0]), int(negative[0][1])
             raise ValueError(
-                f"Negative values in data: {name} must be at least 0 for this family; got {array[row, column]:g} at row {row}, column {column}"
+                f"Negative values in data: {name} must be at least 0 for this family; got {array[row, column]:g} at row {row}, "
+                f"column {column}"
             )
 
 
