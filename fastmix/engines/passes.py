@@ -198,8 +198,6 @@ def run_em_pass(
                 starts = lane_starts if stretch.n_tiles == work.at_once else cut_into_lanes(stretch.n_tiles, n_kept)
                 tiles = block.place + block.of * (stretch.first_tile + starts)
                 how = (schedule, hard, last_phase, work.n_joint, scratch, n_bytes, tile_size, tiles, block.of)
-                for each in sums:
-                    each.fill(0.0)
                 call = partial(
                     _call,
                     compiled,

@@ -166,8 +166,9 @@ class Mixture(MixtureModel):
 
 
 def _checked_family(family: Any) -> Family:
-    if not isinstance(family, Family):
+    if isinstance(family, type) or not hasattr(family, "kernel_class"):
         raise ValueError(
             f"family must be a fastmix family, an instance of a subclass of fastmix.families.base.Family; got {family!r}"
         )
-    return family
+    checked: Family = family
+    return checked

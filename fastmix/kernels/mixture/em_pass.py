@@ -275,14 +275,18 @@ def em_pass(
         lane has K slots.
     slot_starts : (L + 1,) int64; lane l has the slots slot_starts[l]..slot_starts[l + 1] - 1 of the statistics.
     first_lane, last_lane : the lanes first_lane..last_lane - 1 are worked on.
-    add_up : this is the last call of the pass.
-    sums : IN/OUT, zero before the first call: (statistics (slots, S), shared (L', S'), totals (L', N_TOTALS or more)), L' >= L.
+    add_up : this is the last call of the cell, up to its last lane.
+    sums : OUT: (statistics (slots, S), shared (L', S'), totals (L', N_TOTALS or more)), L' >= L.
     seen : see ``Seen``.
     """
     statistics, shared, totals = sums
     masses, leaders, floors, heights = seen
     for lane in prange(first_lane, last_lane):
         first_tile, last_tile = lane_starts[lane], lane_starts[lane + 1]
+        # By the thread that will write there: 10 MB and more take as long as some per cent of a cell.
+        statistics[slot_starts[lane] : slot_starts[lane + 1]] = 0.0
+        shared[lane] = 0.0
+        totals[lane] = 0.0
         arguments = (
             parameters,
             rows,
@@ -313,9 +317,9 @@ def em_pass(
     n_lanes = shared.shape[0]
     if slots.size == 0:
         n_numbers = statistics.shape[0] // n_lanes * statistics.shape[1]
-        add_lanes(statistics.reshape((n_lanes, n_numbers)))
-    add_lanes(shared)
-    add_lanes(totals)
+        add_lanes(statistics.reshape((n_lanes, n_numbers))[:last_lane])
+    add_lanes(shared[:last_lane])
+    add_lanes(totals[:last_lane])
 
 
 # Of the arguments of ``_em_lane`` after the schedule.
