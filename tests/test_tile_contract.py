@@ -83,6 +83,7 @@ class Witness(Family):
     kernel_class = WitnessKernel
     parameters_class = WitnessParameters
     domains = MappingProxyType({"weights": Simplex("K"), "means": Real("K", "D")})
+    accumulate_reads_kept = True
     n_carried = 1
 
     def n_statistics(self, n_features):

@@ -39,9 +39,10 @@ WHOLE = Block()
 
 
 def scratch_of(family: Family, n_features: int) -> np.ndarray:
-    """(4,) int64, rows of scratch that a family wants; see ``fastmix.kernels.mixture.scratch``."""
+    """(5,) int64, rows of scratch that a family wants; see ``fastmix.kernels.mixture.scratch``."""
     work, kept = family.n_work_rows(n_features), family.n_kept_rows(n_features)
-    return np.array([work, kept, family.n_carried, family.n_expectations(n_features)], dtype=np.int64)
+    packed = kept if family.accumulate_reads_kept else 0
+    return np.array([work, kept, family.n_carried, family.n_expectations(n_features), packed], dtype=np.int64)
 
 
 class Layout(NamedTuple):

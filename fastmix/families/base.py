@@ -47,6 +47,7 @@ class Family(ABC):
     parameters_class : of the parameters, a frozen dataclass or NamedTuple that is made by ``parameters_class(family, *arrays)``.
     domains : what each array of the parameters may hold, by its name, in order; the first are the ``weights`` (K,).
     splitting : how components are split and merged; None: they are not.
+    accumulate_reads_kept : whether the tile function ``accumulate`` reads ``tile.kept``.
     n_carried : C, rows of B numbers that ``log_joint`` hands to ``accumulate`` for a component (``tile.carried``).
     roles : what people pass besides covariates, see ``fastmix.data.roles``.
     takes_negative : whether rows may hold numbers below 0.
@@ -57,6 +58,7 @@ class Family(ABC):
     parameters_class: type
     domains: Mapping[str, Domain]
     splitting: ClassVar[Splitting | None] = None
+    accumulate_reads_kept: ClassVar[bool] = False
     n_carried: ClassVar[int] = 0
     roles: ClassVar[tuple[str, ...]] = ()
     takes_negative: ClassVar[bool] = True
@@ -244,7 +246,7 @@ class Family(ABC):
         return 0
 
     def n_kept_rows(self, n_features: int) -> int:
-        """How many rows ``prepare`` hands to the other tile functions (``tile.kept``)."""
+        """How many rows ``prepare`` hands to the other tile functions (``tile.kept``; see ``accumulate_reads_kept``)."""
         return 0
 
     def n_expectations(self, n_features: int) -> int:

@@ -267,7 +267,7 @@ def em_pass(
     hard : give each row to its most probable component whole (the classification EM of Celeux and Govaert 1992).
     last_phase : ACCUMULATE; an earlier phase where only the time up to it is wanted.
     n_joint : the most components that a tile looks at.
-    wanted : (4,) int64, rows of scratch that the family wants, see ``fastmix.kernels.mixture.scratch``.
+    wanted : (5,) int64, rows of scratch that the family wants, see ``fastmix.kernels.mixture.scratch``.
     n_bytes : of scratch that a lane wants, see ``fastmix.kernels.mixture.scratch``.
     tile_size : B, a multiple of ``fastmix.kernels.simd.vectors.GROUP``.
     lane_starts : (L + 1,) int64; lane l takes each step-th of the tiles lane_starts[l]..lane_starts[l + 1] - 1.

@@ -28,14 +28,15 @@ class Scratch(NamedTuple):
     packed_r: np.ndarray  # (B,)
 
 
-# What a family wants of a lane's memory: rows of ``Tile.work``, ``Tile.kept``, ``Tile.carried``, and of what is expected.
-WORK, KEPT, CARRIED, EXPECTED = range(4)
+# What a family wants of a lane's memory: rows of ``Tile.work``, ``Tile.kept``, ``Tile.carried``, of what is expected, and of
+# what is kept for ``accumulate``, too.
+WORK, KEPT, CARRIED, EXPECTED, PACKED = range(5)
 
 
 def scratch_bytes(n_features: int, n_joint: int, wanted: np.ndarray, tile_size: int, itemsize: int) -> int:
     """How much memory ``carve`` cuts up; ``n_joint`` components at once, ``itemsize`` bytes a number that is computed with."""
-    work, kept, carried, expected = map(int, wanted)
-    n_rows = 2 * (n_features + work + kept) + n_joint * (1 + carried) + carried + expected + 1
+    work, kept, carried, expected, packed = map(int, wanted)
+    n_rows = 2 * (n_features + work) + kept + packed + n_joint * (1 + carried) + carried + expected + 1
     return itemsize * n_rows * tile_size + 8 * (7 * tile_size + n_joint) + _LINE
 
 
@@ -76,9 +77,9 @@ def next_line(buffer, used):
 
 @part
 def carve(buffer, rows, n_features, n_joint, wanted, tile_size):
-    """Buffers for one lane, K = n_joint, and what a family wants (4,). Its scratch begins as 0. The caller keeps ``buffer``."""
+    """Buffers for one lane, K = n_joint, and what a family wants (5,). Its scratch begins as 0. The caller keeps ``buffer``."""
     like, doubles, integers = rows.like, rows.weights, rows.labels
-    n_work, n_kept, n_carried, n_expected = wanted[0], wanted[1], wanted[2], wanted[3]
+    n_work, n_kept, n_carried, n_expected, n_packed = wanted[0], wanted[1], wanted[2], wanted[3], wanted[4]
     first = next_line(buffer, 0)
     # rows of a tile take whole cache lines, so that one matrix after the other begins on one
     row_bytes = tile_size * like.itemsize
@@ -94,8 +95,8 @@ def carve(buffer, rows, n_features, n_joint, wanted, tile_size):
     first += n_features * row_bytes
     packed_work = matrix_at(buffer, first, n_work, tile_size, like)
     first += n_work * row_bytes
-    packed_kept = matrix_at(buffer, first, n_kept, tile_size, like)
-    first += n_kept * row_bytes
+    packed_kept = matrix_at(buffer, first, n_packed, tile_size, like)
+    first += n_packed * row_bytes
     packed_r = matrix_at(buffer, first, 1, tile_size, like)
     first += row_bytes
     carried = matrix_at(buffer, first, n_joint * n_carried, tile_size, like)

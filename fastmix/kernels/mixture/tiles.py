@@ -25,9 +25,9 @@ class Tile(NamedTuple):
 
     x: np.ndarray  # (D, B) float64, or float32 where that is computed in
     work: np.ndarray  # (W, B) scratch of the function at hand: what is in it when a function begins means nothing
-    kept: (
-        np.ndarray
-    )  # (V, B) what ``prepare`` writes and the others read; ``accumulate_shared``, the last, may write over it
+    # (V, B) what ``prepare`` writes and the others read: ``accumulate`` where the family says so (else it has no rows there);
+    # ``accumulate_shared``, the last, may write over it
+    kept: np.ndarray
     # (C, B) what ``log_joint`` has worked out about the component at hand, for ``accumulate`` to read
     carried: np.ndarray
 
