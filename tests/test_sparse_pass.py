@@ -75,7 +75,7 @@ def test_any_size_of_tile_agrees_with_the_oracle(tile_size, n_rows):
     expected = naive.truncated_em_step(problem.rows, problem.start, looked_at, problem.sample_weight, reg_covar=0.1)
     statistics = pass_over(problem, schedule, tile_size)
     assert_statistics_agree(statistics, expected, problem)
-    assert_mixtures_agree(backend.maximize(statistics, 0.1), expected.mixture)
+    assert_mixtures_agree(backend.maximize(statistics, reg_covar=0.1), expected.mixture)
 
 
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)

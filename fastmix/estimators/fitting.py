@@ -39,7 +39,6 @@ class Fitting(Estimator):
     """The part of a mixture that is fitted: by ``fit``, or by ``partial_fit`` a batch at a time."""
 
     # What a subclass does not take as an argument has these values.
-    n_components: int
     tol: float
     max_iter: int
     n_init: int
@@ -59,6 +58,11 @@ class Fitting(Estimator):
     _count_name = "n_components"  # what users call it
 
     _n_fitted: int | None = None  # rows of the fit, for partial_fit to go on from
+
+    @property
+    def _n_components(self) -> int:
+        """K."""
+        return int(getattr(self, self._count_name))
 
     @abstractmethod
     def _check_parameters(self) -> None:
@@ -121,7 +125,7 @@ class Fitting(Estimator):
 
     def _label_meaning(self) -> LabelMeaning:
         """What labels mean; ValueError for parameters that cannot be."""
-        return LabelMeaning.of(self.component_labels, self.label_noise, self.n_components)
+        return LabelMeaning.of(self.component_labels, self.label_noise, self._n_components)
 
     def _fit(self, X: Any, sample_weight: Any, labels: Any) -> None:
         """See ``GaussianMixture.fit``."""
@@ -131,7 +135,7 @@ class Fitting(Estimator):
         if labels is not None:
             _check_not_online(control.algorithm, "labels are", "leave labels out")
         before = getattr(self, "label_noise_", None) if self.warm_start else None
-        known = known_labels(labels, source, self._label_meaning(), self.n_components, before)
+        known = known_labels(labels, source, self._label_meaning(), self._n_components, before)
         source = known.attached(source)
         continued = None
         if self.warm_start and self.__sklearn_is_fitted__():
@@ -225,9 +229,9 @@ class Fitting(Estimator):
             if self._may_miss():
                 check_all_observed(source)
                 source = IncompleteRows.of(source)
-        if source.n_rows < self.n_components:
+        if source.n_rows < self._n_components:
             raise ValueError(
-                f"Expected n_samples >= {self._count_name} but got {self._count_name} = {self.n_components}, n_samples = "
+                f"Expected n_samples >= {self._count_name} but got {self._count_name} = {self._n_components}, n_samples = "
                 f"{source.n_rows} "
                 f"({source.n_rows} sample): use at most {source.n_rows} components"
             )

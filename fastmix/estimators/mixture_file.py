@@ -36,7 +36,7 @@ def stored_mixture(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     fit.update({name: getattr(model, f"{name}_") for name in LISTS_INFO if hasattr(model, f"{name}_")})
     parameters = model.get_params()
     if parameters.get("component_labels") is not None:
-        parameters["component_labels"] = classes_of(model.component_labels, model.n_components).tolist()
+        parameters["component_labels"] = classes_of(model.component_labels, model._n_components).tolist()
     header = {
         "class": name_of(type(model)),
         "parameters": parameters,
@@ -66,8 +66,8 @@ def read_mixture(cls: type[Mixture], header: dict[str, Any], arrays: dict[str, n
     parameters = family.from_arrays({name: arrays[name] for name in family.domains})
     family.kernel_parameters(parameters)  # raises for what cannot be evaluated
     found = len(parameters.weights)
-    if found != model.n_components:
-        raise ValueError(f"{model._count_name} is {model.n_components}, but there are {found} components")
+    if found != model._n_components:
+        raise ValueError(f"{model._count_name} is {model._n_components}, but there are {found} components")
     bounds = fields.history(_BOUNDS)
     result = RunResult(parameters, fields.objective("lower_bound", -np.inf), bounds, fields.stop_reason())
     algorithm, info = fields.algorithm(bounds)

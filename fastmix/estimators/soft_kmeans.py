@@ -134,11 +134,6 @@ class SoftKMeans(GaussianModel):
         self._evaluate_fit(X, sample_weight)
         return self
 
-    @property
-    def n_components(self) -> int:  # type: ignore[override]
-        """K."""
-        return self.n_clusters
-
     def _check_parameters(self) -> None:
         check_integer(self.n_clusters, "n_clusters", 1)
         is_number = isinstance(self.beta, Real) and not isinstance(self.beta, bool)
