@@ -29,7 +29,7 @@ class Options:
     """What the objects share: they show what differs from the defaults."""
 
     def __repr__(self) -> str:
-        given = ((field, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
+        given = ((field, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]  # subclasses are dataclasses
         shown = ", ".join(f"{field.name}={value!r}" for field, value in given if value != field.default)
         return f"{type(self).__name__}({shown})"
 

@@ -69,12 +69,12 @@ class GaussianFamily(Family):
     pools_features = False
 
     @property
-    def domains(self) -> Mapping[str, Domain]:  # type: ignore[override]
+    def domains(self) -> Mapping[str, Domain]:  # type: ignore[override]  # the covariance type says it
         """See ``Family.domains``."""
         return {"weights": Simplex("K"), "means": Real("K", "D"), "covariances": self.covariances_domain}
 
     @property
-    def splitting(self) -> GaussianSplitting | None:  # type: ignore[override]
+    def splitting(self) -> GaussianSplitting | None:  # type: ignore[override]  # likewise
         """Components that share no covariance can be split and merged."""
         return None if self.tied else SPLITTING
 

@@ -28,13 +28,12 @@ class Scratch(NamedTuple):
     packed_r: np.ndarray  # (B,)
 
 
-# What a family wants of a lane's memory: rows of ``Tile.work``, ``Tile.kept``, ``Tile.carried``, of what is expected, and of
-# what is kept for ``accumulate``, too.
-WORK, KEPT, CARRIED, EXPECTED, PACKED = range(5)
-
-
 def scratch_bytes(n_features: int, n_joint: int, wanted: np.ndarray, tile_size: int, itemsize: int) -> int:
-    """How much memory ``carve`` cuts up; ``n_joint`` components at once, ``itemsize`` bytes a number that is computed with."""
+    """How much memory ``carve`` cuts up; ``n_joint`` components at once, ``itemsize`` bytes a number that is computed with.
+
+    wanted : (5,) int64, rows of ``Tile.work``, ``Tile.kept``, ``Tile.carried``, of what is expected, and of what is kept for
+        ``accumulate``, too.
+    """
     work, kept, carried, expected, packed = map(int, wanted)
     n_rows = 2 * (n_features + work) + kept + packed + n_joint * (1 + carried) + carried + expected + 1
     return itemsize * n_rows * tile_size + 8 * (7 * tile_size + n_joint) + _LINE
