@@ -13,13 +13,15 @@ from fastmix.data.reading import make_rows
 from fastmix.data.streams import Streamed
 from fastmix.data.validation import as_kernels_read, kernels_read
 from fastmix.engines.layout import cut_into_lanes, layout, scratch_of
-from fastmix.engines.passes import EVERYTHING, call_by_lanes
+from fastmix.engines.passes import EVERYTHING
 from fastmix.engines.sparse.exact_lists import CoherentLists, coherent_lists
 from fastmix.families.base import Family
-from fastmix.kernels.mixture.evaluate import evaluate_for
+from fastmix.kernels.mixture.evaluate import EvaluationContext, evaluate_for
 from fastmix.kernels.mixture.incomplete import hidden_bytes
 from fastmix.kernels.mixture.incomplete_pass import incomplete_evaluation_for
 from fastmix.kernels.mixture.scratch import scratch_bytes
+from fastmix.kernels.mixture.tiles import Rows, Schedule
+from fastmix.kernels.threads import call_by_lanes
 
 # Numbers of a part that is converted, or whose results are summed, before the next is looked at: 8 MB.
 _PART = 1 << 20
@@ -27,6 +29,7 @@ _PART = 1 << 20
 _ROWS_TOGETHER = 1 << 20
 # Fewer are evaluated at every row, whatever they look like.
 _MANY_COMPONENTS = 125
+_NO_INDICES = np.empty(0, np.int64)
 
 
 class Evaluation(NamedTuple):
@@ -132,15 +135,9 @@ def _evaluate(
         n_evaluations = tile_size * len(schedule.active)
         longest_list = int(np.diff(schedule.offsets).max())
         lane_starts = cut_into_lanes(len(schedule.offsets) - 1, 1)
-    constants = family.kernel_parameters(parameters)
-    compiled = evaluate_for(family.kernel_class)
-    scratch = scratch_of(family, n_features)
-    n_bytes = scratch_bytes(n_features, longest_list, scratch, tile_size, rows.like.itemsize)
-
-    def call(first: int, last: int) -> None:
-        layout_of_call = longest_list, scratch, n_bytes, tile_size, lane_starts
-        compiled(constants, rows, schedule, *layout_of_call, first, last, *outputs)
-
+    context = _context(family, family.kernel_parameters(parameters), rows, schedule, longest_list, tile_size, outputs)
+    context = context._replace(lane_starts=lane_starts)
+    call = evaluate_for(family.kernel_class).bind(context, _n_bytes(context))
     n_operations = n_evaluations * (10.0 + family.n_statistics(n_features))
     call_by_lanes(call, len(lane_starts) - 1, n_operations, n_threads)
 
@@ -155,18 +152,45 @@ def _evaluate_incomplete(
     schedule = EVERYTHING._replace(order=patterns.order, tile_starts=cut_into_tiles(patterns.starts, tile_size))
     lane_starts = cut_into_lanes(len(schedule.tile_starts) - 1, 1)
     constants = family.kernel_parameters(parameters)
+    context = _context(family, constants, rows, schedule, n_components, tile_size, outputs)
+    context = context._replace(lane_starts=lane_starts)
+    pattern_lane = evaluate_for(family.kernel_class).address(context)
     joint = family.joint_parameters(parameters, constants)
-    compiled = incomplete_evaluation_for(joint.__class__)
-    scratch = scratch_of(family, n_features)
-    n_bytes = scratch_bytes(n_features, n_components, scratch, tile_size, rows.like.itemsize)
-    n_bytes += hidden_bytes(joint, 0, 0, 0, rows.like.itemsize)
-
-    def call(first: int, last: int) -> None:
-        layout_of_call = n_components, scratch, n_bytes, tile_size, lane_starts
-        compiled(joint, constants, rows, schedule, *layout_of_call, first, last, *outputs)
-
+    context = context._replace(parameters=joint, pattern_lane=pattern_lane)
+    n_bytes = _n_bytes(context) + hidden_bytes(joint, 0, 0, 0, rows.like.itemsize)
+    call = incomplete_evaluation_for(type(joint)).bind(context, n_bytes)
     n_operations = tile_size * len(schedule.tile_starts) * n_components * (10.0 + family.n_statistics(n_features))
     call_by_lanes(call, len(lane_starts) - 1, n_operations, n_threads)
+
+
+def _context(
+    family: Family,
+    constants: Any,
+    rows: Rows,
+    schedule: Schedule,
+    longest_list: int,
+    tile_size: int,
+    outputs: Evaluation,
+) -> EvaluationContext:
+    """What lanes are handed, but for where each begins."""
+    return EvaluationContext(
+        parameters=constants,
+        rows=rows,
+        schedule=schedule,
+        longest_list=longest_list,
+        wanted=scratch_of(family, rows.n_features),
+        tile_size=tile_size,
+        lane_starts=_NO_INDICES,
+        **outputs._asdict(),
+        observed=_NO_INDICES,
+        pattern_lane=0,
+    )
+
+
+def _n_bytes(context: EvaluationContext) -> int:
+    """Of scratch that a lane wants."""
+    rows = context.rows
+    return scratch_bytes(rows.n_features, context.longest_list, context.wanted, context.tile_size, rows.like.itemsize)
 
 
 def total_log_density(

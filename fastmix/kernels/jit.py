@@ -6,8 +6,8 @@ Every compiled function of fastmix is made by one of four decorators:
     a serial function that other compiled functions call; never cached by itself.
 ``part``
     a serial function that becomes a part of the one that calls it.
-``lane_function``
-    a serial function that a parallel kernel calls by its address; compiled lazily, cached on disk.
+``serial_function``
+    a serial function that others call by its address (``fastmix.kernels.lanes``); compiled lazily, cached on disk.
 ``entry_point``
     a parallel kernel that Python calls; compiled lazily, cached on disk.
 
@@ -25,7 +25,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import logging
-import re
 from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
@@ -33,10 +32,6 @@ from types import FunctionType
 from typing import Any
 
 import numba
-import numpy as np
-from numba.core import cgutils, types
-from numba.core.errors import NumbaError
-from numba.extending import intrinsic
 
 from fastmix.kernels.threads import must_run_serially
 
@@ -161,89 +156,11 @@ class EntryPoint:
         return _dispatcher(self._function, f"{self._tag}{suffix}", self._cacheable, parallel)
 
 
-# What Numba says of code that allocates, where reference counting is off: of arrays that are made and returned, of all else.
-_ALLOCATES = ("Only accept returning of array passed into the function", "NRT required")
-
-
-class LaneFunction:
-    """A serial function that a parallel kernel calls by its address.
-
-    What a parallel kernel calls directly is optimised again in each of the modules that Numba makes of it (the loop's body,
-    its wrapper, the kernel, and once more for the serial kernel): 10.3 s for a full-covariance pass, by address 6 s.
-    """
-
-    def __init__(self, function: Callable, last_types: tuple[types.Type, ...], tag: str, cacheable: bool):
-        self._dispatcher = _dispatcher(function, tag, cacheable, parallel=False, allocates=False)
-        self._last_types = last_types
-        self._addresses: dict[Any, int] = {}
-
-    @property
-    def dispatcher(self) -> Any:
-        """What Numba makes of the function: its versions, and where each came from."""
-        return self._dispatcher
-
-    @property
-    def signatures(self) -> list[Any]:
-        """The argument types it was compiled for, or loaded from the cache."""
-        return self._dispatcher.signatures
-
-    def address(self, *arguments: Any) -> int:
-        """Where the function begins that was compiled for first arguments of these types, and last ones of those known."""
-        key = _kind(arguments)
-        if key not in self._addresses:
-            signature = (*map(numba.typeof, arguments), *self._last_types)
-            self._compile(signature)
-            compiled = self._dispatcher.overloads[signature]
-            name = compiled.fndesc.llvm_func_name
-            address = compiled.library.get_pointer_to_function(name)
-            if not address:
-                raise RuntimeError(f"Numba's library does not say where {name} begins; another version of Numba may")
-            self._addresses[key] = address
-        return self._addresses[key]
-
-    def _compile(self, signature: tuple[types.Type, ...]) -> None:
-        try:
-            self._dispatcher.compile(signature)
-        except NumbaError as error:
-            if not any(sign in str(error) for sign in _ALLOCATES):
-                raise
-            within = re.search(r"Function\(<function (\w+) at", str(error))
-            raise TypeError(
-                f"{within.group(1) if within else 'code'} of {getattr(signature[0], 'instance_class', type(self)).__name__} "
-                "allocates memory (an array, a list, x[mask]), which code of a pass may not: write into tile.work, of as many "
-                "rows as the family's n_work_rows says"
-            ) from error
-
-
-def _kind(argument: Any) -> Any:
-    """What an argument's Numba type depends on: quicker to find out than the type itself (8 us, of 60, for a pass)."""
-    if isinstance(argument, tuple):
-        return type(argument), *map(_kind, argument)
-    if isinstance(argument, np.ndarray):
-        return argument.dtype, argument.ndim, argument.flags.num  # of the memory: order, alignment, writeability
-    return numba.typeof(argument)
-
-
-@intrinsic
-def call_at(typing_context, address, arguments):
-    """Call the compiled function at an address with a tuple of arguments, of exactly the types it was compiled for."""
-
-    def generate(context, builder, signature, values):
-        kinds = signature.args[1].types
-        function_type = context.call_conv.get_function_type(types.none, kinds)
-        function = builder.inttoptr(values[0], function_type.as_pointer())
-        unpacked = [builder.extract_value(values[1], n) for n in range(len(kinds))]
-        status, _ = context.call_conv.call_function(builder, function, types.none, kinds, unpacked)
-        with cgutils.if_unlikely(builder, status.is_error):
-            context.call_conv.return_status_propagate(builder, status)
-        return context.get_dummy_value()
-
-    return types.void(address, arguments), generate
-
-
-def _dispatcher(function: Callable, tag: str, cacheable: bool, parallel: bool, allocates: bool = True) -> Any:
+def _dispatcher(
+    function: Callable, tag: str, cacheable: bool, parallel: bool, allocates: bool = True, **others: bool
+) -> Any:
     renamed = _renamed(function, f"{function.__name__}_{tag}")
-    compile_options = {"parallel": parallel, "nogil": True, **options("elementwise", allocates)}
+    compile_options = {"parallel": parallel, "nogil": True, **options("elementwise", allocates), **others}
     if cacheable:
         try:
             return njit(cache=True, no_cfunc_wrapper=True, **compile_options)(renamed)
@@ -259,17 +176,15 @@ def _tag(plugged_in: tuple[Callable, ...]) -> tuple[str, bool]:
     return hashlib.sha256("".join(map(str, digests)).encode()).hexdigest()[:16], None not in digests
 
 
-def lane_function(
-    function: Callable, last_types: tuple[types.Type, ...], plugged_in: tuple[Callable, ...] = ()
-) -> LaneFunction:
-    """Compile a function for a parallel kernel to call by address.
+def serial_function(function: Callable, plugged_in: tuple[Callable, ...] = ()) -> Any:
+    """Numba's dispatcher of a serial function that is called by its address only; cached on disk where that is possible.
 
     Parameters
     ----------
-    last_types : of those of its arguments that are always of the same type, the last.
     function, plugged_in : as for ``entry_point``.
     """
-    return LaneFunction(function, last_types, *_tag(plugged_in))
+    tag, cacheable = _tag(plugged_in)
+    return _dispatcher(function, tag, cacheable, parallel=False, allocates=False, no_cpython_wrapper=True)
 
 
 def entry_point(function: Callable, plugged_in: tuple[Callable, ...] = ()) -> EntryPoint:

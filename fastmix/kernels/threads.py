@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numba
 
 _THREAD_SAFE_LAYERS = ("tbb", "omp")
+
+# One call works for about this long at most, because Ctrl-C waits for a kernel to return.
+_SECONDS_PER_CALL = 0.4
+_OPERATIONS_PER_SECOND = 2e10
+
+# With less to do than this (some 50 us), waking other threads costs more than they save.
+_WORTH_THREADS = 1e6
 
 _entry = threading.RLock()
 _state = {"entered": False, "forked": False}
@@ -73,3 +80,15 @@ def kernel_threads(n_threads: int | None) -> Iterator[None]:
             numba.set_num_threads(previous)
         if lock is not None:
             lock.release()
+
+
+def call_by_lanes(call: Callable[[int, int], None], n_lanes: int, n_operations: float, n_threads: int | None) -> None:
+    """Have ``call(first, last)`` work on all lanes, in as many calls as keep each of them short."""
+    if n_operations < _WORTH_THREADS:
+        n_threads = 1
+    threads = thread_count(n_threads)
+    n_calls = max(1.0, n_operations / (_OPERATIONS_PER_SECOND * _SECONDS_PER_CALL))
+    lanes_per_call = max(1, int(n_lanes / n_calls) // threads) * threads
+    for first in range(0, n_lanes, lanes_per_call):
+        with kernel_threads(n_threads):
+            call(first, min(n_lanes, first + lanes_per_call))

@@ -7,14 +7,15 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmix.engines.kmeans.neighbourhoods import Neighbourhoods, rounded_apart
-from fastmix.engines.passes import call_by_lanes
 from fastmix.kernels.kmeans import assign_arguments
 from fastmix.kernels.kmeans.assign_arguments import Centres, Memory
-from fastmix.kernels.kmeans.assign_pass import FAR, LABELS_ONLY, SUM_ALL, SUM_CHANGES, assign_pass
-from fastmix.kernels.kmeans.assign_scratch import TILE
+from fastmix.kernels.kmeans.assign_pass import FAR, LABELS_ONLY, SUM_ALL, SUM_CHANGES, AssignContext, assign_pass
+from fastmix.kernels.kmeans.assign_scratch import TILE, scratch_bytes
 from fastmix.kernels.kmeans.nearest import CENTRES
+from fastmix.kernels.lanes import add_lanes
 from fastmix.kernels.mixture.tiles import Rows
 from fastmix.kernels.simd.row_vectors import WIDTH
+from fastmix.kernels.threads import call_by_lanes
 
 # Lanes: several times more than threads, so that work divides evenly; their sums are cleared and added up in every pass.
 _MOST_LANES = 64
@@ -210,12 +211,12 @@ class Assigner:
             groups, labels = self._near.as_kernels_read(), self._near.labels
             lane_starts, n_seen = self._near.lane_starts(n_lanes), groups.members.shape[1]
         memory = Memory(labels.view(np.uint32), self._bounds)
-        compiled = assign_pass()
-
-        def call(first: int, last: int) -> None:
-            compiled(packed, self.rows, groups, memory, sums_of, lane_starts, first, last, self._lane_sums, n_changed)
-
+        context = AssignContext(packed, self.rows, groups, memory, sums_of, lane_starts, self._lane_sums, n_changed)
+        n_bytes = scratch_bytes(n_features, groups.members.shape[1])
+        call = assign_pass().bind(context, n_bytes)
         call_by_lanes(call, n_lanes, float(n_rows * n_seen * n_features), self._n_threads)
+        if sums_of != LABELS_ONLY:
+            add_lanes(self._lane_sums.reshape(n_lanes, -1))
         return int(n_changed.sum())
 
     def _packed(self, centres: np.ndarray) -> Centres:

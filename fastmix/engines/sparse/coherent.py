@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmix.data.reading import make_rows
-from fastmix.engines.passes import call_by_lanes
 from fastmix.kernels.mixture.coherent import grow_tree, leaves_of
+from fastmix.kernels.threads import call_by_lanes
 
 # Rows of the sample that a leaf of the tree is made of. With 2 lists are up to a fifth longer (D = 16), with 8 as short.
 _SAMPLED_PER_LEAF = 4

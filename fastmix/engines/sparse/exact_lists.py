@@ -8,13 +8,14 @@ import numpy as np
 
 from fastmix.data.reading import make_rows
 from fastmix.engines.layout import cut_into_lanes, scratch_of
-from fastmix.engines.passes import EVERYTHING, call_by_lanes
+from fastmix.engines.passes import EVERYTHING
 from fastmix.engines.sparse.coherent import by_leaves, grow
 from fastmix.families.base import Family, Reach
-from fastmix.kernels.mixture.reach import TILES_AT_ONCE, list_pass_for
+from fastmix.kernels.mixture.reach import TILES_AT_ONCE, ListContext, list_pass_for
 from fastmix.kernels.mixture.scratch import scratch_bytes
 from fastmix.kernels.mixture.tiles import Rows, Schedule
 from fastmix.kernels.simd.vectors import GROUP
+from fastmix.kernels.threads import call_by_lanes
 
 # exp(-36) is what float64 loses in a sum anyway.
 _LOSS = 36.0
@@ -137,23 +138,26 @@ class _Bounds:
         """The lists of some tiles, one after the other, and their lengths."""
         family, n_components, n_features = self._family, self._n_components, rows.X.shape[1]
         scratch = scratch_of(family, n_features)
-        n_bytes = np.array(
-            [
-                scratch_bytes(n_features, 1, scratch, tile_size, 8),
-                scratch_bytes(n_features, 2 * n_components, scratch, TILES_AT_ONCE, 8),
-            ]
-        )
+        n_bytes = scratch_bytes(n_features, 1, scratch, tile_size, 8)
+        n_bytes_of_centres = scratch_bytes(n_features, 2 * n_components, scratch, TILES_AT_ONCE, 8)
         lane_starts = np.minimum(cut_into_lanes(-(-len(tiles) // TILES_AT_ONCE), 1) * TILES_AT_ONCE, len(tiles))
         lists = np.empty(len(tiles) * n_components, np.int32)
         lengths = np.empty(len(tiles), np.int64)
-        compiled = list_pass_for(family.kernel_class)
-        reach = self._reach._replace(units=wider * self._reach.units)
-        ordered = EVERYTHING._replace(order=order)
-
-        def call(first: int, last: int) -> None:
-            what = self._constants, rows, ordered, reach, self._margin, scratch, tile_size
-            compiled(*what, lane_starts, first, last, n_bytes, tiles, lists, lengths)
-
+        context = ListContext(
+            parameters=self._constants,
+            rows=rows,
+            schedule=EVERYTHING._replace(order=order),
+            reach=self._reach._replace(units=wider * self._reach.units),
+            margin=self._margin,
+            wanted=scratch,
+            tile_size=tile_size,
+            lane_starts=lane_starts,
+            n_bytes=n_bytes,
+            tiles=tiles,
+            lists=lists,
+            lengths=lengths,
+        )
+        call = list_pass_for(family.kernel_class).bind(context, n_bytes + n_bytes_of_centres)
         n_operations = len(tiles) * n_components * (20.0 + family.n_statistics(n_features))
         call_by_lanes(call, len(lane_starts) - 1, n_operations, self._n_threads)
         begins = lane_starts[:-1] * n_components

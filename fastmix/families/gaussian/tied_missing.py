@@ -129,8 +129,8 @@ def _about_means(joint, features, n_observed, kernel, hidden, second):
     """
     n_components, used = joint.means.shape[0], max(n_observed, 1)
     n_led = n_components * n_components
-    led = hidden.shared[:n_led].reshape((n_components, n_components))
-    blocks = hidden.shared[n_led + used :]
+    led = hidden.shared[0, :n_led].reshape((n_components, n_components))
+    blocks = hidden.shared[0, n_led + used :]
     read_blocks(blocks, n_observed, second)
     if not kernel.scatter_centre.size:
         for a in range(n_components):

@@ -22,12 +22,13 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange, types
 
-from fastmix.kernels.jit import call_at, entry_point, helper, lane_function, part
-from fastmix.kernels.kmeans.assign_scratch import REST, SCRATCH_TYPES, TILE, Scratch, new_scratch
+from fastmix.kernels.jit import helper, part
+from fastmix.kernels.kmeans.assign_arguments import Centres, Memory, Neighbourhoods
+from fastmix.kernels.kmeans.assign_scratch import REST, TILE, carve
 from fastmix.kernels.kmeans.nearest import CENTRES, ROWS, nearest_by_difference, nearest_by_product
-from fastmix.kernels.mixture.em_pass import add_lanes
+from fastmix.kernels.lanes import LaneFunction, context_at
+from fastmix.kernels.mixture.tiles import Rows
 from fastmix.kernels.simd.row_vectors import add_row, load_columns, prefetch_row
 
 # What becomes of the rows: labels only; rows that change their label move between the sums; all rows are added afresh.
@@ -50,6 +51,21 @@ class Seen(NamedTuple):
     half_squares: np.ndarray  # (G,) float32
     members: np.ndarray  # (G,) uint32, or empty: all
     path_below: np.float32
+
+
+class AssignContext(NamedTuple):
+    """What a lane is handed."""
+
+    centres: Centres
+    rows: Rows
+    groups: Neighbourhoods
+    memory: Memory  # is brought up to date
+    sums_of: int  # LABELS_ONLY, SUM_CHANGES or SUM_ALL
+    lane_starts: np.ndarray  # (L + 1,) int64; lane l takes the neighbourhoods lane_starts[l]..lane_starts[l + 1] - 1
+    # OUT (L, K, 2 P + WIDTH), see ``row_vectors.add_row``: weighted deviations from the centre's reference, their squares, and
+    # the weight; SUM_CHANGES: by how much these change
+    sums: np.ndarray
+    n_changed: np.ndarray  # OUT (L, 1) int64, how many labels changed
 
 
 @helper("elementwise")
@@ -253,8 +269,12 @@ def _assign_group(centres, seen, rows, order, first, last_position, also, sums_o
     return n_changed
 
 
-def _assign_lane(centres, rows, groups, memory, first_group, last_group, sums_of, scratch, sums, n_changed):
-    """The neighbourhoods first_group..last_group - 1, one after the other, into this lane's own sums."""
+def _assign_lane(context_pointer, lane, buffer):
+    """The neighbourhoods of a lane, one after the other, into the lane's own sums."""
+    context = context_at(context_pointer)
+    centres, rows, groups, memory = context.centres, context.rows, context.groups, context.memory
+    scratch = carve(buffer, rows.X.shape[1], groups.members.shape[1])
+    sums, n_changed = context.sums[lane], context.n_changed[lane]
     n_members = groups.members.shape[1]
     sums[:] = 0.0
     n_changed[0] = 0
@@ -262,79 +282,16 @@ def _assign_lane(centres, rows, groups, memory, first_group, last_group, sums_of
     if n_members:
         seen_products, seen_squares = scratch.products, scratch.half_squares
         seen_differences = scratch.differences
-    for s in range(first_group, last_group):
+    for s in range(context.lane_starts[lane], context.lane_starts[lane + 1]):
         constants = centres.no_constants[: seen_squares.size]
         seen = Seen(seen_differences, constants, seen_products, seen_squares, groups.members[s], groups.path_below[s])
         first, last, path_above = groups.starts[s], groups.starts[s + 1], groups.path_above[s]
         n_changed[0] += _assign_group(
-            centres, seen, rows, groups.order, first, last, path_above, sums_of, scratch, memory, sums
+            centres, seen, rows, groups.order, first, last, path_above, context.sums_of, scratch, memory, sums
         )
-
-
-def _assign_pass(
-    lane_address, centres, rows, groups, memory, sums_of, lane_starts, first_lane, last_lane, sums, n_changed
-):
-    """Assign each row to its nearest centre and follow the sums by centre.
-
-    Parameters
-    ----------
-    lane_address : of ``_assign_lane``, compiled for these arguments.
-    centres, groups, memory : ``Centres``, ``Neighbourhoods`` and ``Memory`` of ``fastmix.kernels.kmeans.assign_arguments``; the
-        memory is brought up to date.
-    rows : ``fastmix.kernels.mixture.tiles.Rows``.
-    sums_of : LABELS_ONLY, SUM_CHANGES or SUM_ALL.
-    lane_starts : (L + 1,) int64; lane l takes the neighbourhoods lane_starts[l]..lane_starts[l + 1] - 1.
-    first_lane, last_lane : the lanes first_lane..last_lane - 1 are worked on.
-    sums : OUT (L, K, 2 P + WIDTH), see ``row_vectors.add_row``: weighted deviations from the centre's reference, their
-        squares, and the weight; SUM_CHANGES: by how much these change. Lanes are added into the first after the last.
-    n_changed : OUT (L, 1) int64, how many labels changed.
-    """
-    for lane in prange(first_lane, last_lane):
-        arguments = (
-            centres,
-            rows,
-            groups,
-            memory,
-            lane_starts[lane],
-            lane_starts[lane + 1],
-            sums_of,
-            new_scratch(rows.X.shape[1], groups.members.shape[1]),
-            sums[lane],
-            n_changed[lane],
-        )
-        call_at(lane_address, arguments)
-    n_lanes = sums.shape[0]
-    if last_lane == n_lanes and sums_of != LABELS_ONLY:
-        add_lanes(sums.reshape((n_lanes, sums.shape[1] * sums.shape[2])))
-
-
-# Of the arguments of ``_assign_lane`` after the memory.
-_LANE_TYPES = (
-    *[types.int64] * 3,
-    types.NamedTuple(SCRATCH_TYPES, Scratch),
-    types.float64[:, ::1],
-    types.int64[::1],
-)
-
-
-class AssignPass:
-    """The compiled pass; a call takes the arguments of ``_assign_pass`` but the address."""
-
-    def __init__(self):
-        self.lane = lane_function(_assign_lane, _LANE_TYPES)
-        self.driver = entry_point(_assign_pass)
-
-    @property
-    def dispatcher(self):
-        """What Numba makes of a lane: its versions, and where each came from."""
-        return self.lane.dispatcher
-
-    def __call__(self, centres, rows, groups, memory, *others):
-        address = self.lane.address(centres, rows, groups, memory)
-        self.driver(address, centres, rows, groups, memory, *others)
 
 
 @cache
-def assign_pass() -> AssignPass:
+def assign_pass() -> LaneFunction:
     """The compiled pass."""
-    return AssignPass()
+    return LaneFunction(_assign_lane)

@@ -3,11 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
 
-from fastmix.kernels.jit import helper
+from fastmix.kernels.jit import helper, part
 from fastmix.kernels.kmeans.nearest import CENTRES
-from fastmix.kernels.mixture.scratch import aligned
+from fastmix.kernels.memory import LINE, array_at, next_line
 
 # Rows that a lane works on at once.
 TILE = 128
@@ -43,43 +42,57 @@ class Scratch(NamedTuple):
     half_squares: np.ndarray  # (G,) float32
 
 
-SCRATCH_TYPES = (
-    types.float32[:, ::1],
-    *[types.float32[::1]] * 4,
-    types.uint32[::1],
-    types.float64[:, ::1],
-    *[types.float64[::1]] * 2,
-    *[types.uint64[::1]] * 4,
-    types.uint32[::1],
-    types.float64[::1],
-    types.float64[:, :, ::1],
-    types.float32[:, :, ::1],
-    types.float32[::1],
-)
+def scratch_bytes(n_features: int, n_members: int) -> int:
+    """How much memory ``carve`` cuts up, at most."""
+    a_column = 4 * (n_features + 5) + 8 * (1 + 3 + 1)
+    a_rest = 8 * (n_features + 2 + 1)
+    a_member = 12 * n_features + 4
+    return TILE * a_column + REST * a_rest + MOST_ENTRIES * 20 + n_members * a_member + len(Scratch._fields) * LINE
 
 
-@helper("elementwise", allocates=True)
-def new_scratch(n_features, n_members):
-    n_blocks = n_members // CENTRES
-    vectors = np.empty((4, TILE), np.float32)
-    rest_vectors = np.empty((2, REST))
+@helper("elementwise")
+def _cut(buffer, used, shape, like):
+    """(An array that begins on the next cache line after the bytes that are used, how many are used then)."""
+    first = next_line(buffer, used)
+    array = array_at(buffer, first, shape, like)
+    return array, first + array.size * array.itemsize
+
+
+@part
+def carve(buffer, n_features, n_members):
+    """Buffers for one lane, whose numbers are whatever was there."""
+    blocks = (n_members // CENTRES, n_features, CENTRES)
+    x, used = _cut(buffer, 0, (n_features, TILE), np.float32)
+    vectors, used = _cut(buffer, used, (4, TILE), np.float32)
+    label, used = _cut(buffer, used, (TILE,), np.uint32)
+    rest_x, used = _cut(buffer, used, (n_features, REST), np.float64)
+    rest_vectors, used = _cut(buffer, used, (2, REST), np.float64)
+    row, used = _cut(buffer, used, (TILE,), np.uint64)
+    opened, used = _cut(buffer, used, (3 * TILE,), np.uint64)
+    rest, used = _cut(buffer, used, (TILE + REST,), np.uint64)
+    entry_row, used = _cut(buffer, used, (MOST_ENTRIES,), np.uint64)
+    entry_label, used = _cut(buffer, used, (MOST_ENTRIES,), np.uint32)
+    entry_sign, used = _cut(buffer, used, (MOST_ENTRIES,), np.float64)
+    differences, used = _cut(buffer, used, blocks, np.float64)
+    products, used = _cut(buffer, used, blocks, np.float32)
+    half_squares, used = _cut(buffer, used, (n_members,), np.float32)
     return Scratch(
-        aligned(n_features, TILE, np.empty(0, np.float32)),
+        x,
         vectors[0],
         vectors[1],
         vectors[2],
         vectors[3],
-        np.empty(TILE, np.uint32),
-        aligned(n_features, REST, np.empty(0)),
+        label,
+        rest_x,
         rest_vectors[0],
         rest_vectors[1],
-        np.empty(TILE, np.uint64),
-        np.empty(3 * TILE, np.uint64),
-        np.empty(TILE + REST, np.uint64),
-        np.empty(MOST_ENTRIES, np.uint64),
-        np.empty(MOST_ENTRIES, np.uint32),
-        np.empty(MOST_ENTRIES),
-        np.empty((n_blocks, n_features, CENTRES)),
-        aligned(n_blocks, n_features * CENTRES, np.empty(0, np.float32)).reshape((n_blocks, n_features, CENTRES)),
-        np.empty(n_members, np.float32),
+        row,
+        opened,
+        rest,
+        entry_row,
+        entry_label,
+        entry_sign,
+        differences,
+        products,
+        half_squares,
     )

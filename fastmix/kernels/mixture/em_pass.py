@@ -6,19 +6,21 @@ Every engine hands it a schedule and does something with the statistics that com
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange, types
 
-from fastmix.kernels.jit import call_at, entry_point, helper, lane_function, part
+from fastmix.kernels.jit import helper, part
+from fastmix.kernels.lanes import LaneFunction, context_at
 from fastmix.kernels.mixture.joint import components_of_tile, log_joints
 from fastmix.kernels.mixture.labels import add_labels, add_soft_labels, count_labels
 from fastmix.kernels.mixture.loading import load_tile, span_of_tile
 from fastmix.kernels.mixture.normalise import LOG_ZERO, LOG_ZERO_32
 from fastmix.kernels.mixture.packing import NEGLIGIBLE, accumulate_component
-from fastmix.kernels.mixture.scratch import carve, new_buffer
+from fastmix.kernels.mixture.scratch import carve
 from fastmix.kernels.mixture.tiles import (
+    Rows,
+    Schedule,
     accumulate_shared,
     posterior,
     prepare,
@@ -27,9 +29,6 @@ from fastmix.kernels.mixture.tiles import (
 )
 from fastmix.kernels.simd.sums import dot
 from fastmix.kernels.simd.sums import total as sum_of
-
-# Columns of lanes that are added at once: 1 MB of 64 lanes. All at once they came from memory three times over.
-_COLUMNS = 2048
 
 # The phases of a tile, in order; a pass may stop after any of them, so that a profile can time the pass itself.
 LOAD, LOG_JOINT, NORMALISE, ACCUMULATE = 0, 1, 2, 3
@@ -53,6 +52,36 @@ class Seen(NamedTuple):
 # responsibilities times weights by component and label (see ``fastmix.kernels.mixture.labels.count_labels``).
 LOG_LIKELIHOOD, ENTROPY, TOTAL_WEIGHT, OUT_OF_REACH = 0, 1, 2, 3
 N_TOTALS = 8  # a cache line, so that lanes do not share one
+
+
+class EMContext(NamedTuple):
+    """What a lane of the pass is handed."""
+
+    parameters: Any  # kernel parameters of a family; or joint parameters
+    rows: Rows
+    schedule: Schedule
+    hard: bool  # give each row to its most probable component whole (the classification EM of Celeux and Govaert 1992)
+    last_phase: int  # ACCUMULATE; an earlier phase where only the time up to it is wanted
+    n_joint: int  # the most components that a tile looks at
+    wanted: np.ndarray  # (5,) int64, rows of scratch that the family wants, see ``fastmix.kernels.mixture.scratch``
+    tile_size: int  # B, a multiple of ``fastmix.kernels.simd.vectors.GROUP``
+    lane_starts: (
+        np.ndarray
+    )  # (L + 1,) int64; lane l takes each step-th of the tiles lane_starts[l]..lane_starts[l + 1] - 1
+    step: int
+    # int64, for each entry of the active lists, which of its lane's slots the component has; empty without lists, when each
+    # lane has K slots
+    slots: np.ndarray
+    slot_starts: (
+        np.ndarray
+    )  # (L + 1,) int64; lane l has the slots slot_starts[l]..slot_starts[l + 1] - 1 of the statistics
+    statistics: np.ndarray  # OUT (slots, S)
+    shared: np.ndarray  # OUT (L', S'), L' >= L
+    totals: np.ndarray  # OUT (L', N_TOTALS or more)
+    seen: Seen  # OUT
+    observed: np.ndarray  # int64, see ``load_tile``
+    goes_on: bool  # sums go on from what is there, as for one pattern after the other; else a lane begins with zeros
+    pattern_lane: int  # the address of ``_em_lane`` for the kernel parameters of a pattern; or 0
 
 
 @helper("elementwise")
@@ -111,24 +140,28 @@ def _take_given(responsibilities, row_of, w, components, r):
 
 
 @part
-def _em_tile(
-    parameters, rows, schedule, slots, hard, last_phase, t, span, observed, scratch, statistics, shared, totals, seen
-):
+def _em_tile(context, t, span, scratch, statistics, shared, totals):
     """Tile t: load, log-joint, normalise, accumulate; or only as far as the last phase.
 
     span : (the positions that the tile begins with and ends before, the position that the next tile begins with).
-    observed : see ``load_tile``.
     """
+    parameters, rows, schedule, last_phase, seen = (
+        context.parameters,
+        context.rows,
+        context.schedule,
+        context.last_phase,
+        context.seen,
+    )
     begin, end, next_first = span
     tile, row_of, vectors = scratch.tile, scratch.row_of, scratch.vectors
     w, log_row, entropy_row = vectors[0], vectors[4], vectors[5]
-    load_tile(rows, schedule, begin, end, observed, tile.x, w, row_of)
+    load_tile(rows, schedule, begin, end, context.observed, tile.x, w, row_of)
     if last_phase == LOAD:
         return
     components, first = components_of_tile(schedule, t, scratch)
     places = components
     if schedule.offsets.size and last_phase == ACCUMULATE:
-        places = slots[first : first + components.size]
+        places = context.slots[first : first + components.size]
     q = scratch.joint[: components.size]
     prepare(parameters, tile)
     # Where responsibilities are given, too, log-joints are worked out for what they carry.
@@ -152,7 +185,7 @@ def _em_tile(
         row_constant(parameters, tile, log_row)
         totals[LOG_LIKELIHOOD] += dot(w, log_row)
         totals[ENTROPY] += dot(w, entropy_row)
-        if hard:
+        if context.hard:
             _harden(q, w, vectors[1], vectors[3])
         if totals.size > N_TOTALS and rows.labels.size:  # copies of rows that lists are made from have lost theirs
             count_labels(rows, row_of, components, q, totals[N_TOTALS:])
@@ -172,192 +205,25 @@ def _em_tile(
         accumulate_shared(parameters, tile, components, q, shared)
 
 
-def _em_lane(
-    parameters,
-    rows,
-    schedule,
-    hard,
-    last_phase,
-    n_joint,
-    wanted,
-    first_tile,
-    last_tile,
-    step,
-    tile_size,
-    slots,
-    statistics,
-    shared,
-    totals,
-    masses,
-    leaders,
-    floors,
-    heights,
-    observed,
-    pattern_lane,
-    buffer,
-):
-    """Each step-th of the tiles first_tile..last_tile - 1, one after the other, into this lane's own statistics.
-
-    observed : see ``load_tile``.
-    pattern_lane : see ``em_pass``; for other lanes.
-    """
+def _em_lane(context_pointer, lane, buffer):
+    """Each step-th tile of a lane, one after the other, into the lane's own statistics."""
+    context = context_at(context_pointer)
+    rows, schedule, observed = context.rows, context.schedule, context.observed
     n_features = observed.size if observed.size else rows.X.shape[1]
-    scratch = carve(buffer, rows, n_features, n_joint, wanted, tile_size)
-    seen = Seen(masses, leaders, floors, heights)
-    for t in range(first_tile, last_tile, step):
-        span = span_of_tile(rows, schedule, t, step, tile_size)
-        _em_tile(
-            parameters,
-            rows,
-            schedule,
-            slots,
-            hard,
-            last_phase,
-            t,
-            span,
-            observed,
-            scratch,
-            statistics,
-            shared,
-            totals,
-            seen,
-        )
-
-
-@helper("elementwise")
-def add_lanes(lanes):
-    """Add the rows of lanes (L, S) pairwise, in lane order, into the first; some columns at a time, which stay in cache."""
-    n_lanes, n = lanes.shape
-    for first in range(0, n, _COLUMNS):
-        last = min(first + _COLUMNS, n)
-        stride = 1
-        while stride < n_lanes:
-            for left in range(0, n_lanes - stride, 2 * stride):
-                for i in range(first, last):
-                    lanes[left, i] += lanes[left + stride, i]
-            stride *= 2
-
-
-def em_pass(
-    lane_address,
-    pattern_lane,
-    parameters,
-    rows,
-    schedule,
-    hard,
-    last_phase,
-    n_joint,
-    wanted,
-    n_bytes,
-    tile_size,
-    lane_starts,
-    step,
-    slots,
-    slot_starts,
-    first_lane,
-    last_lane,
-    add_up,
-    sums,
-    seen,
-):
-    """Add some tiles of some lanes to these lanes' statistics; where asked, add all lanes into the first, but for active lists.
-
-    Parameters
-    ----------
-    lane_address : of ``_em_lane``, compiled for these parameters and rows; or of one that calls it for each pattern of observed
-        features, see ``fastmix.kernels.mixture.incomplete_pass``.
-    pattern_lane : of ``_em_lane``, for the parameters of a pattern; or 0.
-    parameters : kernel parameters of a family; or joint parameters.
-    rows, schedule : see ``fastmix.kernels.mixture.tiles``.
-    hard : give each row to its most probable component whole (the classification EM of Celeux and Govaert 1992).
-    last_phase : ACCUMULATE; an earlier phase where only the time up to it is wanted.
-    n_joint : the most components that a tile looks at.
-    wanted : (5,) int64, rows of scratch that the family wants, see ``fastmix.kernels.mixture.scratch``.
-    n_bytes : of scratch that a lane wants, see ``fastmix.kernels.mixture.scratch``.
-    tile_size : B, a multiple of ``fastmix.kernels.simd.vectors.GROUP``.
-    lane_starts : (L + 1,) int64; lane l takes each step-th of the tiles lane_starts[l]..lane_starts[l + 1] - 1.
-    slots : for each entry of the active lists, which of its lane's slots the component has; empty without lists, when each
-        lane has K slots.
-    slot_starts : (L + 1,) int64; lane l has the slots slot_starts[l]..slot_starts[l + 1] - 1 of the statistics.
-    first_lane, last_lane : the lanes first_lane..last_lane - 1 are worked on.
-    add_up : this is the last call of the cell, up to its last lane.
-    sums : OUT: (statistics (slots, S), shared (L', S'), totals (L', N_TOTALS or more)), L' >= L.
-    seen : see ``Seen``.
-    """
-    statistics, shared, totals = sums
-    masses, leaders, floors, heights = seen
-    for lane in prange(first_lane, last_lane):
-        first_tile, last_tile = lane_starts[lane], lane_starts[lane + 1]
-        # By the thread that will write there: 10 MB and more take as long as some per cent of a cell.
-        statistics[slot_starts[lane] : slot_starts[lane + 1]] = 0.0
-        shared[lane] = 0.0
-        totals[lane] = 0.0
-        arguments = (
-            parameters,
-            rows,
-            schedule,
-            hard,
-            last_phase,
-            n_joint,
-            wanted,
-            first_tile,
-            last_tile,
-            step,
-            tile_size,
-            slots,
-            statistics[slot_starts[lane] : slot_starts[lane + 1]],
-            shared[lane],
-            totals[lane],
-            masses,
-            leaders,
-            floors,
-            heights,
-            slots[:0],
-            pattern_lane,
-            new_buffer(n_bytes),
-        )
-        call_at(lane_address, arguments)
-    if not add_up:
-        return
-    n_lanes = shared.shape[0]
-    if slots.size == 0:
-        n_numbers = statistics.shape[0] // n_lanes * statistics.shape[1]
-        add_lanes(statistics.reshape((n_lanes, n_numbers))[:last_lane])
-    add_lanes(shared[:last_lane])
-    add_lanes(totals[:last_lane])
-
-
-# Of the arguments of ``_em_lane`` after the schedule.
-LANE_TYPES = (
-    types.boolean,
-    *[types.int64] * 2,
-    types.int64[::1],
-    *[types.int64] * 4,
-    types.int64[::1],
-    types.float64[:, ::1],
-    *[types.float64[::1]] * 3,
-    types.int32[:, ::1],
-    *[types.float64[::1]] * 2,
-    types.int64[::1],
-    types.int64,
-    types.uint8[::1],
-)
-
-
-class EMPass:
-    """The compiled pass for one class of kernel parameters; a call takes the arguments of ``em_pass`` but the address."""
-
-    def __init__(self, kernel_parameters: type):
-        sources = registered_sources(kernel_parameters)
-        self.lane = lane_function(_em_lane, LANE_TYPES, sources)
-        self.driver = entry_point(em_pass, sources)
-
-    def __call__(self, parameters, rows, schedule, *others):
-        address = self.lane.address(parameters, rows, schedule)
-        self.driver(address, 0, parameters, rows, schedule, *others)
+    scratch = carve(buffer, rows, n_features, context.n_joint, context.wanted, context.tile_size)
+    statistics = context.statistics[context.slot_starts[lane] : context.slot_starts[lane + 1]]
+    shared, totals = context.shared[lane], context.totals[lane]
+    # By the thread that will write there: 10 MB and more take as long as some per cent of a cell.
+    if not context.goes_on:
+        statistics[:] = 0.0
+        shared[:] = 0.0
+        totals[:] = 0.0
+    for t in range(context.lane_starts[lane], context.lane_starts[lane + 1], context.step):
+        span = span_of_tile(rows, schedule, t, context.step, context.tile_size)
+        _em_tile(context, t, span, scratch, statistics, shared, totals)
 
 
 @cache
-def em_pass_for(kernel_parameters: type) -> EMPass:
+def em_pass_for(kernel_parameters: type) -> LaneFunction:
     """The compiled pass for one class of kernel parameters."""
-    return EMPass(kernel_parameters)
+    return LaneFunction(_em_lane, registered_sources(kernel_parameters))

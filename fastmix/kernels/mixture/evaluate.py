@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any, NamedTuple
 
-from numba import prange, types
+import numpy as np
 
-from fastmix.kernels.jit import call_at, entry_point, helper, lane_function, part
+from fastmix.kernels.jit import helper, part
+from fastmix.kernels.lanes import LaneFunction, context_at
 from fastmix.kernels.mixture.joint import components_of_tile, log_joints
 from fastmix.kernels.mixture.loading import load_tile, span_of_tile
 from fastmix.kernels.mixture.normalise import LOG_ZERO
-from fastmix.kernels.mixture.scratch import carve, new_buffer
-from fastmix.kernels.mixture.tiles import expectation, posterior, prepare, registered_sources, row_constant
+from fastmix.kernels.mixture.scratch import carve
+from fastmix.kernels.mixture.tiles import (
+    Rows,
+    Schedule,
+    expectation,
+    posterior,
+    prepare,
+    registered_sources,
+    row_constant,
+)
 from fastmix.kernels.simd.gather import transpose_8
 from fastmix.kernels.simd.vectors import VECTOR
+
+
+class EvaluationContext(NamedTuple):
+    """What a lane of an evaluation is handed; an empty output is not wanted."""
+
+    parameters: Any  # as for the EM pass
+    rows: Rows  # without weights
+    schedule: Schedule  # that has an order and lists or neither
+    longest_list: int  # of components; K where each tile looks at all of them
+    wanted: np.ndarray  # as for the EM pass, and so are tile_size, lane_starts, observed and pattern_lane
+    tile_size: int
+    lane_starts: np.ndarray
+    log_density: np.ndarray  # OUT (N,)
+    responsibilities: np.ndarray  # OUT (N, K)
+    labels: np.ndarray  # OUT (N,) int64
+    expectations: np.ndarray  # OUT (N, M)
+    observed: np.ndarray
+    pattern_lane: int
 
 
 @helper("elementwise")
@@ -61,12 +89,14 @@ def _store_shares(joint, components, row_of, out):
 
 
 @part
-def _evaluate_tile(parameters, rows, schedule, t, span, observed, scratch, outputs):
-    """Fill the outputs for the rows of tile t; ``span`` and ``observed`` as for the EM pass."""
-    log_density, responsibilities, labels, expectations = outputs
+def _evaluate_tile(context, t, span, scratch):
+    """Fill the outputs for the rows of tile t; ``span`` as for the EM pass."""
+    parameters, rows, schedule = context.parameters, context.rows, context.schedule
+    log_density, responsibilities = context.log_density, context.responsibilities
+    labels, expectations = context.labels, context.expectations
     tile, row_of, vectors = scratch.tile, scratch.row_of, scratch.vectors
     first, end, next_first = span
-    load_tile(rows, schedule, first, end, observed, tile.x, vectors[0], row_of)
+    load_tile(rows, schedule, first, end, context.observed, tile.x, vectors[0], row_of)
     components, _ = components_of_tile(schedule, t, scratch)
     prepare(parameters, tile)
     log_joints(parameters, rows, schedule, next_first, components, scratch)
@@ -97,109 +127,18 @@ def _evaluate_tile(parameters, rows, schedule, t, span, observed, scratch, outpu
         _store_transposed(joint, scratch.every_component, rows.origin, out)
 
 
-def _evaluate_lane(
-    parameters,
-    rows,
-    schedule,
-    longest_list,
-    wanted,
-    first_tile,
-    last_tile,
-    tile_size,
-    log_density,
-    responsibilities,
-    labels,
-    expectations,
-    observed,
-    pattern_lane,
-    buffer,
-):
+def _evaluate_lane(context_pointer, lane, buffer):
+    """Fill the outputs for the rows of a lane."""
+    context = context_at(context_pointer)
+    rows, schedule, observed = context.rows, context.schedule, context.observed
     n_features = observed.size if observed.size else rows.X.shape[1]
-    scratch = carve(buffer, rows, n_features, longest_list, wanted, tile_size)
-    for t in range(first_tile, last_tile):
-        span = span_of_tile(rows, schedule, t, 1, tile_size)
-        outputs = log_density, responsibilities, labels, expectations
-        _evaluate_tile(parameters, rows, schedule, t, span, observed, scratch, outputs)
-
-
-def evaluate(
-    lane_address,
-    pattern_lane,
-    parameters,
-    rows,
-    schedule,
-    longest_list,
-    wanted,
-    n_bytes,
-    tile_size,
-    lane_starts,
-    first_lane,
-    last_lane,
-    log_density,
-    responsibilities,
-    labels,
-    expectations,
-):
-    """Fill the outputs for the rows of some lanes.
-
-    Parameters
-    ----------
-    lane_address, pattern_lane : as for the EM pass, of ``_evaluate_lane``.
-    parameters, rows, schedule, wanted, n_bytes, tile_size, lane_starts, first_lane, last_lane : as for the EM pass; the rows
-        have no weights, and a schedule has an order and lists or neither.
-    longest_list : of components; K where each tile looks at all of them.
-    log_density, responsibilities, labels, expectations : OUT, (N,), (N, K), (N,) int64, (N, M); an empty array is not wanted.
-    """
-    for lane in prange(first_lane, last_lane):
-        arguments = (
-            parameters,
-            rows,
-            schedule,
-            longest_list,
-            wanted,
-            lane_starts[lane],
-            lane_starts[lane + 1],
-            tile_size,
-            log_density,
-            responsibilities,
-            labels,
-            expectations,
-            labels[:0],
-            pattern_lane,
-            new_buffer(n_bytes),
-        )
-        call_at(lane_address, arguments)
-
-
-# Of the arguments of ``_evaluate_lane`` after the schedule.
-EVALUATION_TYPES = (
-    types.int64,
-    types.int64[::1],
-    *[types.int64] * 3,
-    types.float64[::1],
-    types.float64[:, ::1],
-    types.int64[::1],
-    types.float64[:, ::1],
-    types.int64[::1],
-    types.int64,
-    types.uint8[::1],
-)
-
-
-class EvaluationPass:
-    """The compiled evaluation for one class of kernel parameters; a call takes the arguments of ``evaluate`` but the first."""
-
-    def __init__(self, kernel_parameters: type):
-        sources = registered_sources(kernel_parameters)
-        self.lane = lane_function(_evaluate_lane, EVALUATION_TYPES, sources)
-        self.driver = entry_point(evaluate, sources)
-
-    def __call__(self, parameters, rows, schedule, *others):
-        address = self.lane.address(parameters, rows, schedule)
-        self.driver(address, 0, parameters, rows, schedule, *others)
+    scratch = carve(buffer, rows, n_features, context.longest_list, context.wanted, context.tile_size)
+    for t in range(context.lane_starts[lane], context.lane_starts[lane + 1]):
+        span = span_of_tile(rows, schedule, t, 1, context.tile_size)
+        _evaluate_tile(context, t, span, scratch)
 
 
 @cache
-def evaluate_for(kernel_parameters: type) -> EvaluationPass:
+def evaluate_for(kernel_parameters: type) -> LaneFunction:
     """The compiled evaluation for one class of kernel parameters."""
-    return EvaluationPass(kernel_parameters)
+    return LaneFunction(_evaluate_lane, registered_sources(kernel_parameters))

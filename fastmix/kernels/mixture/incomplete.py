@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmix.kernels.jit import part
-from fastmix.kernels.mixture.scratch import matrix_at, next_line
+from fastmix.kernels.memory import matrix_at, next_line
 from fastmix.kernels.mixture.tiles import check_arguments, plug_in, registered_sources
 from fastmix.kernels.simd.matrix_rows import padded_shape
 
@@ -34,7 +34,9 @@ class Hidden(NamedTuple):
     workspace: np.ndarray  # (3 * R, W)
     flags: np.ndarray  # (2,) of the family's own, about the pattern
     statistics: np.ndarray  # (slots, S) of the observed features
-    shared: np.ndarray  # (S',)
+    shared: np.ndarray  # (1, S')
+    slot_starts: np.ndarray  # (2,) int64, of the pattern's lane: 0 and the number of slots
+    span: np.ndarray  # (2,) int64, the tiles that the pattern's lane looks at: the first, and that after the last
     features: np.ndarray  # (D,) int64, the observed features, ascending, then the others
     run_ends: np.ndarray  # (D,) int64 of the family's own, see ``fastmix.kernels.mixture.conditional.find_runs``
     ready: np.ndarray  # (K,) int64, whether the component's constants are those of the pattern
@@ -133,7 +135,7 @@ def hidden_bytes(joint, n_slots: int, n_statistics: int, n_shared: int, itemsize
         2 * n_components
         + 2 * n_features
         + (n_matrices + _N_WORKSPACES) * n_rows * row_length
-        + 2
+        + 6
         + n_slots * (n_statistics + 1)
         + n_shared
         + 1
@@ -166,6 +168,10 @@ def carve_hidden(buffer, joint, rows, n_slots, n_statistics, n_shared):
     workspace = matrix_at(buffer, first, n_spaces, row_length, doubles)
     first = next_line(buffer, first + 8 * n_spaces * row_length)
     flags = matrix_at(buffer, first, 1, 2, doubles)
+    first += 16
+    slot_starts = matrix_at(buffer, first, 1, 2, integers)
+    first += 16
+    span = matrix_at(buffer, first, 1, 2, integers)
     first = next_line(buffer, first + 16)
     statistics = matrix_at(buffer, first, n_slots, n_statistics, doubles)
     first = next_line(buffer, first + 8 * n_slots * n_statistics)
@@ -181,6 +187,7 @@ def carve_hidden(buffer, joint, rows, n_slots, n_statistics, n_shared):
     first += 8 * n_slots
     nothing = matrix_at(buffer, first, 1, 1, integers)
     nothing[:] = -1
+    slot_starts[0, 0], slot_starts[0, 1] = 0, n_slots
     ready[:] = 0
     for d in range(n_features):
         features[0, d] = d
@@ -195,7 +202,9 @@ def carve_hidden(buffer, joint, rows, n_slots, n_statistics, n_shared):
         workspace,
         flags[0],
         statistics,
-        shared[0],
+        shared,
+        slot_starts[0],
+        span[0],
         features[0],
         run_ends[0],
         ready[0],

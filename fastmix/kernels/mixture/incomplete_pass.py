@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from functools import cache
 
-from fastmix.kernels.jit import call_at, lane_function, part
-from fastmix.kernels.mixture.em_pass import ENTROPY, LANE_TYPES, em_pass_for
-from fastmix.kernels.mixture.evaluate import EVALUATION_TYPES, evaluate_for
+from fastmix.kernels.jit import part
+from fastmix.kernels.lanes import LaneFunction, call_lane, context_at
+from fastmix.kernels.mixture.em_pass import ENTROPY, EMContext
+from fastmix.kernels.mixture.evaluate import EvaluationContext
 from fastmix.kernels.mixture.incomplete import (
     begin,
     carve_hidden,
     complete,
     complete_shared,
-    incomplete_functions,
     incomplete_sources,
     restrict,
 )
@@ -99,36 +99,27 @@ def _observed(n_observed, hidden):
     return observed
 
 
-def _incomplete_em_lane(
-    joint,
-    rows,
-    schedule,
-    hard,
-    last_phase,
-    n_joint,
-    wanted,
-    first_tile,
-    last_tile,
-    step,
-    tile_size,
-    slots,
-    statistics,
-    shared,
-    totals,
-    masses,
-    leaders,
-    floors,
-    heights,
-    observed,
-    pattern_lane,
-    buffer,
-):
+def _incomplete_em_lane(context_pointer, lane, buffer):
     """Have the lane for complete rows work on the tiles of one pattern after the other, as on tiles of fewer features."""
+    context = context_at(context_pointer)
+    joint, rows, schedule, slots, step = (
+        context.parameters,
+        context.rows,
+        context.schedule,
+        context.slots,
+        context.step,
+    )
+    statistics = context.statistics[context.slot_starts[lane] : context.slot_starts[lane + 1]]
+    shared, totals = context.shared[lane], context.totals[lane]
+    statistics[:] = 0.0
+    shared[:] = 0.0
+    totals[:] = 0.0
     n_slots, n_statistics = statistics.shape
     n_components = joint.means.shape[0]
     hidden, used = carve_hidden(buffer, joint, rows, n_slots, n_statistics, shared.size)
     group = GROUP * 8 // rows.like.itemsize
-    features, n_observed, t = hidden.features, _NO_PATTERN, first_tile
+    features, n_observed = hidden.features, _NO_PATTERN
+    t, last_tile = context.lane_starts[lane], context.lane_starts[lane + 1]
     while t < last_tile:
         is_new = n_observed == _NO_PATTERN
         if is_new:
@@ -153,62 +144,47 @@ def _incomplete_em_lane(
                     hidden.ready[k] = 1
                 if n_slots:
                     hidden.component_of[slots[a] if schedule.offsets.size else a] = k
-        arguments = (
+        hidden.span[0], hidden.span[1] = t, after
+        of_pattern = EMContext(
             kernel,
             rows,
             schedule,
-            hard,
-            last_phase,
-            n_joint,
-            wanted,
-            t,
-            after,
-            step,
+            context.hard,
+            context.last_phase,
+            context.n_joint,
+            context.wanted,
             n_columns,
+            hidden.span,
+            step,
             slots,
+            hidden.slot_starts,
             hidden.statistics,
             hidden.shared,
-            totals,
-            masses,
-            leaders,
-            floors,
-            heights,
+            context.totals[lane : lane + 1],
+            context.seen,
             _observed(n_observed, hidden),
-            pattern_lane,
-            buffer[used:],
+            True,
+            context.pattern_lane,
         )
-        call_at(pattern_lane, arguments)
+        call_lane(context.pattern_lane, of_pattern, 0, buffer[used:])
         if after >= last_tile or not goes_on:
             _settle(joint, n_observed, kernel, hidden, statistics, shared, totals)
             n_observed = _NO_PATTERN
         t = after
 
 
-def _incomplete_evaluation_lane(
-    joint,
-    rows,
-    schedule,
-    longest_list,
-    wanted,
-    first_tile,
-    last_tile,
-    tile_size,
-    log_density,
-    responsibilities,
-    labels,
-    expectations,
-    observed,
-    pattern_lane,
-    buffer,
-):
+def _incomplete_evaluation_lane(context_pointer, lane, buffer):
     """As ``_incomplete_em_lane``, for evaluation; the schedule has no lists."""
+    context = context_at(context_pointer)
+    joint, rows, schedule = context.parameters, context.rows, context.schedule
     hidden, used = carve_hidden(buffer, joint, rows, 0, 0, 0)
     group = GROUP * 8 // rows.like.itemsize
-    features, t = hidden.features, first_tile
+    features = hidden.features
+    t, last_tile = context.lane_starts[lane], context.lane_starts[lane + 1]
     while t < last_tile:
         n_observed = _read_pattern(_first_row(rows, schedule, schedule.tile_starts[t]), features)
         kernel = begin(joint, features, n_observed, True, hidden)
-        for k in range(longest_list):
+        for k in range(context.longest_list):
             restrict(joint, features, n_observed, k, kernel, hidden)
         n_columns, after = _n_columns(schedule, t, group), t + 1
         while after < last_tile:
@@ -216,56 +192,33 @@ def _incomplete_evaluation_lane(
             if not (is_same and is_as_long):
                 break
             after += 1
-        arguments = (
+        hidden.span[0], hidden.span[1] = t, after
+        of_pattern = EvaluationContext(
             kernel,
             rows,
             schedule,
-            longest_list,
-            wanted,
-            t,
-            after,
+            context.longest_list,
+            context.wanted,
             n_columns,
-            log_density,
-            responsibilities,
-            labels,
-            expectations,
+            hidden.span,
+            context.log_density,
+            context.responsibilities,
+            context.labels,
+            context.expectations,
             _observed(n_observed, hidden),
-            pattern_lane,
-            buffer[used:],
+            context.pattern_lane,
         )
-        call_at(pattern_lane, arguments)
+        call_lane(context.pattern_lane, of_pattern, 0, buffer[used:])
         t = after
 
 
-class IncompletePass:
-    """A pass over rows with missing entries, for one class of joint parameters.
-
-    Parameters
-    ----------
-    lane, last_types : of the function for lanes in which patterns differ, and the types of its last arguments.
-    of_pattern : the pass over complete rows.
-    """
-
-    def __init__(self, joint_parameters: type, lane, last_types, of_pattern):
-        self.lane = lane_function(lane, last_types, incomplete_sources(joint_parameters))
-        self.of_pattern = of_pattern
-
-    def __call__(self, joint, kernel, rows, schedule, *others):
-        """kernel : kernel parameters of any pattern: their types say what a pattern's lane is compiled for."""
-        pattern_lane = self.of_pattern.lane.address(kernel, rows, schedule)
-        address = self.lane.address(joint, rows, schedule)
-        self.of_pattern.driver(address, pattern_lane, joint, rows, schedule, *others)
+@cache
+def incomplete_em_pass_for(joint_parameters: type) -> LaneFunction:
+    """``em_pass.em_pass_for`` for rows with missing entries; the context names the pass for a pattern."""
+    return LaneFunction(_incomplete_em_lane, incomplete_sources(joint_parameters))
 
 
 @cache
-def incomplete_em_pass_for(joint_parameters: type) -> IncompletePass:
-    """``em_pass.em_pass_for`` for rows with missing entries."""
-    of_pattern = em_pass_for(incomplete_functions(joint_parameters).kernel_parameters)
-    return IncompletePass(joint_parameters, _incomplete_em_lane, LANE_TYPES, of_pattern)
-
-
-@cache
-def incomplete_evaluation_for(joint_parameters: type) -> IncompletePass:
-    """``evaluate.evaluate_for`` for rows with missing entries."""
-    of_pattern = evaluate_for(incomplete_functions(joint_parameters).kernel_parameters)
-    return IncompletePass(joint_parameters, _incomplete_evaluation_lane, EVALUATION_TYPES, of_pattern)
+def incomplete_evaluation_for(joint_parameters: type) -> LaneFunction:
+    """``evaluate.evaluate_for`` for rows with missing entries; the context names the evaluation of a pattern."""
+    return LaneFunction(_incomplete_evaluation_lane, incomplete_sources(joint_parameters))

@@ -11,14 +11,15 @@ place of the ball gained less than 2 % (D = 2 to 8).
 from __future__ import annotations
 
 from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange, types
 
-from fastmix.kernels.jit import call_at, entry_point, helper, lane_function, part
+from fastmix.kernels.jit import helper, part
+from fastmix.kernels.lanes import LaneFunction, context_at
 from fastmix.kernels.mixture.loading import load_tile, n_positions
-from fastmix.kernels.mixture.scratch import carve, new_buffer, tile_of
-from fastmix.kernels.mixture.tiles import log_joint, prepare, registered_sources
+from fastmix.kernels.mixture.scratch import carve, tile_of
+from fastmix.kernels.mixture.tiles import Rows, Schedule, log_joint, prepare, registered_sources
 from fastmix.kernels.simd.gather import prefetch
 from fastmix.kernels.simd.vectors import GROUP
 
@@ -34,6 +35,27 @@ _SHORT = 16
 # How many, with few features and with more: a tile spans more clusters then (D = 3: twice as many take 1.2 times as long in
 # all; D = 16: 0.8 times).
 _LIKELIEST, _LIKELIEST_OF_MANY_FEATURES, _FEW_FEATURES = 4, 8, 6
+
+
+class ListContext(NamedTuple):
+    """What a lane is handed that lists the components that matter to each of some tiles."""
+
+    parameters: Any  # as for the EM pass, and so are rows (without weights), wanted and tile_size
+    rows: Rows
+    schedule: Schedule  # the order of the rows; without lists
+    reach: Any  # ``fastmix.families.base.Reach`` of the parameters
+    margin: float  # nats below the best log-joint of a row at which a component ceases to matter
+    wanted: np.ndarray
+    tile_size: int
+    lane_starts: (
+        np.ndarray
+    )  # (L + 1,) int64; lane l takes the entries lane_starts[l]..lane_starts[l + 1] - 1 of ``tiles``
+    n_bytes: int  # of scratch for the rows of a tile; what is left of a lane's memory is for centres
+    tiles: np.ndarray  # (T,) int64, which tiles
+    # OUT (T K,) int32, the components that may come within the margin for a row of a tile, ascending. Those of the tiles of a
+    # lane follow each other, beginning at K times its first tile.
+    lists: np.ndarray
+    lengths: np.ndarray  # OUT (T,) int64, of each tile's list
 
 
 @helper("elementwise")
@@ -210,112 +232,25 @@ def _list_tiles(parameters, rows, schedule, reach, margin, tiles, lists, lengths
     return n_listed
 
 
-def _list_lane(
-    parameters,
-    rows,
-    schedule,
-    reach,
-    margin,
-    wanted,
-    tile_size,
-    first_tile,
-    last_tile,
-    n_bytes,
-    tiles,
-    lists,
-    lengths,
-    buffer,
-):
-    n_components = reach.peaks.size
-    of_rows = carve(buffer[:n_bytes], rows, rows.X.shape[1], 1, wanted, tile_size)
+def _list_lane(context_pointer, lane, buffer):
+    """List the components that matter to each of some tiles."""
+    context = context_at(context_pointer)
+    parameters, rows, schedule, reach = context.parameters, context.rows, context.schedule, context.reach
+    n_components, n_features, n_bytes = reach.peaks.size, rows.X.shape[1], context.n_bytes
+    of_rows = carve(buffer[:n_bytes], rows, n_features, 1, context.wanted, context.tile_size)
     # Room for the log-joints at centres and, below them, bounds.
-    of_centres = carve(buffer[n_bytes:], rows, rows.X.shape[1], 2 * n_components, wanted, TILES_AT_ONCE)
+    of_centres = carve(buffer[n_bytes:], rows, n_features, 2 * n_components, context.wanted, TILES_AT_ONCE)
+    first_tile, last_tile = context.lane_starts[lane], context.lane_starts[lane + 1]
     position = first_tile * n_components
     for first in range(first_tile, last_tile, TILES_AT_ONCE):
         last = min(first + TILES_AT_ONCE, last_tile)
-        some, here, found = tiles[first:last], lists[position:], lengths[first:last]
-        position += _list_tiles(parameters, rows, schedule, reach, margin, some, here, found, of_rows, of_centres)
-
-
-def _list_components(
-    lane_address,
-    parameters,
-    rows,
-    schedule,
-    reach,
-    margin,
-    wanted,
-    tile_size,
-    lane_starts,
-    first_lane,
-    last_lane,
-    n_bytes,
-    tiles,
-    lists,
-    lengths,
-):
-    """List the components that matter to each of some tiles.
-
-    Parameters
-    ----------
-    lane_address : of ``_list_lane``, compiled for these parameters and rows.
-    parameters, rows, wanted, tile_size, first_lane, last_lane : as for the EM pass; the rows have no weights.
-    schedule : the order of the rows; without lists.
-    reach : ``fastmix.families.base.Reach`` of the parameters.
-    margin : nats below the best log-joint of a row at which a component ceases to matter.
-    lane_starts : (L + 1,) int64; lane l takes the entries lane_starts[l]..lane_starts[l + 1] - 1 of ``tiles``.
-    tiles : (T,) int64, which tiles.
-    n_bytes : (2,) int64 of scratch, for the rows of a tile and for centres.
-    lists : OUT (T K,) int32, the components that may come within the margin for a row of a tile, ascending. Those of the tiles of
-        a lane follow each other, beginning at K times its first tile.
-    lengths : OUT (T,) int64, of each tile's list.
-    """
-    for lane in prange(first_lane, last_lane):
-        arguments = (
-            parameters,
-            rows,
-            schedule,
-            reach,
-            margin,
-            wanted,
-            tile_size,
-            lane_starts[lane],
-            lane_starts[lane + 1],
-            n_bytes[0],
-            tiles,
-            lists,
-            lengths,
-            new_buffer(n_bytes[0] + n_bytes[1]),
+        some, here, found = context.tiles[first:last], context.lists[position:], context.lengths[first:last]
+        position += _list_tiles(
+            parameters, rows, schedule, reach, context.margin, some, here, found, of_rows, of_centres
         )
-        call_at(lane_address, arguments)
-
-
-# Of the arguments of ``_list_lane`` after the reach.
-_LANE_TYPES = (
-    types.float64,
-    types.int64[::1],
-    *[types.int64] * 4,
-    types.int64[::1],
-    types.int32[::1],
-    types.int64[::1],
-    types.uint8[::1],
-)
-
-
-class ListPass:
-    """The compiled pass for one class of kernel parameters; a call takes the arguments of ``_list_components`` but the first."""
-
-    def __init__(self, kernel_parameters: type):
-        sources = registered_sources(kernel_parameters)
-        self.lane = lane_function(_list_lane, _LANE_TYPES, sources)
-        self.driver = entry_point(_list_components, sources)
-
-    def __call__(self, parameters, rows, schedule, reach, *others):
-        address = self.lane.address(parameters, rows, schedule, reach)
-        self.driver(address, parameters, rows, schedule, reach, *others)
 
 
 @cache
-def list_pass_for(kernel_parameters: type) -> ListPass:
+def list_pass_for(kernel_parameters: type) -> LaneFunction:
     """The compiled pass for one class of kernel parameters."""
-    return ListPass(kernel_parameters)
+    return LaneFunction(_list_lane, registered_sources(kernel_parameters))

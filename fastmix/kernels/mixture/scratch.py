@@ -3,15 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba.core import types
-from numba.extending import intrinsic
-from numba.np.arrayobj import populate_array
 
-from fastmix.kernels.jit import helper, part
+from fastmix.kernels.jit import part
+from fastmix.kernels.memory import LINE, matrix_at, next_line
 from fastmix.kernels.mixture.tiles import Tile
-from fastmix.kernels.simd.vectors import index
-
-_LINE = 64  # bytes of a cache line: a vector load that straddles two costs double
 
 
 class Scratch(NamedTuple):
@@ -36,42 +31,7 @@ def scratch_bytes(n_features: int, n_joint: int, wanted: np.ndarray, tile_size: 
     """
     work, kept, carried, expected, packed = map(int, wanted)
     n_rows = 2 * (n_features + work) + kept + packed + n_joint * (1 + carried) + carried + expected + 1
-    return itemsize * n_rows * tile_size + 8 * (7 * tile_size + n_joint) + _LINE
-
-
-@helper("elementwise", allocates=True)
-def new_buffer(n_bytes):
-    """Memory for one lane."""
-    return np.empty(n_bytes, np.uint8)
-
-
-@intrinsic
-def matrix_at(typing_context, buffer, first, n_rows, n_columns, like):
-    """The memory ``first`` bytes after the beginning of ``buffer`` as a matrix of the type of ``like``."""
-    kind = types.Array(like.dtype, 2, "C")
-
-    def generate(context, builder, signature, arguments):
-        source = context.make_array(buffer)(context, builder, arguments[0])
-        address = builder.gep(source.data, [arguments[1]])
-        array = context.make_array(kind)(context, builder)
-        itemsize = index(like.dtype.bitwidth // 8)
-        populate_array(
-            array,
-            data=builder.bitcast(address, array.data.type),
-            shape=arguments[2:4],
-            strides=[builder.mul(arguments[3], itemsize), itemsize],
-            itemsize=itemsize,
-            meminfo=None,
-        )
-        return array._getvalue()
-
-    return kind(buffer, types.intp, types.intp, types.intp, like), generate
-
-
-@part
-def next_line(buffer, used):
-    """The first byte at or after ``used`` that begins a cache line."""
-    return used + (-(buffer.ctypes.data + used)) % _LINE
+    return itemsize * n_rows * tile_size + 8 * (7 * tile_size + n_joint) + LINE
 
 
 @part
@@ -121,11 +81,3 @@ def tile_of(scratch, a):
     """The tile, with what is carried for the a-th of the components that are looked at."""
     tile, n_carried = scratch.tile, scratch.packed.carried.shape[0]
     return Tile(tile.x, tile.work, tile.kept, scratch.carried[a * n_carried : (a + 1) * n_carried])
-
-
-@helper("elementwise", allocates=True)
-def aligned(n_rows, n_columns, like):
-    """An empty matrix of the type of ``like`` that begins on a cache line."""
-    buffer = np.empty(n_rows * n_columns + _LINE // like.itemsize, like.dtype)
-    skip = (-(buffer.ctypes.data // like.itemsize)) % (_LINE // like.itemsize)
-    return buffer[skip : skip + n_rows * n_columns].reshape((n_rows, n_columns))

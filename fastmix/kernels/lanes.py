@@ -1,0 +1,254 @@
+"""The one parallel loop of all passes: each lane's work is done by a serial function that is called by its address.
+
+What a parallel loop calls directly Numba compiles again in each of the modules that it makes of the loop, and the loop's
+arguments may not be nested tuples. So the loop is compiled once, for all passes: it is handed the address of a *lane function*,
+and that of a *context*, a NamedTuple of arrays, numbers and further tuples, laid out as words of eight bytes.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+import numba
+import numpy as np
+from numba import prange
+from numba.core import cgutils, types
+from numba.core.errors import NumbaError
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
+
+from fastmix.kernels.jit import entry_point, helper, serial_function
+from fastmix.kernels.simd.vectors import index
+
+# Of a lane function: the context, which lane, memory for it.
+_BUFFER = types.uint8[::1]
+# Columns of lanes that are added at once: 1 MB of 64 lanes. All at once they came from memory three times over.
+_COLUMNS = 2048
+
+
+def _flatten(value: Any, kinds: list[Any], words: list[int]) -> None:
+    """Append the words of a context, and what its Numba type depends on: quicker to find out than the type itself."""
+    if isinstance(value, tuple):
+        kinds += (type(value), len(value))
+        for member in value:
+            _flatten(member, kinds, words)
+    elif isinstance(value, np.ndarray):
+        kinds += (value.dtype, value.ndim, value.flags.num)  # of the memory: order, alignment, writeability
+        words.append(value.ctypes.data)
+        words += value.shape
+        words += value.strides
+    elif isinstance(value, float):
+        kinds.append(float)
+        words += struct.unpack("q", struct.pack("d", value))
+    else:
+        kinds.append(type(value))
+        words.append(int(value))
+
+
+def _loaded(context, builder, words, kind, first: int):
+    """(The value of a type that begins with word ``first``, the word after it)."""
+
+    def word(n):
+        return builder.load(builder.gep(words, [index(first + n)]))
+
+    if isinstance(kind, types.BaseTuple):
+        members = []
+        for member in kind.types:
+            value, first = _loaded(context, builder, words, member, first)
+            members.append(value)
+        return context.make_tuple(builder, kind, members), first
+    if isinstance(kind, types.Array):
+        array = context.make_array(kind)(context, builder)
+        populate_array(
+            array,
+            data=builder.inttoptr(word(0), array.data.type),
+            shape=[word(1 + d) for d in range(kind.ndim)],
+            strides=[word(1 + kind.ndim + d) for d in range(kind.ndim)],
+            itemsize=index(context.get_abi_sizeof(context.get_data_type(kind.dtype))),
+            meminfo=None,
+        )
+        return array._getvalue(), first + 1 + 2 * kind.ndim
+    value = word(0)
+    if kind == types.float64:
+        value = builder.bitcast(value, context.get_value_type(kind))
+    elif kind == types.boolean:
+        value = builder.trunc(value, context.get_value_type(kind))
+    elif kind != types.int64:
+        raise TypeError(f"a context holds arrays, int, float, bool and tuples of them; not {kind}")
+    return value, first + 1
+
+
+def _flattened(context, builder, kind, value) -> list[Any]:
+    """What ``_loaded`` reads, in compiled code."""
+    if isinstance(kind, types.BaseTuple):
+        members = [builder.extract_value(value, n) for n in range(len(kind.types))]
+        return [word for each in zip(kind.types, members, strict=True) for word in _flattened(context, builder, *each)]
+    word_type, kind = context.get_value_type(types.int64), types.unliteral(kind)
+    if isinstance(kind, types.Array):
+        array = context.make_array(kind)(context, builder, value)
+        sizes = [cgutils.unpack_tuple(builder, each, kind.ndim) for each in (array.shape, array.strides)]
+        return [builder.ptrtoint(array.data, word_type), *sizes[0], *sizes[1]]
+    if kind == types.float64:
+        return [builder.bitcast(value, word_type)]
+    return [builder.zext(value, word_type) if kind == types.boolean else value]
+
+
+@intrinsic
+def context_at(typing_context, pointer):
+    """The context that a lane function was handed."""
+    kind = pointer.dtype
+
+    def generate(context, builder, signature, values):
+        words = builder.bitcast(values[0], context.get_value_type(types.int64).as_pointer())
+        return _loaded(context, builder, words, kind, 0)[0]
+
+    return kind(pointer), generate
+
+
+def _call(context, builder, address, words, lane, buffer):
+    kinds = (types.voidptr, types.int64, _BUFFER)
+    function_type = context.call_conv.get_function_type(types.none, kinds)
+    function = builder.inttoptr(address, function_type.as_pointer())
+    pointer = builder.bitcast(words, context.get_value_type(types.voidptr))
+    status, _ = context.call_conv.call_function(builder, function, types.none, kinds, (pointer, lane, buffer))
+    with cgutils.if_unlikely(builder, status.is_error):
+        context.call_conv.return_status_propagate(builder, status)
+    return context.get_dummy_value()
+
+
+@intrinsic
+def _call_with_words(typing_context, address, words, lane, buffer):
+    """Call the lane function at an address with the context whose words are at another one."""
+
+    def generate(context, builder, signature, values):
+        pointer = builder.inttoptr(values[1], context.get_value_type(types.voidptr))
+        return _call(context, builder, values[0], pointer, values[2], values[3])
+
+    return types.void(types.int64, types.int64, types.int64, _BUFFER), generate
+
+
+@intrinsic
+def call_lane(typing_context, address, context_of_call, lane, buffer):
+    """Call a lane function, from another one, with a context of exactly the type it was compiled for."""
+
+    def generate(context, builder, signature, values):
+        found = _flattened(context, builder, context_of_call, values[1])
+        words = cgutils.alloca_once(builder, context.get_value_type(types.int64), size=len(found))
+        for n, word in enumerate(found):
+            builder.store(word, builder.gep(words, [index(n)]))
+        return _call(context, builder, values[0], words, values[2], values[3])
+
+    return types.void(types.int64, context_of_call, types.int64, _BUFFER), generate
+
+
+@helper("elementwise", allocates=True)
+def _new_buffer(n_bytes):
+    return np.empty(n_bytes, np.uint8)
+
+
+def _drive(address, words, n_bytes, first_lane, last_lane):
+    for lane in prange(first_lane, last_lane):
+        _call_with_words(address, words, lane, _new_buffer(n_bytes))
+
+
+@cache
+def _driver():
+    return entry_point(_drive)
+
+
+def _add_lanes(lanes):
+    n_lanes, n = lanes.shape
+    for first in range(0, n, _COLUMNS):
+        last = min(first + _COLUMNS, n)
+        stride = 1
+        while stride < n_lanes:
+            for left in range(0, n_lanes - stride, 2 * stride):
+                for i in range(first, last):
+                    lanes[left, i] += lanes[left + stride, i]
+            stride *= 2
+
+
+@cache
+def _adder():
+    return entry_point(_add_lanes).serial
+
+
+def add_lanes(lanes: np.ndarray) -> None:
+    """Add the rows of lanes (L, S) pairwise, in lane order, into the first; some columns at a time, which stay in cache."""
+    _adder()(lanes)
+
+
+# What Numba says of code that allocates, where reference counting is off: of arrays that are made and returned, of all else.
+_ALLOCATES = ("Only accept returning of array passed into the function", "NRT required")
+
+
+class LaneFunction:
+    """A serial function of a context, a lane and a buffer, for every type of context that it is called with.
+
+    Parameters
+    ----------
+    function : its Python source; it begins with ``context_at``. The class of a context's first member stands for the family in
+        messages.
+    plugged_in : as for ``fastmix.kernels.jit.entry_point``.
+    """
+
+    def __init__(self, function: Callable, plugged_in: tuple[Callable, ...] = ()):
+        self.dispatcher = serial_function(function, plugged_in)  # Numba's own: its versions, and where each came from
+        self._addresses: dict[tuple[Any, ...], int] = {}
+
+    @property
+    def contexts(self) -> list[Any]:
+        """The types of contexts that it was compiled for, or loaded from the cache."""
+        return [signature[0].dtype for signature in self.dispatcher.signatures]
+
+    def address(self, context: tuple[Any, ...]) -> int:
+        """Where the function begins that was compiled for contexts of this type."""
+        kinds: list[Any] = []
+        _flatten(context, kinds, [])
+        return self._address(context, tuple(kinds))
+
+    def bind(self, context: tuple[Any, ...], n_bytes: int) -> Callable[[int, int], None]:
+        """What works on the lanes first..last - 1 when it is called with (first, last), in parallel.
+
+        n_bytes : of memory for each lane.
+        """
+        kinds: list[Any] = []
+        words: list[int] = []
+        _flatten(context, kinds, words)
+        address = self._address(context, tuple(kinds))
+        return partial(_run, address, np.array(words, np.int64), context, n_bytes)
+
+    def _address(self, context: tuple[Any, ...], kinds: tuple[Any, ...]) -> int:
+        if kinds not in self._addresses:
+            signature = (types.CPointer(numba.typeof(context)), types.int64, _BUFFER)
+            self._compile(signature, context)
+            compiled = self.dispatcher.overloads[signature]
+            name = compiled.fndesc.llvm_func_name
+            address = compiled.library.get_pointer_to_function(name)
+            if not address:
+                raise RuntimeError(f"Numba's library does not say where {name} begins; another version of Numba may")
+            self._addresses[kinds] = address
+        return self._addresses[kinds]
+
+    def _compile(self, signature: tuple[types.Type, ...], context: tuple[Any, ...]) -> None:
+        try:
+            self.dispatcher.compile(signature)
+        except NumbaError as error:
+            if not any(sign in str(error) for sign in _ALLOCATES):
+                raise
+            within = re.search(r"Function\(<function (\w+) at", str(error))
+            raise TypeError(
+                f"{within.group(1) if within else 'code'} of {type(context[0]).__name__} allocates memory (an array, a list, "
+                "x[mask]), which code of a pass may not: write into tile.work, of as many rows as the family's n_work_rows says"
+            ) from error
+
+
+def _run(
+    address: int, words: np.ndarray, context: tuple[Any, ...], n_bytes: int, first_lane: int, last_lane: int
+) -> None:
+    """``context`` keeps the memory that the words point to."""
+    _driver()(address, words.ctypes.data, n_bytes, first_lane, last_lane)
