@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from fastmix.data.incomplete import IncompleteRows
-from fastmix.data.reading import make_rows
-from fastmix.data.streams import Source
+from fastmix.data.rows import make_rows
+from fastmix.data.source import Source
 from fastmix.data.validation import as_kernels_read, as_table, as_weights, check_choice, check_dtype
 from fastmix.engines.evaluate import run_evaluation
 from fastmix.engines.passes import run_em_pass

@@ -12,7 +12,7 @@ from naive import COVARIANCE_TYPES
 from test_open_frame import RATES, WEIGHTS, Poisson, start
 
 from fastmix import Batch, GaussianMixture, StopReason
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import make_rows
 from fastmix.engines.accelerated import Accelerated
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import run

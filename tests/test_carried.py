@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import make_rows
 from fastmix.engines.passes import run_em_pass
 from fastmix.families.base import Family
 from fastmix.families.domains import Real, Simplex

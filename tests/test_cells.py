@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fastmix.engines.cells import CellTree
+from fastmix.data.cells import CellTree
 
 
 def cells(n, seed=0):

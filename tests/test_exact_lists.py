@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from draws import draw_rows, random_mixture
 
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import make_rows
 from fastmix.engines.sparse.exact_lists import exact_lists
 from fastmix.families.gaussian.parameters import gaussian
 

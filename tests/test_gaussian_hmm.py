@@ -5,7 +5,7 @@ import pytest
 from gaussian_hmm import GaussianHMM, HMMParameters
 from scipy import stats
 
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import make_rows
 from fastmix.datasets import load_dataset
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.evaluate import run_evaluation

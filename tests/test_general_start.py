@@ -5,7 +5,7 @@ import pytest
 from poisson import Poisson, PoissonParameters
 
 from fastmix import ConvergenceWarning
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import make_rows
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import run
 from fastmix.starts.general import GeneralStart

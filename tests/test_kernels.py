@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastmix.data.reading import NO_LABELS, make_rows
+from fastmix.data.rows import NO_LABELS, make_rows
 from fastmix.engines.kmeans.assign import Assigner
 from fastmix.engines.layout import layout
 from fastmix.engines.passes import run_em_pass

@@ -9,7 +9,7 @@ from fits import bits, fit_quietly
 from naive import COVARIANCE_TYPES, relative_error
 
 from fastmix import GaussianMixture
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import make_rows
 from fastmix.exceptions import ConvergenceWarning
 from fastmix.families.gaussian.covariance_types import gaussian_family
 from fastmix.starts.initialize import Start

@@ -9,7 +9,7 @@ import pytest
 from processes import run_python
 
 from fastmix.data.mapped import MappedRows
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import make_rows
 
 pytestmark = pytest.mark.skipif(not hasattr(mmap, "MADV_WILLNEED"), reason="the system takes no advice")
 

@@ -11,7 +11,7 @@ from naive import LONG, relative_error
 from test_open_frame import RATES, Poisson, counts, start  # noqa: F401
 
 from fastmix import ConvergenceWarning, GaussianMixture, Online
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import make_rows
 from fastmix.engines.loop import run
 from fastmix.engines.online import OnlineEM
 

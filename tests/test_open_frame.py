@@ -5,8 +5,8 @@ import pytest
 from poisson import Poisson, PoissonKernel, PoissonParameters
 from scipy import stats
 
-from fastmix.data.reading import make_rows
-from fastmix.engines import batch, passes
+from fastmix.data.rows import make_rows
+from fastmix.engines import batch
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.evaluate import run_evaluation
 from fastmix.engines.growing import Growing
@@ -120,9 +120,9 @@ def test_a_component_without_rows_keeps_its_rates(counts):
 
 def test_it_is_compiled_once_and_passes_once_an_iteration(counts, monkeypatch):
     compiled = em_pass_for(PoissonKernel)
-    calls = []
-    monkeypatch.setattr(passes, "em_pass_for", lambda kernel: lambda *a: calls.append(kernel) or compiled(*a))
+    calls, bind = [], compiled.bind
+    monkeypatch.setattr(compiled, "bind", lambda context, n_bytes: calls.append(context) or bind(context, n_bytes))
     result = run(BatchEM(Poisson(), make_rows(counts), tol=0), start(), max_iter=7)
     assert len(result.objectives) == 7
-    assert calls == [PoissonKernel] * 7
-    assert len(compiled.lane.signatures) == 1
+    assert [type(context.parameters) for context in calls] == [PoissonKernel] * 7
+    assert len(compiled.contexts) == 1

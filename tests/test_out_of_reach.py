@@ -6,7 +6,7 @@ from naive import COVARIANCE_TYPES
 from poisson import Poisson, PoissonParameters
 
 from fastmix import GaussianMixture, StopReason, backend
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import make_rows
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import run
 from fastmix.families.gaussian.covariance_types import gaussian_family

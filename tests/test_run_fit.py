@@ -9,7 +9,7 @@ from poisson import Poisson, PoissonParameters
 
 import fastmix
 from fastmix import CollapsedError, StopReason
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import make_rows
 from fastmix.data.streams import Streamed
 from fastmix.families.rule import UpdateRule
 from fastmix.fitting.course import OnlineProblem

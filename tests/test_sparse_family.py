@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_open_frame import Poisson, PoissonParameters
 
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import make_rows
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import StopReason, run
 from fastmix.engines.sparse.engine import SparseEM

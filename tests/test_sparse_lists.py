@@ -5,7 +5,7 @@ import pytest
 from draws import random_problem
 
 from fastmix import GaussianMixture, backend
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import make_rows
 from fastmix.engines.passes import run_em_pass
 from fastmix.engines.sparse.lists import ActiveLists, Neighbourhood, neighbours, order_by, united
 from fastmix.kernels.mixture.tiles import Schedule

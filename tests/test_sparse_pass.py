@@ -7,7 +7,7 @@ from draws import random_problem
 from naive import COVARIANCE_TYPES, relative_error
 
 from fastmix import backend
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import make_rows
 from fastmix.engines.passes import run_em_pass
 from fastmix.kernels.mixture.tiles import Schedule
 

@@ -11,7 +11,7 @@ from fits import bits, fit_quietly, mixture_of, started_at
 from naive import COVARIANCE_TYPES, relative_error
 
 from fastmix import Batch, GaussianMixture, KMeans
-from fastmix.engines import passes
+from fastmix.engines import cell_pass
 
 N_ROWS, N_FEATURES = 5000, 3
 
@@ -46,9 +46,9 @@ class Yielding:
 
 
 @pytest.fixture
-def small_stretches(monkeypatch):
+def small_cells(monkeypatch):
     """A pass over the rows of these tests takes several stretches."""
-    monkeypatch.setattr(passes, "_STRETCH_BYTES", 24 * 1000)
+    monkeypatch.setattr(cell_pass, "_CELL_BYTES", 24 * 1000)
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,7 @@ def three(**parameters):
     return GaussianMixture(3, **{"random_state": 0} | parameters)
 
 
-@pytest.mark.usefixtures("small_stretches")
+@pytest.mark.usefixtures("small_cells")
 @pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("stored", [np.float64, np.float32])
@@ -86,7 +86,7 @@ def test_a_stream_has_the_bits_of_memory(covariance_type, dtype, stored, weighte
     assert bits(fit_quietly(model, Stream(rows, [617], weights))) == expected
 
 
-@pytest.mark.usefixtures("small_stretches")
+@pytest.mark.usefixtures("small_cells")
 @pytest.mark.parametrize("lengths", [[N_ROWS], [1, 0, 700, 33], [288], [999, 2]], ids=str)
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_how_it_is_cut_does_not_matter(lengths, n_threads, rows, weights):
@@ -100,7 +100,7 @@ def test_stretches_of_the_usual_size(rng):
     assert bits(fit_quietly(model, Stream(rows, [50_000]))) == bits(fit_quietly(model, rows))
 
 
-@pytest.mark.usefixtures("small_stretches")
+@pytest.mark.usefixtures("small_cells")
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -120,7 +120,7 @@ def test_every_start(parameters, rows, weights, rng):
     assert bits(fit_quietly(three(**parameters), Stream(rows, [617], weights))) == expected
 
 
-@pytest.mark.usefixtures("small_stretches")
+@pytest.mark.usefixtures("small_cells")
 def test_an_iteration_agrees_with_the_naive_one(rng):
     mixture = random_mixture(rng, 3, N_FEATURES, "full")
     rows, weights = draw_rows(rng, mixture, 1500), rng.random(1500)
@@ -183,7 +183,7 @@ def test_readings_are_counted(rows):
     assert stream.n_readings == 1 + 2 + 5  # a check, the scale of things and a subsample, iterations
 
 
-@pytest.mark.usefixtures("small_stretches")
+@pytest.mark.usefixtures("small_cells")
 def test_the_whole_stream_is_never_held(rows):
     blocks, most = [], 0
 
@@ -255,7 +255,7 @@ def test_rows_must_stay_the_same(later, match, reading, rows):
     fails(Yielding(lambda n: later(rows) if n >= reading else [rows]), match)
 
 
-@pytest.mark.usefixtures("small_stretches")
+@pytest.mark.usefixtures("small_cells")
 @pytest.mark.parametrize("error", [OSError("the disk is gone"), KeyboardInterrupt()], ids=["OSError", "Ctrl-C"])
 @pytest.mark.parametrize("reading", [0, 1, 5])
 def test_errors_of_the_stream_reach_the_caller(error, reading, rows):
@@ -269,9 +269,9 @@ def test_errors_of_the_stream_reach_the_caller(error, reading, rows):
         fit_quietly(three(tol=0.0, max_iter=20), Yielding(blocks))
 
 
-@pytest.mark.usefixtures("small_stretches")
+@pytest.mark.usefixtures("small_cells")
 def test_an_interrupt_ends_the_reading_and_keeps_the_best(rows, monkeypatch):
-    sound, calls = passes.call_by_lanes, []
+    sound, calls = cell_pass.call_by_lanes, []
 
     def interrupted(*arguments):
         calls.append(arguments)
@@ -280,13 +280,13 @@ def test_an_interrupt_ends_the_reading_and_keeps_the_best(rows, monkeypatch):
         sound(*arguments)
 
     model = three(init_params="random_from_data", tol=0.0)
-    monkeypatch.setattr(passes, "call_by_lanes", interrupted)
+    monkeypatch.setattr(cell_pass, "call_by_lanes", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.fit(Stream(rows, [100]))
     assert model.n_iter_ > 0
 
 
-@pytest.mark.usefixtures("small_stretches")
+@pytest.mark.usefixtures("small_cells")
 @pytest.mark.parametrize("accelerate", ["squarem", "anderson", "auto"])
 def test_accelerated_fits(accelerate, rows, weights):
     model = three(accelerate=accelerate, tol=1e-9, max_iter=30)

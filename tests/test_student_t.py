@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from student_t import StudentT, StudentTParameters, degrees_of_freedom
 
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import make_rows
 from fastmix.datasets import load_dataset
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.evaluate import run_evaluation

@@ -9,10 +9,13 @@ from functools import cached_property
 
 import numpy as np
 
+from fastmix.data.cells import Sums
 from fastmix.data.filling import Filling
 from fastmix.data.patterns import patterns_of
+from fastmix.data.rows import EVERYTHING, ArrayRows
+from fastmix.data.source import CellSum
 from fastmix.data.spread import spread_places
-from fastmix.kernels.mixture.tiles import Rows, Schedule
+from fastmix.kernels.mixture.tiles import Labels, Schedule
 
 # Rows that the Gaussian is estimated from; fewer where features are many, but for so many products of pairs.
 _FILLING_ROWS, _FEWEST_FILLING_ROWS, _FILLING_PRODUCTS = 20_000, 500, 4e8
@@ -27,7 +30,7 @@ _OF_EACH_ROW = ("labels", "soft_labels")  # of ``Rows``
 
 @dataclass(frozen=True)
 class IncompleteRows:
-    """Rows with missing entries, in memory or in a file; the counterpart of ``Rows`` for passes that are exact about them.
+    """Rows with missing entries, in memory or in a file; for passes that are exact about them.
 
     What starts look at is complete: what ``take`` and ``pieces`` fill in is drawn from one Gaussian; ``sample`` prefers rows that
     are complete.
@@ -39,13 +42,13 @@ class IncompleteRows:
     starts : (P + 1,) where in ``order`` each pattern of observed features begins.
     """
 
-    rows: Rows
+    rows: ArrayRows
     order: np.ndarray
     starts: np.ndarray
     _tile_starts: dict[int, np.ndarray] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def of(cls, rows: Rows) -> IncompleteRows | Rows:
+    def of(cls, rows: ArrayRows) -> IncompleteRows | ArrayRows:
         """``rows`` as they are where nothing is missing."""
         patterns = patterns_of(rows.X, with_observed=False)
         if len(patterns.starts) == 2 and not np.isnan(rows.X[patterns.order[0]]).any():
@@ -89,8 +92,31 @@ class IncompleteRows:
         return self.rows.n_weighted
 
     @property
+    def is_complete(self) -> bool:
+        return False
+
+    @property
+    def in_any_order(self) -> IncompleteRows:
+        return self
+
+    @property
+    def arrays(self) -> ArrayRows:
+        return self.rows
+
+    @property
+    def by_pattern(self) -> IncompleteRows:
+        return self
+
+    @property
     def is_labelled(self) -> bool:
         return self.rows.is_labelled
+
+    @property
+    def label_data(self) -> Labels:
+        return self.rows.label_data
+
+    def with_labels(self, labels: Labels) -> IncompleteRows:
+        return replace(self, rows=self.rows.with_labels(labels))
 
     @property
     def says_more(self) -> bool:
@@ -103,8 +129,8 @@ class IncompleteRows:
         found[self.order] = np.repeat(np.arange(len(self.starts) - 1, dtype=found.dtype), np.diff(self.starts))
         return found
 
-    def at(self, chosen: np.ndarray) -> tuple[Rows, np.ndarray]:
-        """As ``Rows.at``: copies, with missing entries filled in, and without labels."""
+    def at(self, chosen: np.ndarray) -> tuple[ArrayRows, np.ndarray]:
+        """Copies, with missing entries filled in, and without labels."""
         some = self.rows
         X = self.filling(np.take(some.X, chosen, axis=0), np.random.default_rng(_SEED))
         weights = some.weights[chosen] if some.weights.size else some.weights
@@ -137,12 +163,12 @@ class IncompleteRows:
         return np.take(self.X, chosen, axis=0), self.weights[chosen] if self.weights.size else None
 
     def take(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """As ``Rows.take``, with missing entries filled in."""
+        """With missing entries filled in."""
         X, weights = self.rows.take(places)
         return self.filling(X, np.random.default_rng(_SEED)), weights
 
     def pieces(self, n: int) -> AbstractContextManager[Iterator[tuple[np.ndarray, np.ndarray | None]]]:
-        """As ``Rows.pieces``, with missing entries filled in."""
+        """With missing entries filled in."""
         weights = self.rows.weights
         parts = (slice(first, first + n) for first in range(0, self.n_rows, n))
         return nullcontext(
@@ -153,13 +179,24 @@ class IncompleteRows:
             for part in parts
         )
 
-    def among(self, chosen: np.ndarray) -> IncompleteRows:
-        """The same data, of which passes look at some rows only."""
+    def pieces_as_given(self, n: int) -> AbstractContextManager[Iterator[tuple[np.ndarray, np.ndarray | None]]]:
+        return self.rows.pieces(n)
+
+    def in_units_of_weight(self) -> tuple[IncompleteRows, float]:
+        rows, unit = self.rows.in_units_of_weight()
+        return replace(self, rows=rows), unit
+
+    def statistics(self, cell_sum: CellSum) -> Sums:
+        return self.rows.statistics(cell_sum)
+
+    def among(self, chosen: np.ndarray) -> tuple[IncompleteRows, np.ndarray]:
+        """The rows of each pattern that are chosen are still side by side."""
         wanted = np.zeros(self.n_rows, dtype=bool)
         wanted[chosen] = True
         kept = wanted[self.order]
         starts = np.concatenate([[0], np.cumsum(kept)])[self.starts]
-        return replace(self, order=self.order[kept], starts=np.unique(starts), _tile_starts={})
+        some = replace(self, order=self.order[kept], starts=np.unique(starts), _tile_starts={})
+        return some, EVERYTHING.order
 
     def tile_starts(self, tile_size: int) -> np.ndarray:
         """(n_tiles + 1,) where each tile begins, of at most ``tile_size`` rows with one pattern."""
@@ -201,7 +238,7 @@ def _resemble(X: np.ndarray) -> bool:
     return True
 
 
-def check_all_observed(rows: Rows) -> None:
+def check_all_observed(rows: ArrayRows) -> None:
     """ValueError for a feature of which no value is observed, in any row of positive weight."""
     unseen = np.arange(rows.n_features)
     step = max(1, (1 << 20) // rows.n_features)

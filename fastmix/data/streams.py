@@ -10,7 +10,7 @@ A *stream* is any object whose iteration yields blocks of rows, and which can be
 So a class with an ``__iter__`` that is a generator is a stream. A generator itself is not: it can be read only once. Arrays,
 lists, data frames, and whatever else has a shape or converts itself to an array are data as they are.
 
-A pass puts the rows together to stretches of its own, in buffers that are used again and again. While one is worked on a
+A pass puts the rows together to cells of its own, in buffers that are used again and again. While one is worked on a
 thread reads the next, so the code of the stream runs in that thread, and only one reading runs at a time. Any cut into blocks
 gives the bits that the same rows in memory would.
 """
@@ -21,15 +21,16 @@ import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmix.data.cells import CellTree, Sums
+from fastmix.data.rows import EVERYTHING, make_rows
+from fastmix.data.source import CellSum
+from fastmix.data.spread import spread_places
 from fastmix.data.validation import as_real_table, as_some_weights, check_any_weight, check_finite
-from fastmix.kernels.mixture.tiles import Rows
-
-if TYPE_CHECKING:
-    from fastmix.data.incomplete import IncompleteRows
+from fastmix.kernels.mixture.tiles import Schedule
 
 # One is read into while the other is worked on.
 _N_BUFFERS = 2
@@ -43,11 +44,10 @@ class _Block(NamedTuple):
 
 
 class Streamed:
-    """The rows of a stream, to be read by passes; the counterpart of ``Rows`` for what is not in memory.
+    """The rows of a stream, to be read by passes from first to last.
 
-    Making one reads the stream once, to check and count its rows. Memory is that of two stretches (32 MB of rows each, as
-    ``fastmix.engines.passes`` has it, and 8 bytes a row for weights), besides what the stream itself holds, which is a block at
-    least.
+    Making one reads the stream once, to check and count its rows. Memory is that of two cells (32 MB of rows each, see
+    ``fastmix.engines.cell_pass``, and 8 bytes a row for weights), besides what the stream itself holds: a block at least.
 
     Parameters
     ----------
@@ -112,6 +112,28 @@ class Streamed:
     def says_more(self) -> bool:
         return False
 
+    @property
+    def is_complete(self) -> bool:
+        return True
+
+    @property
+    def in_any_order(self) -> None:
+        return None
+
+    def schedule(self, tile_size: int) -> Schedule:
+        return EVERYTHING
+
+    def in_units_of_weight(self) -> tuple[Streamed, float]:
+        """Weights are passed on in units of the largest already, see ``unit``."""
+        return self, 1.0
+
+    def statistics(self, cell_sum: CellSum) -> Sums:
+        tree, size = CellTree(), cell_sum.rows_a_tile
+        with self.pieces(cell_sum.tiles_a_cell * size) as pieces:
+            for number, (X, weights) in enumerate(pieces):
+                tree.add(number, cell_sum(make_rows(X, weights), 0, -(-len(X) // size)))
+        return tree.total()
+
     @contextmanager
     def pieces(self, n: int) -> Iterator[Iterator[tuple[np.ndarray, np.ndarray | None]]]:
         """The data n rows at a time (the last time fewer), with their weights, read ahead by a thread.
@@ -124,8 +146,13 @@ class Streamed:
         finally:
             reader.close()
 
+    pieces_as_given = pieces
+
+    def sample(self, n: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+        return self.take(spread_places(self.n_weighted, n, generator))
+
     def take(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """The rows at these ascending places among those of positive weight, and their weights (None: all 1); one reading."""
+        """By one reading."""
         X = np.empty((len(places), self.n_features), self.dtype)
         weights = np.empty(len(places))
         n_seen = 0
@@ -262,7 +289,3 @@ class _Reader:
                     buffer, n_filled = None, 0
         if buffer is not None:
             self._full.put((buffer, n_filled))
-
-
-# What a pass can read.
-Source: TypeAlias = "Rows | Streamed | IncompleteRows"

@@ -7,8 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from fastmix.data.incomplete import IncompleteRows
-from fastmix.data.streams import Source
+from fastmix.data.source import Source
 from fastmix.engines.layout import WHOLE, Block
 from fastmix.engines.loop import EngineState, RunResult
 from fastmix.engines.passes import EVERYTHING, NOTHING, run_em_pass, seen
@@ -60,7 +59,8 @@ class BatchEM:
     @property
     def looked_at(self) -> np.ndarray:
         """The rows that are looked at, and in which order; empty: all, as they are."""
-        return self.rows.order if isinstance(self.rows, IncompleteRows) else self.order
+        rows = self.rows.in_any_order
+        return self.order if rows is None or self.order.size else rows.order
 
     def begun_with(self, labels: np.ndarray | None) -> BatchEM:
         return self

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.engines.cells import Sums
+from fastmix.data.cells import Sums
 from fastmix.engines.layout import MOST_LANES, Block, Slots, cut_into_lanes, scratch_of, slots_for
 from fastmix.families.base import Family
 from fastmix.kernels.lanes import add_lanes
@@ -74,6 +74,15 @@ class CellPass:
         if self.schedule.offsets.size or self.schedule.tile_starts.size:
             return self.n_tiles
         return min(self.n_tiles, max(1, _CELL_BYTES // (8 * self.n_features * self.tile_size)))
+
+    @property
+    def rows_a_tile(self) -> int:
+        """Of the block's tiles and those in between."""
+        return self.tile_size * self.block.of
+
+    @property
+    def is_in_order(self) -> bool:
+        return not self.schedule.order.size
 
     @property
     def _n_positions(self) -> int:
@@ -186,5 +195,5 @@ class CellPass:
         if self.of_pattern is None:
             return complete.bind(context, self._n_bytes)
         pattern_lane = complete.address(context._replace(parameters=self.of_pattern))
-        incomplete = incomplete_em_pass_for(type(self.constants))
+        incomplete = incomplete_em_pass_for(self.constants.__class__)
         return incomplete.bind(context._replace(pattern_lane=pattern_lane), self._n_bytes)

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastmix.data.incomplete import cut_into_tiles
 from fastmix.data.patterns import Patterns, patterns_of
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import ArrayRows, make_rows
 from fastmix.data.streams import Streamed
 from fastmix.data.validation import as_kernels_read, kernels_read
 from fastmix.engines.layout import cut_into_lanes, layout, scratch_of
@@ -20,7 +20,7 @@ from fastmix.kernels.mixture.evaluate import EvaluationContext, evaluate_for
 from fastmix.kernels.mixture.incomplete import hidden_bytes
 from fastmix.kernels.mixture.incomplete_pass import incomplete_evaluation_for
 from fastmix.kernels.mixture.scratch import scratch_bytes
-from fastmix.kernels.mixture.tiles import Rows, Schedule
+from fastmix.kernels.mixture.tiles import Schedule
 from fastmix.kernels.threads import call_by_lanes
 
 # Numbers of a part that is converted, or whose results are summed, before the next is looked at: 8 MB.
@@ -158,7 +158,7 @@ def _evaluate_incomplete(
     joint = family.joint_parameters(parameters, constants)
     context = context._replace(parameters=joint, pattern_lane=pattern_lane)
     n_bytes = _n_bytes(context) + hidden_bytes(joint, 0, 0, 0, rows.like.itemsize)
-    call = incomplete_evaluation_for(type(joint)).bind(context, n_bytes)
+    call = incomplete_evaluation_for(joint.__class__).bind(context, n_bytes)
     n_operations = tile_size * len(schedule.tile_starts) * n_components * (10.0 + family.n_statistics(n_features))
     call_by_lanes(call, len(lane_starts) - 1, n_operations, n_threads)
 
@@ -166,7 +166,7 @@ def _evaluate_incomplete(
 def _context(
     family: Family,
     constants: Any,
-    rows: Rows,
+    rows: ArrayRows,
     schedule: Schedule,
     longest_list: int,
     tile_size: int,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.data.incomplete import IncompleteRows
+from fastmix.data.source import ArraySource
 from fastmix.data.spread import spread_places
 from fastmix.engines.around import Around
 from fastmix.engines.batch import BatchEM
@@ -22,7 +22,6 @@ from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Family
 from fastmix.families.rule import UpdateRule
 from fastmix.files.encoding import STORED
-from fastmix.kernels.mixture.tiles import Rows
 
 _ROWS_A_PARAMETER = 3
 _FEWEST = 4000  # rows of the first sample, at least
@@ -57,7 +56,7 @@ class Growing(Around):
     """
 
     engine: BatchEM
-    rows: Rows | IncompleteRows
+    rows: ArraySource
     _on_sample: dict[int, BatchEM] = field(default_factory=dict, compare=False)
 
     @property
@@ -103,11 +102,8 @@ class Growing(Around):
             order = spread_places(self.rows.n_weighted, n_sampled, generator)
             if self.rows.weights.size:
                 order = np.flatnonzero(self.rows.weights)[order]
-            index = np.int32 if self.n_rows < 1 << 31 else np.int64
-            if isinstance(self.rows, IncompleteRows):
-                self._on_sample[n_sampled] = replace(self.engine, rows=self.rows.among(order))
-            else:
-                self._on_sample[n_sampled] = replace(self.engine, order=order.astype(index))
+            rows, order = self.rows.among(order.astype(np.int32 if self.n_rows < 1 << 31 else np.int64))
+            self._on_sample[n_sampled] = replace(self.engine, rows=rows, order=order)
         return self._on_sample[n_sampled]
 
     def step(self, state: EngineState) -> GrowingState:

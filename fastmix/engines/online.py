@@ -14,12 +14,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from fastmix.data.source import ArraySource
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import EngineState
 from fastmix.exceptions import CollapsedError
 from fastmix.families.statistics import Statistics
 from fastmix.files.encoding import STORED
-from fastmix.kernels.mixture.tiles import Rows
 
 # After t batches of rows exp(-(t^0.49 - 1) / 0.49) is left of the first: for large t the step sizes are t^-0.51. Convergence
 # wants an exponent above 1/2; the nearer to it, and the smaller the batches, the sooner the start is forgotten. Two 0.5-separated
@@ -93,7 +93,7 @@ class OnlineEM(BatchEM):
     batch_size : rows of a batch; None for ``rows_a_batch``.
     """
 
-    rows: Rows
+    rows: ArraySource
     batch_size: int | None = None
     name: ClassVar[str] = "online"
 
@@ -214,7 +214,6 @@ class OnlineEM(BatchEM):
 
     def _counted(self, order: np.ndarray) -> _Counted:
         """How much the rows ``order`` count; of all, where it is empty."""
-        assert isinstance(self.rows, Rows)
         weights = self.rows.weights
         if not weights.size:
             n_rows = len(order) or self.n_rows

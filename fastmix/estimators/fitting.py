@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from fastmix.data.incomplete import IncompleteRows, check_all_observed
-from fastmix.data.reading import make_rows
-from fastmix.data.streams import Source, Streamed
+from fastmix.data.rows import make_rows
+from fastmix.data.source import Source
+from fastmix.data.streams import Streamed
 from fastmix.data.validation import (
     as_weights,
     check_choice,

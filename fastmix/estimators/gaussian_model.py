@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.data.streams import Source
+from fastmix.data.source import Source
 from fastmix.estimators.conditioning import Conditioning
 from fastmix.estimators.gaussian_spec import GaussianSpec
 from fastmix.estimators.mixture_model import MixtureModel

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.data.streams import Source
+from fastmix.data.source import Source
 from fastmix.data.validation import check_choice, check_integer, check_real
 from fastmix.estimators.constraints import check_density, check_given, check_prior, known_among, masks_of
 from fastmix.estimators.prior import gaussian_prior

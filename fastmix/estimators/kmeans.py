@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastmix.data.incomplete import IncompleteRows, check_all_observed
+from fastmix.data.source import ArraySource
 from fastmix.data.validation import as_parameter_array, as_weights, check_choice, check_integer, check_real
 from fastmix.engines.kmeans.assign import Assigner
 from fastmix.engines.kmeans.lloyd import Lloyd
@@ -20,7 +21,6 @@ from fastmix.estimators.modelfile import MODELS
 from fastmix.exceptions import warn_user
 from fastmix.fitting.clusters import ClusterCourse, ClusterProblem, weighted_rows
 from fastmix.fitting.progress import with_progress
-from fastmix.kernels.mixture.tiles import Rows
 from fastmix.starts.local_seeding import local_k_means_plus_plus
 from fastmix.starts.seeding import generators, k_means_plus_plus, seed_sequence, stand_in, subsample
 from fastmix.starts.tails import with_far_centres
@@ -188,7 +188,7 @@ class KMeans(Estimator):
         if self._may_miss():
             check_all_observed(complete)
         rows = IncompleteRows.of(complete) if self._may_miss() else complete
-        is_complete = isinstance(rows, Rows)
+        is_complete = rows.is_complete
         n_runs = self._n_runs()
         streams = generators(self.random_state, n_runs)
         callback = with_progress(int(bool(self.verbose)), "inertia", self.callback)
@@ -357,7 +357,7 @@ class KMeans(Estimator):
     def _centres_are_given(self) -> bool:
         return not isinstance(self.init, str) and not callable(self.init)
 
-    def _seeds(self, rows: Rows | IncompleteRows, generator: np.random.Generator) -> np.ndarray:
+    def _seeds(self, rows: ArraySource, generator: np.random.Generator) -> np.ndarray:
         shape = (self.n_clusters, rows.n_features)
         if callable(self.init):
             with rows.pieces(rows.n_rows) as pieces:
@@ -376,7 +376,7 @@ class KMeans(Estimator):
             chosen, _ = k_means_plus_plus(X, weights, self.n_clusters, generator)
         return with_far_centres(rows, X[chosen], X, weights, np.ones(rows.n_features), self.n_threads)
 
-    def _concerns(self, result: RunResult, rows: Rows | IncompleteRows) -> Iterator[str]:
+    def _concerns(self, result: RunResult, rows: ArraySource) -> Iterator[str]:
         """What a user should be told about the fit, a sentence each."""
         n_used = len(np.unique(self.labels_[rows.weights > 0] if rows.weights.size else self.labels_))
         if n_used < self.n_clusters:

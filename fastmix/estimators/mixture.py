@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.data.streams import Source
+from fastmix.data.source import Source
 from fastmix.data.validation import check_choice, check_integer
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import Callback, RunResult, StopReason

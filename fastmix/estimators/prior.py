@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.data.streams import Source
+from fastmix.data.source import Source
 from fastmix.data.validation import as_array, as_parameter_array
 from fastmix.families.gaussian.base import GaussianFamily
 from fastmix.families.gaussian.prior import GaussianPrior

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastmix.data.streams import Source, Streamed
+from fastmix.data.source import Source
 from fastmix.engines.accelerated import Accelerated
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import MixtureEngine
@@ -78,8 +78,7 @@ def engine_for(
     if all_known:
         return BatchEM(family, rows, all_known=True, **common)
     if algorithm is None:
-        is_streamed = isinstance(rows, Streamed)
-        pays = not is_streamed and sparse_pays(family, rows.n_rows, rows.n_features, n_components)
+        pays = rows.in_any_order is not None and sparse_pays(family, rows.n_rows, rows.n_features, n_components)
         algorithm = Sparse() if pays else Batch()
     engine: Any = algorithm.engine(family, rows, n_components, **common)
     return Accelerated(engine, accelerate) if accelerate is not None and algorithm.extrapolates else engine

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import ArrayRows, make_rows
 from fastmix.engines.kmeans.assign import Assigner
 from fastmix.engines.kmeans.lloyd import Lloyd
 from fastmix.engines.loop import run
 from fastmix.fitting.first_rows import FirstRows, count_weighty, no_rows, suffice
-from fastmix.kernels.mixture.tiles import Rows
 from fastmix.starts.seeding import generators, subsample
 
 # Larger batches are cut: centres should move before many rows have met them.
@@ -43,7 +42,7 @@ class ClusterCourse:
 
 
 # Centres (K, D) to begin with, from rows and random numbers.
-Seeds = Callable[[Rows, np.random.Generator], np.ndarray]
+Seeds = Callable[[ArrayRows, np.random.Generator], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,7 @@ def _check_total_weight(course: ClusterCourse, weights: np.ndarray | None) -> No
         )
 
 
-def weighted_rows(data: np.ndarray, weights: np.ndarray | None) -> tuple[Rows, float]:
+def weighted_rows(data: np.ndarray, weights: np.ndarray | None) -> tuple[ArrayRows, float]:
     """The rows with weights of moderate size, and the power of two (so that no digit changes) in which they are measured."""
     if weights is None:
         return make_rows(data), 1.0

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import make_rows
 from fastmix.engines.loop import RunResult, StopReason
 from fastmix.engines.online import START_BATCHES, Memory, OnlineEM, rows_a_batch
 from fastmix.exceptions import CollapsedError

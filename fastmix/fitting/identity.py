@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.data.incomplete import IncompleteRows
-from fastmix.data.reading import labels_of
-from fastmix.data.streams import Source, Streamed
+from fastmix.data.source import Source
 from fastmix.files.plain import OPTIONS, as_plain
 from fastmix.fitting.checkpoint import CheckpointFile, Identity
 from fastmix.fitting.options import Options, shortest
@@ -53,28 +51,28 @@ def open_checkpoint(problem: FitProblem, control: Control) -> CheckpointFile:
 
 def _data(source: Source) -> dict[str, Any]:
     """Shape, type and digests, by one reading; the same whether the rows are in memory, in a file or in a stream."""
-    rows = source.rows if isinstance(source, IncompleteRows) else source
     X, weights = _new_digest(), _new_digest()
     weighted, dtype = False, ""
-    with rows.pieces(max(1, _CHUNK_NUMBERS // rows.n_features)) as pieces:
+    with source.pieces_as_given(max(1, _CHUNK_NUMBERS // source.n_features)) as pieces:
         for part, part_weights in pieces:
             dtype = part.dtype.str
             X.update(_bytes(part))
             if part_weights is not None:
                 weighted = True
                 weights.update(_bytes(part_weights))
-    shape = [rows.n_rows, rows.n_features]
+    shape = [source.n_rows, source.n_features]
     return {
         "X": {"shape": shape, "dtype": dtype, "digest": X.hexdigest()},
         "sample_weight": weights.hexdigest() if weighted else None,
-        "labels": _labels(rows),
+        "labels": _labels(source),
     }
 
 
-def _labels(rows: Source) -> dict[str, Any] | None:
-    if isinstance(rows, Streamed) or not rows.is_labelled:
+def _labels(source: Source) -> dict[str, Any] | None:
+    rows = source.in_any_order
+    if rows is None or not rows.is_labelled:
         return None
-    labels = labels_of(rows)
+    labels = rows.label_data
     return _described_array(labels.labels if labels.labels.size else labels.soft_labels)
 
 

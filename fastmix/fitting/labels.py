@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.data.reading import NO_LABELS, with_labels
-from fastmix.data.streams import Source, Streamed
+from fastmix.data.rows import NO_LABELS
+from fastmix.data.source import Source
 from fastmix.data.validation import as_array, check_finite
 from fastmix.families.label_noise import LabelNoise
 from fastmix.families.labelled import Labelled
 from fastmix.kernels.mixture.labels import LEAST_SHARE
 from fastmix.kernels.mixture.normalise import LOG_ZERO
-from fastmix.kernels.mixture.tiles import Labels, Rows
+from fastmix.kernels.mixture.tiles import Labels
 
 ESTIMATE = "estimate"
 # The share of wrong labels that the estimation of a confusion matrix begins with.
@@ -81,16 +81,17 @@ class KnownLabels:
 
     def attached(self, rows: Source) -> Source:
         """The rows with what is known about them."""
-        return rows if self.labels is NO_LABELS else with_labels(rows, self.labels)
+        in_any_order = rows.in_any_order
+        return rows if self.labels is NO_LABELS or in_any_order is None else in_any_order.with_labels(self.labels)
 
     def leaves_nothing_open(self, rows: Source) -> bool:
         """Whether the component of every row of ``rows``, which are complete, is known."""
-        terms = self.labels.label_terms
-        if not isinstance(rows, Rows) or not terms.size or (terms[:, 1] > LOG_ZERO).any():
+        terms, in_any_order = self.labels.label_terms, rows.in_any_order
+        if in_any_order is None or not rows.is_complete or not terms.size or (terms[:, 1] > LOG_ZERO).any():
             return False
-        known = self.labels.labels >= 0
+        known, weights = self.labels.labels >= 0, in_any_order.weights
         one_a_class = np.bincount(self.labels.label_classes[self.labels.label_classes >= 0]).max() == 1
-        return bool(one_a_class and (known.all() or (rows.weights.size and not rows.weights[~known].any())))
+        return bool(one_a_class and (known.all() or (weights.size and not weights[~known].any())))
 
     def begun(self, parameters: Any) -> Any:
         """The parameters that a run begins with, with the confusion matrix where that is estimated.
@@ -142,7 +143,7 @@ def known_labels(
     """
     if labels is None:
         return NOTHING_KNOWN
-    if isinstance(rows, Streamed):
+    if rows.in_any_order is None:
         raise ValueError(
             "labels go with an array, but X is a stream of blocks: give rows and labels as arrays (X may be a memory map)"
         )

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from fastmix.data.streams import Source
+from fastmix.data.source import Source
 from fastmix.data.validation import check_flag, check_integer, check_real
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.growing import Growing
@@ -20,7 +20,6 @@ from fastmix.engines.online import OnlineEM
 from fastmix.engines.sparse.engine import SparseEM
 from fastmix.families.base import Family
 from fastmix.files.plain import storable
-from fastmix.kernels.mixture.tiles import Rows
 
 AUTO = "auto"
 
@@ -232,8 +231,10 @@ class Online(Algorithm):
         return None if self.batch_size == AUTO else int(self.batch_size)
 
     def engine(self, family: Family, rows: Source, n_components: int, **common: Any) -> OnlineEM:
-        assert isinstance(rows, Rows)  # estimators refuse others
-        return OnlineEM(family, rows, **common, batch_size=self.rows_a_batch)
+        in_any_order = rows.in_any_order
+        if in_any_order is None:
+            raise TypeError("online EM looks at rows in an order of its own, which a stream does not have")
+        return OnlineEM(family, in_any_order, **common, batch_size=self.rows_a_batch)
 
 
 _NAMED: dict[str, type[Algorithm]] = {each.name: each for each in (Batch, Sparse, Incremental, Online)}

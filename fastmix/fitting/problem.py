@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastmix.data.streams import Source
+from fastmix.data.source import Source
 from fastmix.engines.loop import Callback, RunResult
 from fastmix.families.base import Family
 from fastmix.families.label_noise import LabelNoise

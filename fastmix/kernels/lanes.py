@@ -49,15 +49,19 @@ def _flatten(value: Any, kinds: list[Any], words: list[int]) -> None:
         words.append(int(value))
 
 
-def _loaded(context, builder, words, kind, first: int):
+def _is_tuple(kind: Any) -> bool:
+    return isinstance(kind, types.BaseTuple)
+
+
+def _loaded(context, builder, words, kind: Any, first: int):
     """(The value of a type that begins with word ``first``, the word after it)."""
 
     def word(n):
         return builder.load(builder.gep(words, [index(first + n)]))
 
-    if isinstance(kind, types.BaseTuple):
+    if _is_tuple(kind):
         members = []
-        for member in kind.types:
+        for member in kind:
             value, first = _loaded(context, builder, words, member, first)
             members.append(value)
         return context.make_tuple(builder, kind, members), first
@@ -82,11 +86,11 @@ def _loaded(context, builder, words, kind, first: int):
     return value, first + 1
 
 
-def _flattened(context, builder, kind, value) -> list[Any]:
+def _flattened(context, builder, kind: Any, value) -> list[Any]:
     """What ``_loaded`` reads, in compiled code."""
-    if isinstance(kind, types.BaseTuple):
-        members = [builder.extract_value(value, n) for n in range(len(kind.types))]
-        return [word for each in zip(kind.types, members, strict=True) for word in _flattened(context, builder, *each)]
+    if _is_tuple(kind):
+        members = [builder.extract_value(value, n) for n in range(len(kind))]
+        return [word for each in zip(kind, members, strict=True) for word in _flattened(context, builder, *each)]
     word_type, kind = context.get_value_type(types.int64), types.unliteral(kind)
     if isinstance(kind, types.Array):
         array = context.make_array(kind)(context, builder, value)

@@ -11,7 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import ArrayRows, make_rows
 from fastmix.engines.kmeans.assign import Assigner, Assignment
 from fastmix.engines.layout import Layout, layout
 from fastmix.engines.passes import run_em_pass
@@ -24,7 +24,6 @@ from fastmix.families.gaussian.parameters import gaussian
 from fastmix.families.statistics import Statistics
 from fastmix.kernels.kmeans.assign_pass import assign_pass
 from fastmix.kernels.mixture.em_pass import ACCUMULATE, LOAD, LOG_JOINT, NORMALISE, em_pass_for
-from fastmix.kernels.mixture.tiles import Rows
 from fastmix.profiling.measured import Phase
 from fastmix.profiling.operations import Operations
 from fastmix.profiling.timing import Effort, best_times
@@ -61,7 +60,7 @@ class MixtureProblem:
     dtype : "float64" or "float32", of the arithmetic.
     """
 
-    rows: Rows
+    rows: ArrayRows
     parameters: GaussianParameters
     dtype: str = "float64"
 
@@ -105,11 +104,12 @@ class MixtureProblem:
     @property
     def dispatcher(self) -> Any:
         """Numba's own, of the compiled code that works on rows."""
-        return em_pass_for(self.family.kernel_class).lane.dispatcher
+        return em_pass_for(self.family.kernel_class).dispatcher
 
     def is_version(self, signature: tuple[Any, ...]) -> bool:
         """Whether a version of the compiled code is the one for these rows and this arithmetic."""
-        return numba.typeof(self._constants()) == signature[0] and numba.typeof(self.rows.X) == signature[1].types[0]
+        parameters, rows, *_ = signature[0].dtype.types
+        return numba.typeof(self._constants()) == parameters and numba.typeof(self.rows.X) == rows.types[0]
 
     def _constants(self) -> Any:
         """What the kernel reads of the parameters."""
@@ -198,7 +198,7 @@ class KMeansProblem:
     centres : (K, D), that every iteration begins with.
     """
 
-    rows: Rows
+    rows: ArrayRows
     centres: np.ndarray
 
     @classmethod
@@ -225,7 +225,7 @@ class KMeansProblem:
 
     def is_version(self, signature: tuple[Any, ...]) -> bool:
         """Whether a version of the compiled code is the one for these rows."""
-        return numba.typeof(self.rows) in signature
+        return numba.typeof(self.rows) in signature[0].dtype.types
 
     def sweep(self, n_threads: int) -> Assignment:
         """A first pass over the rows: all distances, and sums over all rows. Later passes of a fit skip most of both."""

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastmix.data.reading import make_rows
-from fastmix.data.streams import Source
+from fastmix.data.rows import make_rows
+from fastmix.data.source import ArraySource, Source
 from fastmix.engines.kmeans.assign import Assigner
 from fastmix.engines.passes import run_em_pass
 from fastmix.engines.sparse.lists import TILE, Neighbourhood, order_by, united
@@ -16,7 +16,6 @@ from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters
 from fastmix.families.gaussian.moments import mean_shifts
 from fastmix.families.gaussian.rule import MAXIMUM_LIKELIHOOD, GaussianRule
 from fastmix.families.statistics import Statistics
-from fastmix.kernels.mixture.tiles import Rows
 
 # Rows are put into units of their spread so many entries at a time: 8 MB.
 _PART_ENTRIES = 1 << 20
@@ -62,7 +61,7 @@ class Clusters:
     def _assign(self, rows: Source, means: np.ndarray, metric: np.ndarray) -> Statistics:
         return run_em_pass(self.family, self.around(means, metric), rows, hard=True, n_threads=self.n_threads)
 
-    def moved(self, rows: Rows, means: np.ndarray, metric: np.ndarray) -> np.ndarray:
+    def moved(self, rows: ArraySource, means: np.ndarray, metric: np.ndarray) -> np.ndarray:
         """The means after an iteration of K-means; those without rows stay."""
         return means + mean_shifts(self._assign(rows, means, metric))
 
@@ -79,7 +78,7 @@ class Clusters:
         """The inverse of ``in_units``."""
         return coordinates * self.units + self.mean
 
-    def labels(self, rows: Rows, means: np.ndarray) -> np.ndarray:
+    def labels(self, rows: ArraySource, means: np.ndarray) -> np.ndarray:
         """The nearest mean of each row by ``scaled``, (N,) int32: what a hard pass finds, at a tenth of its cost or less."""
         X, centres = rows.X, self.in_units(means)
         labels = np.empty(len(X), np.int32)
@@ -90,7 +89,7 @@ class Clusters:
             labels[part] = Assigner(coordinates, len(means), self.n_threads).label(centres)
         return labels
 
-    def by_labels(self, rows: Rows, means: np.ndarray, labels: np.ndarray) -> GaussianParameters:
+    def by_labels(self, rows: ArraySource, means: np.ndarray, labels: np.ndarray) -> GaussianParameters:
         """``parameters``, given what ``labels`` says about the rows: each tile looks at the labels of its rows only."""
         n_components = self.n_components
         nobody = np.zeros((n_components, 0), np.int64)

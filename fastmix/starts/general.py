@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.data.reading import make_rows
-from fastmix.data.streams import Source
+from fastmix.data.rows import ArrayRows, make_rows
+from fastmix.data.source import Source
 from fastmix.data.validation import as_array, as_parameter_array
 from fastmix.engines.kmeans.assign import Assigner
 from fastmix.engines.passes import run_em_pass
@@ -23,7 +23,6 @@ from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Family
 from fastmix.families.rule import PLAIN, UpdateRule
 from fastmix.families.statistics import Statistics
-from fastmix.kernels.mixture.tiles import Rows
 from fastmix.starts.labelled import LabelledStart
 from fastmix.starts.responsibilities import check_responsibilities, random_responsibilities
 from fastmix.starts.search import draw_blocks, thinned
@@ -86,8 +85,9 @@ class GeneralStart:
         if init == "random":
             return self._from_responsibilities(lambda part: random_responsibilities(part, self.n_components, generator))
         sample = self._sample(generator)
-        if self.rows.is_labelled:
-            labelled = LabelledStart(self, self.rows)
+        rows = self.rows.in_any_order
+        if rows is not None and rows.is_labelled:
+            labelled = LabelledStart(self, rows)
             if labelled.says_something:
                 seeds = labelled.means("random_from_data" if init == "random_from_data" else "k-means++", generator)
                 return self._from_seeds(sample, self.in_units(seeds))
@@ -104,7 +104,7 @@ class GeneralStart:
             (X, _), *_ = pieces
             return init(X, self.n_components, generator)
 
-    def _sample(self, generator: np.random.Generator) -> Rows:
+    def _sample(self, generator: np.random.Generator) -> ArrayRows:
         """Some of the rows, or all."""
         blocks = draw_blocks(self.rows, self.n_components, generator)
         if len(blocks) == 1:
@@ -112,7 +112,7 @@ class GeneralStart:
         weights = np.concatenate([block.weights for block in blocks])
         return make_rows(np.concatenate([block.X for block in blocks]), weights if weights.size else None)
 
-    def _searched(self, sample: Rows, generator: np.random.Generator) -> Any:
+    def _searched(self, sample: ArrayRows, generator: np.random.Generator) -> Any:
         """The likeliest of several runs."""
         few = thinned(sample, max(_LEAST_ROWS, _ROWS_PER_COMPONENT * self.n_components))
         begun = self._seeded(few, _RUNS, generator)
@@ -122,7 +122,7 @@ class GeneralStart:
         again.sort(key=lambda run: -run[0])
         return self._em(again[0][1], sample, _EM_ON)[1]
 
-    def _seeded(self, rows: Rows, n_runs: int, generator: np.random.Generator) -> list[Any]:
+    def _seeded(self, rows: ArrayRows, n_runs: int, generator: np.random.Generator) -> list[Any]:
         """Starts from runs of k-means++ among the rows."""
         embedded = self.in_units(rows.X)
         weights = rows.weights if rows.weights.size else None
@@ -130,7 +130,7 @@ class GeneralStart:
         warn_of_few_distinct(int(distinct.max()), len(embedded), self.n_components)
         return [self._from_seeds(rows, embedded[seeds]) for seeds in chosen]
 
-    def _from_seeds(self, rows: Rows, centres: np.ndarray) -> Any:
+    def _from_seeds(self, rows: ArrayRows, centres: np.ndarray) -> Any:
         """Parameters of the clusters that K-means finds from these centres, which are in units."""
         embedded = self.in_units(rows.X)
         assigner = Assigner(make_rows(embedded), self.n_components, self.n_threads)
@@ -169,7 +169,7 @@ class GeneralStart:
                 part = make_rows(X, weights, responsibilities=given)
                 yield run_em_pass(self.family, centre, part, n_threads=self.n_threads)
 
-    def _em(self, parameters: Any, rows: Rows, n: int) -> tuple[float, Any]:
+    def _em(self, parameters: Any, rows: ArrayRows, n: int) -> tuple[float, Any]:
         """(Objective a row before the last of n iterations, parameters after it); minus infinity where a component collapses.
 
         A component without mass stays what it was: the parameters before are kept.

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import make_rows
 from fastmix.engines.kmeans.assign import Assigner
 from fastmix.kernels.simd.vectors import GROUP
 

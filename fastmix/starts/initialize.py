@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.data.incomplete import IncompleteRows
-from fastmix.data.reading import make_rows
-from fastmix.data.streams import Source, Streamed
+from fastmix.data.rows import make_rows
+from fastmix.data.source import Source
 from fastmix.data.validation import as_array, as_parameter_array, check_weights
 from fastmix.engines.passes import run_em_pass
 from fastmix.exceptions import CollapsedError, warn_user
@@ -21,7 +20,6 @@ from fastmix.families.gaussian.moments import mean_shifts
 from fastmix.families.gaussian.parameters import covariances_from_precisions
 from fastmix.families.gaussian.rule import MAXIMUM_LIKELIHOOD, GaussianRule
 from fastmix.families.statistics import Statistics
-from fastmix.kernels.mixture.tiles import Rows
 from fastmix.starts.from_means import Clusters
 from fastmix.starts.labelled import LabelledStart
 from fastmix.starts.overseed import many_means, seeds
@@ -167,7 +165,7 @@ class Start:
     def _from_init(self, init: Any, generator: np.random.Generator) -> GaussianParameters:
         argument, means_argument = self.names
         if callable(init):
-            if isinstance(self.rows, Streamed):
+            if self.rows.in_any_order is None:
                 raise ValueError(
                     f"{argument} is a function of the whole X, which is a stream of blocks here: name a method, or give "
                     f"{means_argument} or responsibilities"
@@ -189,8 +187,9 @@ class Start:
                     lambda part: random_responsibilities(part, self.n_components, generator)
                 )
                 return self.clusters.shrunk(drawn, self.rows)
-            if not isinstance(self.rows, Streamed) and self.rows.is_labelled:
-                labelled = LabelledStart(self.clusters, self.rows)
+            rows = self.rows.in_any_order
+            if rows is not None and rows.is_labelled:
+                labelled = LabelledStart(self.clusters, rows)
                 if labelled.says_something:
                     return self._from_means(labelled.means(init, generator))
             if init == "random_from_data":
@@ -212,18 +211,16 @@ class Start:
 
     def _all_rows(self) -> np.ndarray:
         """(N, D) without NaN."""
-        if isinstance(self.rows, IncompleteRows):
-            with self.rows.pieces(self.rows.n_rows) as pieces:
-                return next(pieces)[0]
-        assert isinstance(self.rows, Rows)
-        return self.rows.X
+        with self.rows.pieces(self.rows.n_rows) as pieces:
+            return next(pieces)[0]
 
     def _from_means(self, means: np.ndarray) -> GaussianParameters:
         # The pass respects what is known of rows, and of rows in memory alone one label each is kept.
-        if self.n_components < _MANY or not isinstance(self.rows, Rows) or self.rows.is_labelled:
+        rows = self.rows.in_any_order
+        if self.n_components < _MANY or rows is None or not rows.is_complete or rows.is_labelled:
             return self.clusters.parameters(self.rows, means, self.clusters.scaled)
-        self.labels = self.clusters.labels(self.rows, means)
-        return self.clusters.by_labels(self.rows, means, self.labels)
+        self.labels = self.clusters.labels(rows, means)
+        return self.clusters.by_labels(rows, means, self.labels)
 
     def _random_rows(self, generator: np.random.Generator) -> np.ndarray:
         X, _ = subsample(self.rows, self.n_components, generator)

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.data.reading import labels_of, make_rows
+from fastmix.data.rows import ArrayRows, make_rows
+from fastmix.data.source import ArraySource
 from fastmix.data.spread import spread_places
-from fastmix.data.streams import Source, Streamed
 from fastmix.engines.passes import run_em_pass
 from fastmix.engines.sparse.lists import order_by
 from fastmix.families.gaussian.moments import mean_shifts
-from fastmix.kernels.mixture.tiles import Rows
 
 # Rows that a component's mean is taken from, at least and at most, and numbers in all: 32 MB.
 _LEAST_ROWS, _MOST_ROWS = 50, 1000
@@ -35,11 +34,10 @@ class LabelledStart:
     rows : with labels.
     """
 
-    def __init__(self, clusters: Any, rows: Source):
-        assert not isinstance(rows, Streamed)
+    def __init__(self, clusters: Any, rows: ArraySource):
         self.clusters = clusters
         self.rows = rows
-        self.labels = labels_of(rows)
+        self.labels = rows.label_data
         if self.labels.labels.size:
             self.classes, of_row = self.labels.label_classes, self.labels.labels
         else:
@@ -85,7 +83,7 @@ class LabelledStart:
             found.append((assigned.log_likelihood, means))
         return max(found, key=lambda each: each[0])[1]
 
-    def _sampled(self, X: np.ndarray, weights: np.ndarray | None, of_row: np.ndarray, places: np.ndarray) -> Rows:
+    def _sampled(self, X: np.ndarray, weights: np.ndarray | None, of_row: np.ndarray, places: np.ndarray) -> ArrayRows:
         """The sample with what is known of it."""
         if self.labels.labels.size:
             return make_rows(X, weights, self.labels._replace(labels=of_row))

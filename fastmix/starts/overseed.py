@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastmix.data.reading import make_rows
-from fastmix.data.streams import Source
+from fastmix.data.rows import ArrayRows, make_rows
+from fastmix.data.source import Source
 from fastmix.engines.kmeans.lloyd import Lloyd
-from fastmix.kernels.mixture.tiles import Rows
 from fastmix.starts.from_means import Clusters
 from fastmix.starts.local_seeding import local_k_means_plus_plus
 from fastmix.starts.merging import merged
@@ -90,7 +89,7 @@ def _affordable(clusters: Clusters, rows: Source) -> tuple[int, int]:
     return n_seeds, max(most, _LEAST_ROWS * n_components)
 
 
-def _k_means(rows: Rows, centres: np.ndarray, n: int, n_threads: int | None) -> tuple[np.ndarray, np.ndarray]:
+def _k_means(rows: ArrayRows, centres: np.ndarray, n: int, n_threads: int | None) -> tuple[np.ndarray, np.ndarray]:
     """The centres after n iterations, and the weights of their rows in the last of these."""
     engine = Lloyd(rows, len(centres), n_threads=n_threads)
     state = engine.init(centres)

@@ -12,13 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastmix.data.reading import make_rows
-from fastmix.data.streams import Source
+from fastmix.data.rows import ArrayRows, make_rows
+from fastmix.data.source import Source
 from fastmix.engines.passes import run_em_pass
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Statistics
 from fastmix.families.gaussian.base import GaussianParameters
-from fastmix.kernels.mixture.tiles import Rows
 from fastmix.starts.from_means import Clusters
 from fastmix.starts.seeding import k_means_plus_plus_runs, subsample_as_is, warn_of_few_distinct
 
@@ -114,14 +113,14 @@ def _least_rows(n_features: int, n_components: int) -> int:
     return max(_ROWS_PER_COMPONENT, _ROWS_PER_COMPONENT_AND_FEATURE * n_features) * n_components
 
 
-def thinned(rows: Rows, n: int) -> Rows:
+def thinned(rows: ArrayRows, n: int) -> ArrayRows:
     """About n of the rows (at least n, fewer than 2 n), evenly spread; all where there are no more."""
     step = max(1, len(rows.X) // n)
     weights = rows.weights[::step].copy() if rows.weights.size else None
     return make_rows(np.ascontiguousarray(rows.X[::step]), weights)
 
 
-def draw_blocks(rows: Source, n_components: int, generator: np.random.Generator) -> list[Rows]:
+def draw_blocks(rows: Source, n_components: int, generator: np.random.Generator) -> list[ArrayRows]:
     """Disjoint subsamples of equal size, in the type of the data; one block of all rows where these are few."""
     n_features = rows.n_features
     affordable = _MOST_ENTRIES // n_features
@@ -144,7 +143,7 @@ class Search:
     generator : random numbers for the seeds.
     """
 
-    def __init__(self, clusters: Clusters, n_rows: int, blocks: list[Rows], generator: np.random.Generator):
+    def __init__(self, clusters: Clusters, n_rows: int, blocks: list[ArrayRows], generator: np.random.Generator):
         self.clusters = clusters
         self.blocks = blocks
         self.n_rows = n_rows
@@ -242,7 +241,7 @@ class Search:
         warn_of_few_distinct(n_distinct, len(X), n_components)
         return seeded
 
-    def _k_means(self, means: np.ndarray, metric: Metric, n: int, blocks: list[Rows]) -> np.ndarray:
+    def _k_means(self, means: np.ndarray, metric: Metric, n: int, blocks: list[ArrayRows]) -> np.ndarray:
         for index in range(n):
             moved = self.clusters.moved(blocks[index % len(blocks)], means, metric.covariances)
             if len(blocks) == 1 and np.array_equal(moved, means):
@@ -250,7 +249,7 @@ class Search:
             means = moved
         return means
 
-    def _em(self, parameters: GaussianParameters, n: int, blocks: list[Rows]) -> tuple[float, GaussianParameters]:
+    def _em(self, parameters: GaussianParameters, n: int, blocks: list[ArrayRows]) -> tuple[float, GaussianParameters]:
         """n iterations, each on the next block, so that what is slow to change averages over the blocks.
 
         Returns

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.data.incomplete import IncompleteRows
-from fastmix.data.spread import spread_places
-from fastmix.data.streams import Source
+from fastmix.data.source import Source
 from fastmix.exceptions import warn_user
 from fastmix.kernels.simd.vectors import GROUP
 from fastmix.kernels.starts.seeding import seeding
@@ -56,9 +54,7 @@ def stand_in(random_state: Any) -> Any:
 
 def subsample_as_is(rows: Source, n: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
     """``subsample``, in the type of the data."""
-    if isinstance(rows, IncompleteRows):
-        return rows.sample(n, generator)
-    return rows.take(spread_places(rows.n_weighted, n, generator))
+    return rows.sample(n, generator)
 
 
 def subsample(rows: Source, n: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:

@@ -12,14 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastmix.data.reading import make_rows
-from fastmix.data.streams import Source
+from fastmix.data.rows import ArrayRows, make_rows
+from fastmix.data.source import Source
 from fastmix.engines.kmeans.assign import Assigner
 from fastmix.engines.kmeans.partial_distances import nearest
 from fastmix.engines.passes import run_em_pass
 from fastmix.exceptions import CollapsedError
 from fastmix.families.gaussian.base import GaussianParameters
-from fastmix.kernels.mixture.tiles import Rows
 from fastmix.starts.from_means import Clusters
 from fastmix.starts.merging import merged
 
@@ -189,7 +188,7 @@ def with_far_centres(
 
 
 def with_far_components(
-    clusters: Clusters, rows: Source, blocks: list[Rows], found: GaussianParameters
+    clusters: Clusters, rows: Source, blocks: list[ArrayRows], found: GaussianParameters
 ) -> GaussianParameters:
     """The start, or a likelier one with components in the tail; ``blocks`` are the sample that it was found on."""
     if clusters.n_components < 2 or len(blocks[0].X) >= rows.n_weighted:  # the search has seen all there is
@@ -213,7 +212,9 @@ def with_far_components(
     return best
 
 
-def _after_em(clusters: Clusters, sample: Rows, parameters: GaussianParameters) -> tuple[float, GaussianParameters]:
+def _after_em(
+    clusters: Clusters, sample: ArrayRows, parameters: GaussianParameters
+) -> tuple[float, GaussianParameters]:
     """Objective a row, and parameters, after some EM on the sample; as far as it gets."""
     objective = -np.inf
     for _ in range(_ITERATIONS):

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fastmix.data.incomplete import IncompleteRows
+from fastmix.data.source import ArraySource
 from fastmix.engines.kmeans.assign import Assigner, Assignment
 from fastmix.engines.kmeans.partial_distances import PartialAssigner, assigner_for, squared_deviations
 from fastmix.engines.loop import EngineState
-from fastmix.kernels.mixture.tiles import Rows
 
 _CHUNK_ENTRIES = 1 << 18
 
@@ -59,7 +58,7 @@ class Lloyd:
     assigner : keeps the labels, as of the last step that looked at all centres.
     """
 
-    rows: Rows | IncompleteRows
+    rows: ArraySource
     n_clusters: int
     tol: float = 0.0
     n_threads: int | None = None

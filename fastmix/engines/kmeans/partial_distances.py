@@ -6,16 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.data.incomplete import IncompleteRows
 from fastmix.data.patterns import has_missing
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import ArrayRows, make_rows
+from fastmix.data.source import ArraySource, PatternSource
 from fastmix.engines.evaluate import parts, run_evaluation
 from fastmix.engines.kmeans.assign import Assigner, Assignment
 from fastmix.engines.kmeans.partial_means import PARTIAL_MEANS, Centres, FeatureMoments, by_feature, precision_for
 from fastmix.engines.passes import run_em_pass, seen
 from fastmix.families.statistics import Statistics
 from fastmix.kernels.mixture.em_pass import NORMALISE
-from fastmix.kernels.mixture.tiles import Rows
 
 
 class PartialAssigner:
@@ -31,7 +30,7 @@ class PartialAssigner:
     n_threads : None for all.
     """
 
-    def __init__(self, rows: IncompleteRows, n_clusters: int, n_threads: int | None = None):
+    def __init__(self, rows: PatternSource, n_clusters: int, n_threads: int | None = None):
         self._rows = rows
         self._n_clusters = n_clusters
         self._n_threads = n_threads
@@ -95,11 +94,11 @@ class PartialAssigner:
         return float((within.sum(axis=0) / totals).mean())
 
 
-def assigner_for(rows: Rows | IncompleteRows, n_clusters: int, n_threads: int | None) -> Assigner | PartialAssigner:
+def assigner_for(rows: ArraySource, n_clusters: int, n_threads: int | None) -> Assigner | PartialAssigner:
     """What keeps labels of these rows up to date while centres move."""
-    if isinstance(rows, IncompleteRows):
-        return PartialAssigner(rows, n_clusters, n_threads)
-    return Assigner(rows, n_clusters, n_threads)
+    if rows.by_pattern is not None:
+        return PartialAssigner(rows.by_pattern, n_clusters, n_threads)
+    return Assigner(rows.arrays, n_clusters, n_threads)
 
 
 def nearest(X: np.ndarray, centres: np.ndarray, n_threads: int | None) -> np.ndarray:
@@ -110,7 +109,7 @@ def nearest(X: np.ndarray, centres: np.ndarray, n_threads: int | None) -> np.nda
     return found.labels.astype(np.int32)
 
 
-def inertia(rows: Rows, centres: np.ndarray, n_threads: int | None) -> float:
+def inertia(rows: ArrayRows, centres: np.ndarray, n_threads: int | None) -> float:
     """Of rows that may have missing entries: weighted sum of squared distances to the nearest centre."""
     if not has_missing(rows.X):
         return Assigner(rows, len(centres), n_threads).assign(centres).inertia

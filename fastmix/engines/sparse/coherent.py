@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import make_rows
 from fastmix.kernels.mixture.coherent import grow_tree, leaves_of
 from fastmix.kernels.threads import call_by_lanes
 

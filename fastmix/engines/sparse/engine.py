@@ -22,8 +22,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from fastmix.data.incomplete import IncompleteRows
-from fastmix.data.reading import labels_of
+from fastmix.data.source import ArraySource
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.incremental import sweep
 from fastmix.engines.layout import WHOLE, Block, usual_tile
@@ -46,7 +45,6 @@ from fastmix.engines.sparse.state import DENSE, SparseState
 from fastmix.exceptions import CollapsedError
 from fastmix.families.statistics import Statistics
 from fastmix.kernels.mixture.em_pass import ACCUMULATE, NORMALISE
-from fastmix.kernels.mixture.tiles import Rows
 
 # A component leaves a tile's list with less than this share of its mass: F is lower by some 5e-5 nats.
 _THRESHOLD = 1e-4
@@ -94,7 +92,7 @@ class SparseEM(BatchEM):
     writes_over_leaders : a step may change the leaders of the state that it is given, which saves 8 bytes a row.
     """
 
-    rows: Rows | IncompleteRows
+    rows: ArraySource
     leaders: np.ndarray | None = None
     active_threshold: float = _THRESHOLD
     refresh_interval: int | None = None
@@ -162,8 +160,8 @@ class SparseEM(BatchEM):
 
     def _candidates(self, state: SparseState, view: _View) -> ActiveLists:
         """Lists of all that may matter to the rows of a tile."""
-        if isinstance(self.rows, IncompleteRows):
-            return united_by_pattern(view.order, self.rows, state.leaders[0], view.near)
+        if self.rows.by_pattern is not None:
+            return united_by_pattern(view.order, self.rows.by_pattern, state.leaders[0], view.near)
         return united(view.order, TILE, view.near)
 
     def _promising(self, state: SparseState, view: _View) -> Moves | None:
@@ -361,7 +359,7 @@ class SparseEM(BatchEM):
         lists, masses = wide.keep_longest(masses, self.max_active or n_components)
         lists = lists.narrowed(masses, self.active_threshold)
         if self.rows.is_labelled:
-            lists = narrowed_for_labels(wide, lists, state.leaders[0], labels_of(self.rows))
+            lists = narrowed_for_labels(wide, lists, state.leaders[0], self.rows.label_data)
         if self.active_threshold > 0 and lists.mean_length > _TOO_LONG * n_components:
             return replace(state, lists=DENSE, interval=interval, wait=interval)
         return replace(state, lists=lists, fallback=wide, interval=interval, wait=interval)
@@ -391,8 +389,10 @@ class SparseEM(BatchEM):
         """Lists of all that a bound does not rule out, where there is one that rules enough out."""
         lists = state.lists
         # The bounds know nothing of labels: a component far from a row may be the only one that its label allows.
-        if lists is DENSE or self.dtype != "float64" or self.rows.is_labelled or isinstance(self.rows, IncompleteRows):
+        if lists is DENSE or self.dtype != "float64" or self.rows.is_labelled or not self.rows.is_complete:
             return DENSE
         order = lists.schedule.order
-        found = exact_lists(self.family, state.parameters, self.rows, order, lists.tile_size, n_threads=self.n_threads)
+        found = exact_lists(
+            self.family, state.parameters, self.rows.arrays, order, lists.tile_size, n_threads=self.n_threads
+        )
         return DENSE if found is None else ActiveLists(found, lists.tile_size)

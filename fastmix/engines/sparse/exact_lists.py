@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmix.data.reading import make_rows
+from fastmix.data.rows import make_rows
 from fastmix.engines.layout import cut_into_lanes, scratch_of
 from fastmix.engines.passes import EVERYTHING
 from fastmix.engines.sparse.coherent import by_leaves, grow

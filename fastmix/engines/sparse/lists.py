@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmix.data.incomplete import IncompleteRows
+from fastmix.data.source import ArraySource, PatternSource
 from fastmix.engines.passes import run_em_pass, seen
 from fastmix.families.base import Family
 from fastmix.files.encoding import STORED
 from fastmix.kernels.mixture.em_pass import NORMALISE
 from fastmix.kernels.mixture.lists import sort_by, unite
-from fastmix.kernels.mixture.tiles import Rows, Schedule
+from fastmix.kernels.mixture.tiles import Schedule
 from fastmix.kernels.simd.vectors import GROUP
 
 # Rows of a tile: few enough for them to agree, enough for vector code. (96 to 288 took the same time at D = 2; a tile of 288
@@ -139,7 +139,7 @@ def order_by(leaders: np.ndarray, n_components: int) -> Order:
 def neighbours(
     family: Family,
     parameters: Any,
-    rows: Rows | IncompleteRows,
+    rows: ArraySource,
     order: Order,
     *,
     stretch: int,
@@ -205,7 +205,7 @@ def neighbours(
         np.logical_or.at(near, owner[part], shares >= limit[:, None])
         all_heights[part] = heights.reshape(positions.shape)
     floors = np.full(n_components, -np.inf)
-    if isinstance(rows, Rows):  # densities of some features are on another scale
+    if rows.is_complete:  # densities of some features are on another scale
         lower, median = np.quantile(all_heights, [0.25, 0.5], axis=1)
         np.maximum.at(floors, owner, median - _OUT_OF_PLACE * (median - lower))
     return Neighbourhood.of(near, floors, partners, all_heights.size * n_components)
@@ -227,7 +227,7 @@ def united(order: Order, tile_size: int, near: Neighbourhood) -> ActiveLists:
     return _listed(Schedule(order.rows, _NO_INDICES, _NO_INDICES), tile_size, first_leaders, leaders, near)
 
 
-def united_by_pattern(order: Order, rows: IncompleteRows, leaders: np.ndarray, near: Neighbourhood) -> ActiveLists:
+def united_by_pattern(order: Order, rows: PatternSource, leaders: np.ndarray, near: Neighbourhood) -> ActiveLists:
     """``united`` where entries are missing: rows are sorted by what is observed first, and a tile has one pattern.
 
     Parameters

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmix.data.incomplete import IncompleteRows
+from fastmix.data.source import ArraySource
 from fastmix.engines.passes import run_em_pass, seen
 from fastmix.engines.sparse.lists import Neighbourhood, Order
 from fastmix.exceptions import CollapsedError
 from fastmix.families.rule import UpdateRule
 from fastmix.families.statistics import Statistics
 from fastmix.kernels.mixture.em_pass import ACCUMULATE, NORMALISE
-from fastmix.kernels.mixture.tiles import Rows, Schedule
+from fastmix.kernels.mixture.tiles import Schedule
 
 # Rows of a component that its halves are fitted to, and as many that say what they are worth.
 _SAMPLE = 128
@@ -69,7 +69,7 @@ class Moves(NamedTuple):
 class Sample:
     """Rows of each component, in two halves of equal size, and passes over them."""
 
-    def __init__(self, rows: Rows | IncompleteRows, order: Order, **how: Any):
+    def __init__(self, rows: ArraySource, order: Order, **how: Any):
         first, n_features = order.first[:-1], rows.X.shape[1]
         self.counts = np.diff(first)
         self.how = how
@@ -140,7 +140,7 @@ class Sample:
 
 def propose(
     parameters: Any,
-    rows: Rows | IncompleteRows,
+    rows: ArraySource,
     order: Order,
     partners: np.ndarray,
     rule: UpdateRule,

@@ -19,7 +19,7 @@ all centres are one neighbourhood a lane; lists of near centres make a pass over
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -271,7 +271,7 @@ def _assign_group(centres, seen, rows, order, first, last_position, also, sums_o
 
 def _assign_lane(context_pointer, lane, buffer):
     """The neighbourhoods of a lane, one after the other, into the lane's own sums."""
-    context = context_at(context_pointer)
+    context: Any = context_at(context_pointer)
     centres, rows, groups, memory = context.centres, context.rows, context.groups, context.memory
     scratch = carve(buffer, rows.X.shape[1], groups.members.shape[1])
     sums, n_changed = context.sums[lane], context.n_changed[lane]

@@ -54,7 +54,7 @@ def scratch_bytes(n_features: int, n_members: int) -> int:
 def _cut(buffer, used, shape, like):
     """(An array that begins on the next cache line after the bytes that are used, how many are used then)."""
     first = next_line(buffer, used)
-    array = array_at(buffer, first, shape, like)
+    array: np.ndarray = array_at(buffer, first, shape, like)
     return array, first + array.size * array.itemsize
 
 

@@ -207,7 +207,7 @@ def _em_tile(context, t, span, scratch, statistics, shared, totals):
 
 def _em_lane(context_pointer, lane, buffer):
     """Each step-th tile of a lane, one after the other, into the lane's own statistics."""
-    context = context_at(context_pointer)
+    context: Any = context_at(context_pointer)
     rows, schedule, observed = context.rows, context.schedule, context.observed
     n_features = observed.size if observed.size else rows.X.shape[1]
     scratch = carve(buffer, rows, n_features, context.n_joint, context.wanted, context.tile_size)

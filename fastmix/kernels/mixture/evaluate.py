@@ -129,7 +129,7 @@ def _evaluate_tile(context, t, span, scratch):
 
 def _evaluate_lane(context_pointer, lane, buffer):
     """Fill the outputs for the rows of a lane."""
-    context = context_at(context_pointer)
+    context: Any = context_at(context_pointer)
     rows, schedule, observed = context.rows, context.schedule, context.observed
     n_features = observed.size if observed.size else rows.X.shape[1]
     scratch = carve(buffer, rows, n_features, context.longest_list, context.wanted, context.tile_size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from fastmix.kernels.jit import part
 from fastmix.kernels.lanes import LaneFunction, call_lane, context_at
@@ -101,7 +102,7 @@ def _observed(n_observed, hidden):
 
 def _incomplete_em_lane(context_pointer, lane, buffer):
     """Have the lane for complete rows work on the tiles of one pattern after the other, as on tiles of fewer features."""
-    context = context_at(context_pointer)
+    context: Any = context_at(context_pointer)
     joint, rows, schedule, slots, step = (
         context.parameters,
         context.rows,
@@ -175,7 +176,7 @@ def _incomplete_em_lane(context_pointer, lane, buffer):
 
 def _incomplete_evaluation_lane(context_pointer, lane, buffer):
     """As ``_incomplete_em_lane``, for evaluation; the schedule has no lists."""
-    context = context_at(context_pointer)
+    context: Any = context_at(context_pointer)
     joint, rows, schedule = context.parameters, context.rows, context.schedule
     hidden, used = carve_hidden(buffer, joint, rows, 0, 0, 0)
     group = GROUP * 8 // rows.like.itemsize

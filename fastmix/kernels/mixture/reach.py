@@ -234,7 +234,7 @@ def _list_tiles(parameters, rows, schedule, reach, margin, tiles, lists, lengths
 
 def _list_lane(context_pointer, lane, buffer):
     """List the components that matter to each of some tiles."""
-    context = context_at(context_pointer)
+    context: Any = context_at(context_pointer)
     parameters, rows, schedule, reach = context.parameters, context.rows, context.schedule, context.reach
     n_components, n_features, n_bytes = reach.peaks.size, rows.X.shape[1], context.n_bytes
     of_rows = carve(buffer[:n_bytes], rows, n_features, 1, context.wanted, context.tile_size)

@@ -7,8 +7,7 @@ parameters, a NamedTuple class of the family's own that ``register_tile_function
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,11 +45,7 @@ class Labels(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The data a pass reads. An empty array stands for "not given".
-
-    What is asked of the data outside of compiled code is asked by the properties and methods, which
-    ``fastmix.data.streams.Streamed`` has, too.
-    """
+    """The data that compiled code reads. An empty array stands for "not given"."""
 
     X: np.ndarray  # (N, D), any real type; converted as it is loaded
     weights: np.ndarray  # (N,) float64, or empty: all 1
@@ -71,37 +66,6 @@ class Rows(NamedTuple):
     @property
     def n_features(self) -> int:
         return self.X.shape[1]
-
-    @property
-    def n_weighted(self) -> int:
-        """How many rows have positive weight."""
-        return int(np.count_nonzero(self.weights)) if self.weights.size else self.n_rows
-
-    @property
-    def is_labelled(self) -> bool:
-        """Whether anything is known about the components of rows."""
-        return bool(self.labels.size or self.soft_labels.size)
-
-    @property
-    def says_more(self) -> bool:
-        """Whether the log-joint of a row holds terms that statistics do not tell: of doubtful labels."""
-        return bool(self.soft_labels.size or self.label_table.size or self.label_terms[:, :1].any())
-
-    def take(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Copies of the rows at these ascending places among those of positive weight, and their weights (None: all 1)."""
-        if not self.weights.size:
-            return np.take(self.X, places, axis=0), None
-        chosen = np.flatnonzero(self.weights)[places]
-        return np.take(self.X, chosen, axis=0), self.weights[chosen]
-
-    def at(self, chosen: np.ndarray) -> tuple[Rows, np.ndarray]:
-        """Complete rows that passes over the rows ``chosen`` may look at, and which of them these are."""
-        return self, chosen
-
-    def pieces(self, n: int) -> AbstractContextManager[Iterator[tuple[np.ndarray, np.ndarray | None]]]:
-        """The data n rows at a time (the last time fewer), with their weights."""
-        parts = (slice(first, first + n) for first in range(0, self.n_rows, n))
-        return nullcontext((self.X[part], self.weights[part] if self.weights.size else None) for part in parts)
 
 
 _NO_INDICES = np.empty(0, np.int64)
