@@ -14,7 +14,6 @@ import numpy as np
 
 from fastmix.data.rows import ArrayRows, make_rows
 from fastmix.data.source import Source
-from fastmix.engines.kmeans.assign import Assigner
 from fastmix.engines.kmeans.partial_distances import nearest
 from fastmix.engines.passes import run_em_pass
 from fastmix.exceptions import CollapsedError
@@ -102,59 +101,76 @@ def proposals(
         others = merged(centres[large] / units, counts[large], n_others) * units
         yield np.concatenate([others, seeds[:n_seeds], centres[~large]])[:n]
         # Several glitches may have to share a component: seeds in the middle of what is nearest to them.
-        labels = nearest(tail.X / units, seeds[:n_seeds] / units, None)
+        labels = _Centres(seeds[:n_seeds], units).nearest(tail.X)
         middles = [np.average(tail.X[labels == k], axis=0, weights=tail.weights[labels == k]) for k in range(n_seeds)]
         yield np.concatenate([others, middles, centres[~large]])[:n]
 
 
 def inertia_of(X: np.ndarray, weights: np.ndarray, centres: np.ndarray, units: np.ndarray) -> float:
-    return float(weights @ distances_to(X, centres, units, None))
+    return float(weights @ distances_to(X, centres, units))
 
 
-def distances_to(X: np.ndarray, centres: np.ndarray, units: np.ndarray, n_threads: int | None) -> np.ndarray:
+class _Centres:
+    """Centres (K, D) in units, in the forms in which rows are compared with them.
+
+    In NumPy: few rows are, but for one sweep, and a first fit need not compile K-means.
+    """
+
+    def __init__(self, centres: np.ndarray, units: np.ndarray):
+        self._origin = centres[0].astype(np.float64)
+        self._units = units
+        self._centres = (centres - self._origin) / units
+        self._products = -2.0 * self._centres
+        self._squares = (self._centres**2).sum(axis=1)[:, None]
+
+    def _compared(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(Rows in units from the first centre, squared distances (K, n) less what is the same for all centres)."""
+        scaled = X - self._origin
+        if (self._units != 1.0).any():
+            scaled /= self._units
+        compared = self._products @ scaled.T
+        compared += self._squares
+        return scaled, compared
+
+    def nearest(self, X: np.ndarray) -> np.ndarray:
+        """The nearest centre of each row, (n,)."""
+        return np.concatenate([self._compared(part)[1].argmin(axis=0) for part in self._parts(X)])
+
+    def distances(self, X: np.ndarray, doubtful: float = 0.0) -> np.ndarray:
+        """Squared distance of each row to the nearest centre, by differences where it is ``doubtful`` or more."""
+        return np.concatenate([self._distances(part, doubtful) for part in self._parts(X)])
+
+    def _distances(self, X: np.ndarray, doubtful: float) -> np.ndarray:
+        scaled, compared = self._compared(X)
+        found = compared.min(axis=0)
+        found += np.einsum("nd,nd->n", scaled, scaled)
+        again = np.flatnonzero(~(found < doubtful))
+        if again.size:
+            differences = scaled[again] - self._centres[compared[:, again].argmin(axis=0)]
+            found[again] = np.einsum("nd,nd->n", differences, differences)
+        return found
+
+    def _parts(self, X: np.ndarray) -> Iterator[np.ndarray]:
+        step = max(1, _CHUNK_ENTRIES // max(self._centres.shape))
+        return (X[first : first + step] for first in range(0, max(1, len(X)), step))
+
+
+def distances_to(X: np.ndarray, centres: np.ndarray, units: np.ndarray) -> np.ndarray:
     """Squared distance of each row to the nearest centre, in units."""
-    scaled = X - centres[0]
-    to = centres - centres[0]
-    if (units != 1.0).any():
-        scaled, to = scaled / units, to / units
-    scaled = np.ascontiguousarray(scaled, dtype=np.float64)
-    differences = to[Assigner(make_rows(scaled), len(to), n_threads).label(to)]
-    np.subtract(scaled, differences, out=differences)
-    return np.einsum("nd,nd->n", differences, differences)
+    return _Centres(centres, units).distances(X)
 
 
 def _look(
-    rows: Source,
-    centres: np.ndarray,
-    X: np.ndarray,
-    weights: np.ndarray | None,
-    units: np.ndarray,
-    n_threads: int | None,
+    rows: Source, centres: np.ndarray, X: np.ndarray, weights: np.ndarray | None, units: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, Tail] | None:
     """The stratified sample, its weights, and the tail; None where there is no tail."""
-    seen = distances_to(X, centres, units, n_threads)
+    near = _Centres(centres, units)
+    seen = near.distances(X)
     limit = bound(seen)
     if not 0 < limit < np.inf:
         return None
-
-    # By inner products first, a third of the cost; what is near the limit or beyond is measured by differences.
-    to = (centres - centres[0]) / units
-    products, squares = -2.0 * to, (to**2).sum(axis=1)[:, None]
-
-    def badness(part: np.ndarray) -> np.ndarray:
-        scaled = part - centres[0]
-        if (units != 1.0).any():
-            scaled /= units
-        distances = products @ scaled.T
-        distances += squares
-        found = distances.min(axis=0)
-        found += np.einsum("nd,nd->n", scaled, scaled)
-        doubtful = np.flatnonzero(~(found < 0.5 * limit))
-        if doubtful.size:
-            found[doubtful] = distances_to(part[doubtful], centres, units, n_threads)
-        return found
-
-    tail = find_tail(rows, badness, limit)
+    # By products alone where a row is not near the limit: a third of the cost.
+    tail = find_tail(rows, lambda part: near.distances(part, 0.5 * limit), limit)
     if tail is None:
         return None
     ordinary = seen <= limit
@@ -175,7 +191,7 @@ def with_far_centres(
     labels = nearest(X / units, centres / units, n_threads)
     counts = np.bincount(labels, weights, minlength=len(centres))
     large = are_large(counts, rows)
-    looked = _look(rows, centres[large], X, weights, units, n_threads)
+    looked = _look(rows, centres[large], X, weights, units)
     if looked is None:
         return centres
     X, w, tail = looked
@@ -195,7 +211,7 @@ def with_far_components(
         return found
     block, large = blocks[0], are_large(found.weights, rows)
     weights = block.weights if block.weights.size else None
-    looked = _look(rows, found.means[large], block.X, weights, clusters.units, clusters.n_threads)
+    looked = _look(rows, found.means[large], block.X, weights, clusters.units)
     if looked is None:
         return found
     X, w, tail = looked
