@@ -11,7 +11,7 @@ from naive import COVARIANCE_TYPES, LONG, Mixture, relative_error
 
 from fastmix import Batch, Incremental, StopReason, backend
 from fastmix.engines import batch
-from fastmix.engines.passes import seen
+from fastmix.engines.passes import byproducts
 from fastmix.families.gaussian.covariance_types import gaussian_family
 
 TOLERANCE = 1e-12
@@ -33,9 +33,9 @@ class MStep(NamedTuple):
 
 def rows_looked_at(run_pass, family, parameters, rows, *how, **options):
     """The indices of the rows that a pass reads: those whose log-densities it finds."""
-    heights = np.full(len(rows.X), np.nan)
-    run_pass(family, parameters, rows, *how, **(options | {"wanted": seen(heights=heights)}))
-    return np.flatnonzero(~np.isnan(heights))
+    log_density = np.full(len(rows.X), np.nan)
+    run_pass(family, parameters, rows, *how, **(options | {"wanted": byproducts(log_density=log_density)}))
+    return np.flatnonzero(~np.isnan(log_density))
 
 
 @pytest.fixture

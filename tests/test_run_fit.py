@@ -13,7 +13,7 @@ from fastmix.data.rows import make_rows
 from fastmix.data.streams import Streamed
 from fastmix.families.rule import UpdateRule
 from fastmix.fitting.course import OnlineProblem
-from fastmix.fitting.labels import LabelMeaning, known_labels
+from fastmix.fitting.given_labels import LabelMeaning, given_labels
 from fastmix.fitting.options import Batch, Checkpoint, Incremental, Sparse
 from fastmix.fitting.problem import Control, FitProblem
 from fastmix.fitting.run import run_fit
@@ -130,14 +130,14 @@ def test_a_run_that_collapses_is_left_out(drawn):
 def test_labels_are_part_of_the_problem(drawn):
     counts, components = drawn
     rows = make_rows(counts)
-    known = known_labels(components, rows, LabelMeaning.of(None, None, 3), 3)
+    known = given_labels(components, rows, LabelMeaning.of(None, None, 3), 3)
     outcome = run_fit(problem(known.attached(rows), labels=known), CONTROL)
     assert outcome.result.n_iter == 1
     expected = [counts[components == k].mean(axis=0) for k in range(3)]
     np.testing.assert_allclose(outcome.result.parameters.rates, expected, rtol=1e-12)
     assert outcome.label_noise is None
     some = np.where(np.arange(4000) % 3 == 0, components, -1)
-    noisy = known_labels(some, rows, LabelMeaning.of(None, "estimate", 3), 3)
+    noisy = given_labels(some, rows, LabelMeaning.of(None, "estimate", 3), 3)
     outcome = run_fit(problem(noisy.attached(rows), labels=noisy), CONTROL)
     assert type(outcome.result.parameters) is PoissonParameters
     assert outcome.label_noise.confusion.shape == (3, 3)
@@ -147,7 +147,7 @@ def test_labels_are_part_of_the_problem(drawn):
 def test_batches_of_any_family(drawn):
     counts, _ = drawn
     asked = OnlineProblem(Poisson(), 3, make_start, batch_size=500)
-    course, left_out = asked.begun(3, seed=1), 0
+    course, left_out = asked.started(3, seed=1), 0
     for batch in np.array_split(np.tile(counts, (5, 1)), 23):
         course, n = asked.after(course, batch, None)
         left_out += n

@@ -31,7 +31,7 @@ def test_it_ends_where_batch_em_ends(counts):
     result = run(engine, start, max_iter=200)
     assert result.reason is StopReason.CONVERGED
     assert np.all(np.diff(result.objectives) >= -1e-12 * (1 + np.abs(result.objectives[1:])))
-    exact, told = engine.concluded(result)
+    exact, told = engine.finalize(result)
     assert exact.objective == pytest.approx(batch.objective, abs=1e-3)
     assert told["mean_active"] < 0.3 * N_COMPONENTS
     assert told["n_evaluations"] < 0.5 * len(rows) * N_COMPONENTS * result.n_iter

@@ -31,12 +31,12 @@ def neighbourhood(mixture, dtype):
     return neighbours(parameters.family, parameters, make_rows(rows), order, **how)
 
 
-def test_rows_are_sorted_by_leader_then_by_runner_up():
+def test_rows_are_sorted_by_most_probable_then_by_runner_up():
     rng = np.random.default_rng(1)
-    leaders = rng.integers(0, 7, (2, 1000)).astype(np.int32)
-    order = order_by(leaders, 6)
-    np.testing.assert_array_equal(order.rows, np.lexsort((leaders[1], leaders[0])))
-    np.testing.assert_array_equal(np.diff(order.first), np.bincount(leaders[0], minlength=7))
+    most_probable = rng.integers(0, 7, (2, 1000)).astype(np.int32)
+    order = order_by(most_probable, 6)
+    np.testing.assert_array_equal(order.rows, np.lexsort((most_probable[1], most_probable[0])))
+    np.testing.assert_array_equal(np.diff(order.first), np.bincount(most_probable[0], minlength=7))
 
 
 def test_neighbours_are_those_with_a_share_in_rows_of_a_component(mixture):
@@ -62,9 +62,9 @@ def test_float32_finds_the_neighbours_that_float64_does(mixture):
 def test_a_tile_looks_at_the_neighbours_of_all_who_lead_its_rows():
     near = np.zeros((5, 4), dtype=bool)
     near[[0, 1, 2, 3], [0, 1, 2, 3]] = near[1, 3] = near[4] = True
-    leaders = np.array([[0] * 40 + [1] * 30 + [2] * 58 + [4] * 32] * 2, np.int32)
+    most_probable = np.array([[0] * 40 + [1] * 30 + [2] * 58 + [4] * 32] * 2, np.int32)
     none = np.empty((4, 0), np.int64)
-    lists = united(order_by(leaders, 4), 32, Neighbourhood.of(near, np.empty(0), none, 0))
+    lists = united(order_by(most_probable, 4), 32, Neighbourhood.of(near, np.empty(0), none, 0))
     found = np.split(lists.schedule.active, lists.schedule.offsets[1:-1])
     expected = [[0], [0, 1, 3], [1, 2, 3], [2], [0, 1, 2, 3]]
     assert [list(each) for each in found] == expected

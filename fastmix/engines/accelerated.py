@@ -126,7 +126,7 @@ class Extrapolable(MixtureEngine, Protocol):
     @property
     def tol(self) -> float: ...
 
-    def begun_with(self, labels: np.ndarray | None) -> Extrapolable: ...
+    def started_with(self, labels: np.ndarray | None) -> Extrapolable: ...
 
     def extrapolates(self, state: EngineState) -> bool:
         """Whether the next step may begin at other parameters than the state's, and is an iteration like the last one."""
@@ -154,8 +154,8 @@ class Accelerated(Around):
     engine: Extrapolable
     method: str
 
-    def begun_with(self, labels: np.ndarray | None) -> Accelerated:
-        return replace(self, engine=self.engine.begun_with(labels))
+    def started_with(self, labels: np.ndarray | None) -> Accelerated:
+        return replace(self, engine=self.engine.started_with(labels))
 
     def init(self, parameters: Any) -> AcceleratedState:
         inner = self.engine.init(parameters)
@@ -225,7 +225,7 @@ class Accelerated(Around):
         assert isinstance(state, AcceleratedState)
         return state.is_plain and self.engine.converged(previous.inner, state.inner)
 
-    def concluded(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
-        """See ``BatchEM.concluded``; to the inner engine it is a result of its own."""
+    def finalize(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
+        """See ``BatchEM.finalize``; to the inner engine it is a result of its own."""
         assert isinstance(result.state, AcceleratedState)
-        return self.engine.concluded(replace(result, state=result.state.inner))
+        return self.engine.finalize(replace(result, state=result.state.inner))

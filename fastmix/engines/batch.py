@@ -10,7 +10,7 @@ import numpy as np
 from fastmix.data.source import Source
 from fastmix.engines.layout import WHOLE, Block
 from fastmix.engines.loop import EngineState, RunResult
-from fastmix.engines.passes import EVERYTHING, NOTHING, run_em_pass, seen
+from fastmix.engines.passes import EVERYTHING, NOTHING, byproducts, run_em_pass
 from fastmix.families.base import Family
 from fastmix.families.rule import PLAIN, UpdateRule
 from fastmix.families.statistics import Statistics
@@ -30,7 +30,7 @@ class BatchEM:
     n_threads : None for all.
     dtype : "float64" or "float32", what log-densities and responsibilities are computed in.
     order : the rows that are looked at, and in which order; empty: all.
-    heights : OUT, the log-density of the row at each position; empty: not wanted.
+    log_density : OUT, the log-density of the row at each position; empty: not wanted.
     rule : the M-step, and what is added to the log-likelihood.
     all_known : the component of every row is known, so that the first M-step is the last.
     """
@@ -42,7 +42,7 @@ class BatchEM:
     dtype: str = "float64"
     sign: int = 1
     order: np.ndarray = field(default_factory=lambda: np.empty(0, np.int32))
-    heights: np.ndarray = field(default_factory=lambda: np.empty(0))
+    log_density: np.ndarray = field(default_factory=lambda: np.empty(0))
     rule: UpdateRule = PLAIN
     all_known: bool = False
     name: ClassVar[str] = "batch"
@@ -62,7 +62,7 @@ class BatchEM:
         rows = self.rows.in_any_order
         return self.order if rows is None or self.order.size else rows.order
 
-    def begun_with(self, labels: np.ndarray | None) -> BatchEM:
+    def started_with(self, labels: np.ndarray | None) -> BatchEM:
         return self
 
     def init(self, parameters: Any) -> EngineState:
@@ -86,7 +86,7 @@ class BatchEM:
             EVERYTHING._replace(order=order) if order.size else EVERYTHING,
             block=block,
             tile_size=tile_size,
-            wanted=seen(heights=self.heights) if self.heights.size else NOTHING,
+            wanted=byproducts(log_density=self.log_density) if self.log_density.size else NOTHING,
             dtype=self.dtype,
             n_threads=self.n_threads,
         )
@@ -132,5 +132,5 @@ class BatchEM:
     def without(self, tried: EngineState, state: EngineState) -> EngineState:
         return state
 
-    def concluded(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
+    def finalize(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
         return result, {}

@@ -13,9 +13,9 @@ from fastmix.data.cells import Sums
 from fastmix.engines.layout import MOST_LANES, Block, Slots, cut_into_lanes, scratch_of, slots_for
 from fastmix.families.base import Family
 from fastmix.kernels.lanes import add_lanes
-from fastmix.kernels.mixture.em_pass import ACCUMULATE, N_TOTALS, EMContext, Seen, em_pass_for
-from fastmix.kernels.mixture.incomplete import hidden_bytes
+from fastmix.kernels.mixture.em_pass import ACCUMULATE, N_TOTALS, Byproducts, EMContext, em_pass_for
 from fastmix.kernels.mixture.incomplete_pass import incomplete_em_pass_for
+from fastmix.kernels.mixture.marginals import hidden_bytes
 from fastmix.kernels.mixture.scratch import scratch_bytes
 from fastmix.kernels.mixture.tiles import Rows, Schedule
 from fastmix.kernels.simd.vectors import GROUP
@@ -52,7 +52,7 @@ class CellPass:
     tile_size: int
     hard: bool
     last_phase: int
-    wanted: Seen
+    wanted: Byproducts
     n_threads: int | None
     n_features: int
     n_components: int
@@ -186,7 +186,7 @@ class CellPass:
             statistics=self._sums[0],
             shared=self._sums[1],
             totals=self._sums[2],
-            seen=self.wanted,
+            byproducts=self.wanted,
             observed=_NO_INDICES,
             goes_on=False,
             pattern_lane=0,

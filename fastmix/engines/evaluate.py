@@ -16,9 +16,9 @@ from fastmix.engines.layout import cut_into_lanes, layout, scratch_of
 from fastmix.engines.passes import EVERYTHING
 from fastmix.engines.sparse.exact_lists import CoherentLists, coherent_lists
 from fastmix.families.base import Family
-from fastmix.kernels.mixture.evaluate import EvaluationContext, evaluate_for
-from fastmix.kernels.mixture.incomplete import hidden_bytes
+from fastmix.kernels.mixture.evaluation_pass import EvaluationContext, evaluation_pass_for
 from fastmix.kernels.mixture.incomplete_pass import incomplete_evaluation_for
+from fastmix.kernels.mixture.marginals import hidden_bytes
 from fastmix.kernels.mixture.scratch import scratch_bytes
 from fastmix.kernels.mixture.tiles import Schedule
 from fastmix.kernels.threads import call_by_lanes
@@ -137,7 +137,7 @@ def _evaluate(
         lane_starts = cut_into_lanes(len(schedule.offsets) - 1, 1)
     context = _context(family, family.kernel_parameters(parameters), rows, schedule, longest_list, tile_size, outputs)
     context = context._replace(lane_starts=lane_starts)
-    call = evaluate_for(family.kernel_class).bind(context, _n_bytes(context))
+    call = evaluation_pass_for(family.kernel_class).bind(context, _n_bytes(context))
     n_operations = n_evaluations * (10.0 + family.n_statistics(n_features))
     call_by_lanes(call, len(lane_starts) - 1, n_operations, n_threads)
 
@@ -154,7 +154,7 @@ def _evaluate_incomplete(
     constants = family.kernel_parameters(parameters)
     context = _context(family, constants, rows, schedule, n_components, tile_size, outputs)
     context = context._replace(lane_starts=lane_starts)
-    pattern_lane = evaluate_for(family.kernel_class).address(context)
+    pattern_lane = evaluation_pass_for(family.kernel_class).address(context)
     joint = family.joint_parameters(parameters, constants)
     context = context._replace(parameters=joint, pattern_lane=pattern_lane)
     n_bytes = _n_bytes(context) + hidden_bytes(joint, 0, 0, 0, rows.like.itemsize)

@@ -37,12 +37,12 @@ class GrowingState(EngineState):
     ----------
     within : its state.
     n_sampled : rows looked at.
-    begun : the parameters that it began with on these rows.
+    started : the parameters that it began with on these rows.
     """
 
     within: EngineState | None = None
     n_sampled: int = 0
-    begun: Any = None
+    started: Any = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Growing(Around):
     def tol(self) -> float:
         return self.engine.tol
 
-    def begun_with(self, labels: np.ndarray | None) -> Growing:
+    def started_with(self, labels: np.ndarray | None) -> Growing:
         return self
 
     def init(self, parameters: Any) -> GrowingState:
@@ -83,7 +83,7 @@ class Growing(Around):
             n_sampled *= 2
         n_sampled = self.n_rows if 2 * n_sampled > self.rows.n_weighted else n_sampled
         within = self._at(n_sampled).init(parameters)
-        return GrowingState(parameters, parameters, -np.inf, within=within, n_sampled=n_sampled, begun=parameters)
+        return GrowingState(parameters, parameters, -np.inf, within=within, n_sampled=n_sampled, started=parameters)
 
     def _too_few(self, parameters: Any, n_sampled: int) -> bool:
         """Whether a component has few rows for its parameters: it would fit itself to them."""
@@ -112,19 +112,19 @@ class Growing(Around):
         engine = self._at(state.n_sampled)
         if state.n_sampled == self.n_rows:
             return self._taken(state, engine.step(state.within))
-        heights = np.empty(len(engine.looked_at))
+        log_density = np.empty(len(engine.looked_at))
         try:
-            within = replace(engine, heights=heights).step(state.within)
+            within = replace(engine, log_density=log_density).step(state.within)
         except CollapsedError:  # perhaps on these rows only: where few are a component's, its likelihood has no bound
-            again = self.step(self._anew(state.begun, 2 * state.n_sampled))
+            again = self.step(self._anew(state.started, 2 * state.n_sampled))
             assert again.n_looked_at is not None
             return replace(again, n_looked_at=state.n_sampled + again.n_looked_at)
         taken = self._taken(state, within)
         too_few = self._too_few(within.parameters, state.n_sampled)
         gain = within.objective - state.within.objective
-        if gain >= self._standard_error(heights, engine.looked_at) and not too_few:
+        if gain >= self._standard_error(log_density, engine.looked_at) and not too_few:
             return taken
-        larger = self._anew(state.begun if too_few else within.parameters, 2 * state.n_sampled)
+        larger = self._anew(state.started if too_few else within.parameters, 2 * state.n_sampled)
         return replace(
             larger,
             evaluated=taken.evaluated,
@@ -149,12 +149,12 @@ class Growing(Around):
             anew=state.within.objective == -np.inf,
         )
 
-    def _standard_error(self, heights: np.ndarray, order: np.ndarray) -> float:
-        """Of the mean log-likelihood of the rows ``order``, whose log-densities are ``heights``."""
+    def _standard_error(self, log_density: np.ndarray, order: np.ndarray) -> float:
+        """Of the mean log-likelihood of the rows ``order``, whose log-densities are ``log_density``."""
         weights = self.rows.weights[order] if self.rows.weights.size else np.ones(len(order))
         shares = weights / weights.sum()
         with np.errstate(over="ignore"):  # of a row that no component reaches: infinite, and the sample is doubled
-            return float(np.sqrt((shares**2 * (heights - (shares * heights).sum()) ** 2).sum()))
+            return float(np.sqrt((shares**2 * (log_density - (shares * log_density).sum()) ** 2).sum()))
 
     def converged(self, previous: EngineState, state: EngineState) -> bool:
         assert isinstance(previous, GrowingState)
@@ -177,10 +177,10 @@ class Growing(Around):
     def without(self, tried: EngineState, state: EngineState) -> EngineState:
         return state
 
-    def concluded(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
+    def finalize(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
         """The result, with the objective of all rows where the run ended on some of them."""
         state = result.state
         assert isinstance(state, GrowingState)
         if state.n_sampled < self.n_rows and result.reason is not StopReason.INTERRUPTED:
             result = replace(result, objective=self.engine.objective_of(result.parameters))
-        return self.engine.concluded(result)
+        return self.engine.finalize(result)

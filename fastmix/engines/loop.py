@@ -88,11 +88,11 @@ class MixtureEngine(Engine, Protocol):
     @property
     def name(self) -> str: ...
 
-    def begun_with(self, labels: np.ndarray | None) -> MixtureEngine:
+    def started_with(self, labels: np.ndarray | None) -> MixtureEngine:
         """The engine for a run whose start left the rows with these ``labels`` (N,), or None; they need not be used."""
         ...
 
-    def concluded(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
+    def finalize(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
         """The result as it is to be reported, and what else there is to tell, by name."""
         ...
 

@@ -104,7 +104,7 @@ class OnlineEM(BatchEM):
     def init(self, parameters: Any) -> OnlineState:
         n_rows, weight, _ = self._counted(self.order)
         worth = min(n_rows, START_BATCHES * self._batch_rows(parameters))
-        memory = self.begun(parameters, worth, weight / n_rows)
+        memory = self.started(parameters, worth, weight / n_rows)
         return OnlineState(parameters, evaluated=parameters, objective=-inf, memory=memory)
 
     def step(self, state: EngineState) -> OnlineState:
@@ -115,7 +115,7 @@ class OnlineEM(BatchEM):
             objective = -inf
         return OnlineState(self.averaged(memory), evaluated=state.parameters, objective=objective, memory=memory)
 
-    def begun(self, parameters: Any, n_rows: float, row_weight: float) -> Memory:
+    def started(self, parameters: Any, n_rows: float, row_weight: float) -> Memory:
         """``parameters`` as if they had been learned from ``n_rows`` of the mean weight ``row_weight``."""
         expected = self.rule.expected_statistics(parameters)
         return Memory(expected, expected, float(n_rows), row_weight, float(n_rows))

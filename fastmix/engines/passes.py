@@ -27,27 +27,27 @@ from fastmix.kernels.mixture.em_pass import (
     N_TOTALS,
     OUT_OF_REACH,
     TOTAL_WEIGHT,
-    Seen,
+    Byproducts,
 )
 from fastmix.kernels.mixture.tiles import Schedule
 
 
-def seen(
+def byproducts(
     masses: np.ndarray | None = None,
-    leaders: np.ndarray | None = None,
+    most_probable: np.ndarray | None = None,
     floors: np.ndarray | None = None,
-    heights: np.ndarray | None = None,
-) -> Seen:
+    log_density: np.ndarray | None = None,
+) -> Byproducts:
     """What a pass is to find out, with empty arrays for what is not wanted."""
-    return Seen(
+    return Byproducts(
         masses=np.empty(0) if masses is None else masses,
-        leaders=np.empty((2, 0), np.int32) if leaders is None else leaders,
+        most_probable=np.empty((2, 0), np.int32) if most_probable is None else most_probable,
         floors=np.empty(0) if floors is None else floors,
-        heights=np.empty(0) if heights is None else heights,
+        log_density=np.empty(0) if log_density is None else log_density,
     )
 
 
-NOTHING = seen()
+NOTHING = byproducts()
 
 
 def run_em_pass(
@@ -58,7 +58,7 @@ def run_em_pass(
     *,
     block: Block = WHOLE,
     tile_size: int | None = None,
-    wanted: Seen = NOTHING,
+    wanted: Byproducts = NOTHING,
     hard: bool = False,
     dtype: str = "float64",
     last_phase: int = ACCUMULATE,
@@ -111,7 +111,7 @@ def run_em_pass(
     if last_phase == ACCUMULATE:
         complete = family.complete_shared(parameters, cell_pass.constants, statistics, shared)
         if complete is None:  # digits were lost
-            cell_pass = replace(cell_pass, constants=family.careful(constants))
+            cell_pass = replace(cell_pass, constants=family.robust(constants))
             statistics, shared, totals = (unit * sums for sums in rows.statistics(cell_pass))
             complete = family.complete_shared(parameters, cell_pass.constants, statistics, shared)
     if complete is None:

@@ -10,7 +10,7 @@ import numpy as np
 from fastmix.data.validation import as_array
 from fastmix.estimators.prior import MCLUST, Prior
 from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters
-from fastmix.families.gaussian.rule import Known
+from fastmix.families.gaussian.rule import Fixed
 from fastmix.fitting.options import Algorithm, shortest
 
 # What may be known, and the argument that says what it is.
@@ -58,10 +58,10 @@ def masks_of(fixed: Any, n_components: int, family: GaussianFamily) -> dict[str,
                 f"shape {mask.shape} and dtype {mask.dtype}"
             )
         masks[name] = np.array(np.broadcast_to(mask, (n_components,)))
-    n_known = int(masks["covariances"].sum())
-    if family.tied and 0 < n_known < n_components:
+    n_fixed = int(masks["covariances"].sum())
+    if family.tied and 0 < n_fixed < n_components:
         raise ValueError(
-            f"fixed['covariances'] names {n_known} of {n_components} components, but with covariance_type {family.name!r} "
+            f"fixed['covariances'] names {n_fixed} of {n_components} components, but with covariance_type {family.name!r} "
             "they share what is known or is not: use True, or a covariance type without 'tied'"
         )
     return masks if any(mask.any() for mask in masks.values()) else {}
@@ -77,13 +77,13 @@ def check_given(masks: Mapping[str, np.ndarray], given: Mapping[str, Any]) -> No
             )
 
 
-def known_among(
+def fixed_among(
     masks: Mapping[str, np.ndarray],
     family: GaussianFamily,
     n_components: int,
     n_features: int,
     given: Mapping[str, Any],
-) -> Known | None:
+) -> Fixed | None:
     """What is known of the parameters, None for nothing; ``given`` has their values, as far as there are any yet."""
     if not masks:
         return None
@@ -93,7 +93,7 @@ def known_among(
         "means": np.zeros((n_components, n_features)),
         "covariances": np.zeros(family.covariance_shape(n_features, n_components)),
     }
-    return Known(**masks, values=GaussianParameters(family, **{**nothing, **given}))
+    return Fixed(**masks, values=GaussianParameters(family, **{**nothing, **given}))
 
 
 def check_density(

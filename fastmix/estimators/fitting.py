@@ -27,7 +27,7 @@ from fastmix.exceptions import warn_user
 from fastmix.families.rule import PLAIN, UpdateRule
 from fastmix.fitting.choice import check_acceleration, check_stream
 from fastmix.fitting.course import Course, OnlineProblem
-from fastmix.fitting.labels import KnownLabels, LabelMeaning, known_labels
+from fastmix.fitting.given_labels import GivenLabels, LabelMeaning, given_labels
 from fastmix.fitting.options import AUTO, Algorithm, Online, as_algorithm, as_checkpoint, shortest
 from fastmix.fitting.problem import Control, FitOutcome, FitProblem
 from fastmix.fitting.run import run_fit
@@ -74,7 +74,7 @@ class Fitting(Estimator):
         """Those of the fitted model."""
 
     @abstractmethod
-    def _problem(self, source: Source, unit: float, labels: KnownLabels, continued: Any) -> FitProblem:
+    def _problem(self, source: Source, unit: float, labels: GivenLabels, continued: Any) -> FitProblem:
         """What a fit to these rows is of; their weights are in units of ``unit``."""
 
     def _online_problem(self) -> OnlineProblem:
@@ -136,7 +136,7 @@ class Fitting(Estimator):
         if labels is not None:
             _check_not_online(control.algorithm, "labels are", "leave labels out")
         before = getattr(self, "label_noise_", None) if self.warm_start else None
-        known = known_labels(labels, source, self._label_meaning(), self._n_components, before)
+        known = given_labels(labels, source, self._label_meaning(), self._n_components, before)
         source = known.attached(source)
         continued = None
         if self.warm_start and self.__sklearn_is_fitted__():
@@ -200,7 +200,7 @@ class Fitting(Estimator):
         """Before the first batch; a model that was fitted otherwise goes on from its parameters."""
         seed = int(generators(stand_in(self.random_state), 2)[1].integers(2**63))
         if not self.__sklearn_is_fitted__():
-            return problem.begun(data.shape[1], seed, features_of(X, data.shape[1]).get("feature_names_in_"))
+            return problem.started(data.shape[1], seed, features_of(X, data.shape[1]).get("feature_names_in_"))
         parameters = self._parameters()
         self._check_goes_on(parameters, data.shape[1], "partial_fit")
         return problem.continued(parameters, self._n_fitted, data, weights, seed)

@@ -15,7 +15,7 @@ from fastmix.estimators.mixture_model import MixtureModel
 from fastmix.families.base import Family
 from fastmix.families.gaussian.base import GaussianParameters
 from fastmix.families.rule import UpdateRule
-from fastmix.fitting.labels import KnownLabels
+from fastmix.fitting.given_labels import GivenLabels
 from fastmix.fitting.problem import FitProblem
 
 
@@ -39,7 +39,7 @@ class GaussianModel(MixtureModel, Conditioning):
         _ = self._label_meaning()
 
     def _problem(
-        self, source: Source, unit: float, labels: KnownLabels, continued: GaussianParameters | None
+        self, source: Source, unit: float, labels: GivenLabels, continued: GaussianParameters | None
     ) -> FitProblem:
         return self._spec().problem(source, unit, labels, continued, self.n_threads)
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from fastmix.data.source import Source
 from fastmix.data.validation import check_choice, check_integer, check_real
-from fastmix.estimators.constraints import check_density, check_given, check_prior, known_among, masks_of
+from fastmix.estimators.constraints import check_density, check_given, check_prior, fixed_among, masks_of
 from fastmix.estimators.prior import gaussian_prior
 from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters
 from fastmix.families.gaussian.covariance_types import gaussian_family
 from fastmix.families.gaussian.rule import GaussianRule
 from fastmix.fitting.course import OnlineProblem
-from fastmix.fitting.labels import KnownLabels
+from fastmix.fitting.given_labels import GivenLabels
 from fastmix.fitting.options import Algorithm
 from fastmix.fitting.problem import Control, FitProblem, Start, StartMaker
 from fastmix.starts.initialize import INIT_METHODS, given_parameters
@@ -54,7 +54,7 @@ class GaussianSpec:
         self,
         source: Source,
         unit: float,
-        labels: KnownLabels,
+        labels: GivenLabels,
         continued: GaussianParameters | None,
         n_threads: int | None,
     ) -> FitProblem:
@@ -128,16 +128,16 @@ class GaussianSpec:
     def _rule(self, source: Source, unit: float, continued: GaussianParameters | None) -> GaussianRule:
         masks = masks_of(self.fixed, self.n_components, self.family)
         given = self._given(source.n_features) if masks else {}
-        known = known_among(masks, self.family, self.n_components, source.n_features, given)
+        fixed = fixed_among(masks, self.family, self.n_components, source.n_features, given)
         if self.prior is None:
-            return GaussianRule(known, reg_covar=self.reg_covar)
+            return GaussianRule(fixed, reg_covar=self.reg_covar)
         prior = gaussian_prior(self.prior, self.family, self.n_components, source, unit)
         check_density(masks, given.get("weights") if continued is None else continued.weights, prior.concentration)
-        return GaussianRule(known, prior, self.reg_covar)
+        return GaussianRule(fixed, prior, self.reg_covar)
 
     def _start_maker(self, rule: GaussianRule, n_threads: int | None) -> StartMaker:
         def make_start(source: Source, generator: np.random.Generator) -> Start:
-            if rule.known is not None:
+            if rule.fixed is not None:
                 # A fit that goes on from an earlier one has no start, and knows what that came to.
                 check_given(masks_of(self.fixed, self.n_components, self.family), self._given(source.n_features))
             start = GaussianStart(self.family, source, self.n_components, n_threads, generator, rule, self.names)

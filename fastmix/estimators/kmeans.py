@@ -279,7 +279,7 @@ class KMeans(Estimator):
         seed = int(generators(stand_in(self.random_state), 2)[1].integers(2**63))
         if self.__sklearn_is_fitted__():
             return ClusterCourse(self.cluster_centers_, self._counts, None, seed)
-        return problem.begun(data.shape[1], seed, features_of(X, data.shape[1]).get("feature_names_in_"))
+        return problem.started(data.shape[1], seed, features_of(X, data.shape[1]).get("feature_names_in_"))
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
         """``fit(X).labels_``."""

@@ -15,7 +15,7 @@ from fastmix.estimators.mixture_model import MixtureModel
 from fastmix.estimators.modelfile import MODELS
 from fastmix.families.base import Family
 from fastmix.families.rule import PLAIN
-from fastmix.fitting.labels import KnownLabels
+from fastmix.fitting.given_labels import GivenLabels
 from fastmix.fitting.problem import FitProblem, Start
 from fastmix.starts.general import GeneralStart
 from fastmix.starts.initialize import INIT_METHODS
@@ -138,7 +138,7 @@ class Mixture(MixtureModel):
     def _family(self) -> Family:
         return _checked_family(self.family)
 
-    def _problem(self, source: Source, unit: float, labels: KnownLabels, continued: Any) -> FitProblem:
+    def _problem(self, source: Source, unit: float, labels: GivenLabels, continued: Any) -> FitProblem:
         def make_start(source: Source, generator: np.random.Generator) -> Start:
             start = GeneralStart(self.family, source, self.n_components, self.n_threads, generator)
             return lambda index, generator: (start(self.init_params, generator), None)

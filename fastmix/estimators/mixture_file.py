@@ -12,7 +12,7 @@ from fastmix.estimators.course_file import KEY, array_names, read_course, stored
 from fastmix.estimators.fitting import course_attributes
 from fastmix.estimators.modelfile import name_of
 from fastmix.estimators.stored import LISTS_INFO, ModelFields
-from fastmix.fitting.labels import check_confusion, classes_of
+from fastmix.fitting.given_labels import check_confusion, classes_of
 from fastmix.starts.seeding import generators
 
 _BOUNDS = "lower_bounds"
@@ -31,8 +31,8 @@ def stored_mixture(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     }
     if model._n_fitted is not None:
         fit["n_rows"] = model._n_fitted
-    if model._n_known:
-        fit["n_known_parameters"] = model._n_known
+    if model._n_fixed:
+        fit["n_fixed_parameters"] = model._n_fixed
     fit.update({name: getattr(model, f"{name}_") for name in LISTS_INFO if hasattr(model, f"{name}_")})
     parameters = model.get_params()
     if parameters.get("component_labels") is not None:
@@ -79,8 +79,8 @@ def read_mixture(cls: type[Mixture], header: dict[str, Any], arrays: dict[str, n
         also |= course_attributes(course)
     if "n_rows" in fields.fit:
         also["_n_fitted"] = max(1, fields.count("n_rows"))
-    if "n_known_parameters" in fields.fit:  # what they were is not stored, nor what was to be
-        also["_n_known"] = fields.count("n_known_parameters")
+    if "n_fixed_parameters" in fields.fit:  # what they were is not stored, nor what was to be
+        also["_n_fixed"] = fields.count("n_fixed_parameters")
     also["n_collapsed_runs_"] = fields.count("n_collapsed_runs")
     also["_sampling"] = generators(model.random_state, 1)[0]
     model._take(result, algorithm, features_of(None, family.n_features(parameters)), **also)

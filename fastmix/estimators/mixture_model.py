@@ -26,7 +26,7 @@ class MixtureModel(Fitting):
 
     _estimator_type = "density_estimator"
     _fitted_family: Family  # settings may name another one before the next fit
-    _n_known: int = 0  # parameters that the fit did not estimate
+    _n_fixed: int = 0  # parameters that the fit did not estimate
 
     _sampling: np.random.Generator
     fit: Callable[..., Any]
@@ -148,7 +148,7 @@ class MixtureModel(Fitting):
         return {
             **{f"{name}_": getattr(parameters, name) for name in family.domains},
             "_fitted_family": family,
-            "_n_known": rule.n_known,
+            "_n_fixed": rule.n_fixed,
             "n_collapsed_components_": int((parameters.weights == 0).sum()),
         }
 
@@ -191,7 +191,7 @@ class MixtureModel(Fitting):
     def _n_parameters(self) -> int:
         """The number of free parameters (scikit-learn's name for it); those that were known to the fit are not."""
         parameters = self._parameters()
-        return parameters.family.n_free_parameters(parameters) - self._n_known
+        return parameters.family.n_free_parameters(parameters) - self._n_fixed
 
     def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return stored_mixture(self)

@@ -172,7 +172,7 @@ class Family(ABC):
 
     def joint_parameters(self, parameters: Any, kernel: Any) -> Any:
         """What kernels make the parameters of marginal mixtures from, for rows with missing entries: an instance of a class that
-        ``fastmix.kernels.mixture.incomplete.register_incomplete_functions`` was called with.
+        ``fastmix.kernels.mixture.marginals.register_incomplete_functions`` was called with.
 
         Parameters
         ----------
@@ -233,11 +233,11 @@ class Family(ABC):
 
         Returns
         -------
-        None where digits were lost: the pass is run again with the kernel parameters that ``careful`` makes of these.
+        None where digits were lost: the pass is run again with the kernel parameters that ``robust`` makes of these.
         """
         return shared
 
-    def careful(self, kernel: Any) -> Any:
+    def robust(self, kernel: Any) -> Any:
         """Kernel parameters with which a pass loses no digits, at some cost."""
         return kernel
 

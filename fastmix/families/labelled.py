@@ -55,12 +55,12 @@ class LabelledRule(UpdateRule):
         return self.rule.is_exact
 
     @property
-    def holds(self) -> bool:
-        return self.rule.holds
+    def has_fixed(self) -> bool:
+        return self.rule.has_fixed
 
     @property
-    def n_known(self) -> int:
-        return self.rule.n_known
+    def n_fixed(self) -> int:
+        return self.rule.n_fixed
 
     def maximize(self, statistics: Statistics) -> Any:
         found, noise = self.rule.maximize(statistics), statistics.label_noise
@@ -77,9 +77,9 @@ class LabelledRule(UpdateRule):
     def log_prior(self, parameters: Any) -> float:
         return self.rule.log_prior(split(parameters)[0])
 
-    def held(self, parameters: Any) -> Any:
+    def with_fixed(self, parameters: Any) -> Any:
         mixture, noise = split(parameters)
-        held = self.rule.held(mixture)
+        held = self.rule.with_fixed(mixture)
         return held if noise is None else Labelled(held, noise)
 
     def coordinates(self, parameters: Any, reference: Any) -> np.ndarray:

@@ -21,12 +21,12 @@ class UpdateRule:
         return True
 
     @property
-    def holds(self) -> bool:
+    def has_fixed(self) -> bool:
         """Whether some parameters are known: they must come out of every step to the bit as they are."""
         return False
 
     @property
-    def n_known(self) -> int:
+    def n_fixed(self) -> int:
         """How many of the family's free parameters are known."""
         return 0
 
@@ -48,7 +48,7 @@ class UpdateRule:
         """The log-density of the parameters in nats, in units of the weight that statistics are in."""
         return 0.0
 
-    def held(self, parameters: Any) -> Any:
+    def with_fixed(self, parameters: Any) -> Any:
         """The parameters with those that are known as they are."""
         return parameters
 
@@ -62,7 +62,7 @@ class UpdateRule:
 
     def from_coordinates(self, vector: np.ndarray, reference: Any) -> Any:
         """See ``Family.from_coordinates``; with what is known as it is."""
-        return self.held(reference.family.from_coordinates(vector, reference))
+        return self.with_fixed(reference.family.from_coordinates(vector, reference))
 
 
 PLAIN = UpdateRule()

@@ -52,7 +52,7 @@ class FitRecord:
     results : the last run that is done and the best of those before, with what their engines tell.
     at_limit : whether one of the runs before the last ended at ``max_iter``.
     collapses : (component, description) of those that were given up.
-    standing : where the run at hand stands; None: not begun. When all are done, where the last one stood at ``max_iter``.
+    standing : where the run at hand stands; None: not started. When all are done, where the last one stood at ``max_iter``.
     """
 
     n_runs: int

@@ -65,7 +65,7 @@ class ClusterProblem:
     max_iter: int
     n_threads: int | None = None
 
-    def begun(self, n_features: int, seed: int, names: np.ndarray | None = None) -> ClusterCourse:
+    def started(self, n_features: int, seed: int, names: np.ndarray | None = None) -> ClusterCourse:
         """Before the first batch."""
         return ClusterCourse(None, np.zeros(self.n_clusters), no_rows(n_features, names), seed)
 
@@ -87,11 +87,11 @@ class ClusterProblem:
         if first is None:
             return self._swept(course, X, weights)
         if count_weighty(X, weights) >= self.n_clusters and suffice(X, _ROWS_A_BATCH):  # too many to be copied
-            begun, n_left_out = self._started(replace(course, first=None), X, weights)
+            started, n_left_out = self._started(replace(course, first=None), X, weights)
             if not first.n_rows:
-                return begun, n_left_out
-            begun, n_more = self._swept(begun, *first.table())
-            return begun, n_left_out + n_more
+                return started, n_left_out
+            started, n_more = self._swept(started, *first.table())
+            return started, n_left_out + n_more
         first = first.with_more(X, weights)
         if not first.are_due(self.n_clusters):
             course = replace(course, first=first)

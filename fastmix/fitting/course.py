@@ -65,7 +65,7 @@ class OnlineProblem:
     dtype: str = "float64"
     n_threads: int | None = None
 
-    def begun(self, n_features: int, seed: int, names: np.ndarray | None = None) -> Course:
+    def started(self, n_features: int, seed: int, names: np.ndarray | None = None) -> Course:
         """Before the first batch."""
         return Course(None, no_rows(n_features, names), seed)
 
@@ -74,7 +74,7 @@ class OnlineProblem:
     ) -> Course:
         """Before the first batch (X, weights), going on from parameters fitted to ``n_rows``; None: not known to how many."""
         worth = n_rows or START_BATCHES * self._batch_rows
-        return Course(self._engine(X, None)[0].begun(parameters, worth, _mean_weight(weights)), None, seed)
+        return Course(self._engine(X, None)[0].started(parameters, worth, _mean_weight(weights)), None, seed)
 
     def after(self, course: Course, X: np.ndarray, weights: np.ndarray | None) -> tuple[Course, int]:
         """The course after a batch, and the number of rows that were left out.
@@ -139,7 +139,7 @@ class OnlineProblem:
         n_rows = START_BATCHES * self._batch_rows
         if not self.start_is_given:
             n_rows = min(n_rows, count_weighty(X, weights))
-        return engine.begun(parameters, n_rows, _mean_weight(weights))
+        return engine.started(parameters, n_rows, _mean_weight(weights))
 
     def _engine(self, X: np.ndarray, weights: np.ndarray | None) -> tuple[OnlineEM, float]:
         """An engine for these rows, and the unit that it has their weights in."""

@@ -13,7 +13,7 @@ from fastmix.engines.loop import Callback, RunResult
 from fastmix.families.base import Family
 from fastmix.families.label_noise import LabelNoise
 from fastmix.families.rule import PLAIN, UpdateRule
-from fastmix.fitting.labels import NOTHING_KNOWN, KnownLabels
+from fastmix.fitting.given_labels import NOTHING_KNOWN, GivenLabels
 from fastmix.fitting.options import Algorithm, Checkpoint
 
 
@@ -57,7 +57,7 @@ class FitProblem:
     start_is_given: bool = False
     continued: Any = None
     rule: UpdateRule = PLAIN
-    labels: KnownLabels = NOTHING_KNOWN
+    labels: GivenLabels = NOTHING_KNOWN
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def run_fit(problem: FitProblem, control: Control) -> FitOutcome:
     def begin(index: int) -> tuple[Any, np.ndarray | None]:
         # A fit that goes on from an earlier one, and is resumed, stands somewhere in its only run.
         first, components = (earlier, None) if start is None else start(index, streams[2 + index])
-        return labels.begun(first), components
+        return labels.started(first), components
 
     callback = with_progress(control.print_every, "mean log-likelihood", control.callback)
     best, info, n_collapsed, interrupted = best_of(engine, begin, file, control.max_iter, callback)

@@ -41,17 +41,17 @@ def best_of(
     interrupted = False
     try:
         for index in range(checkpoint.record.index, checkpoint.record.n_runs):
-            begun, first, resumed = engine, None, checkpoint.record.standing
+            started, first, resumed = engine, None, checkpoint.record.standing
             if resumed is None:
                 try:
                     first, labels = begin(index)
                 except CollapsedError as error:
                     checkpoint.collapsed(error)
                     continue
-                begun = engine.begun_with(labels)
+                started = engine.started_with(labels)
                 del labels  # 4 bytes a row
             result = run(
-                begun,
+                started,
                 first,
                 max_iter=max_iter,
                 run=index,
@@ -63,10 +63,10 @@ def best_of(
                 checkpoint.collapsed(result.error)
                 continue
             try:
-                finished = engine.concluded(result)
+                finished = engine.finalize(result)
             except KeyboardInterrupt:
                 result = replace(result, reason=StopReason.INTERRUPTED)
-                finished = engine.concluded(result)
+                finished = engine.finalize(result)
             results.append(finished)
             interrupted = result.reason is StopReason.INTERRUPTED
             if interrupted or result.reason is StopReason.CALLBACK:  # it goes on from here when it is resumed

@@ -114,7 +114,7 @@ class Clusters:
         n_k counts rows of average weight. Where even W is singular the covariance of the whole data takes its place. What is
         known of the parameters is as it is; where the data hold no covariance up a prior does.
         """
-        found = self.rule.held(self._shrunk(statistics, rows))
+        found = self.rule.with_fixed(self._shrunk(statistics, rows))
         if self.rule.bounds_covariances:
             try:
                 _ = found.cholesky

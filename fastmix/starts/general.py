@@ -23,7 +23,7 @@ from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Family
 from fastmix.families.rule import PLAIN, UpdateRule
 from fastmix.families.statistics import Statistics
-from fastmix.starts.labelled import LabelledStart
+from fastmix.starts.from_labels import LabelledStart
 from fastmix.starts.responsibilities import check_responsibilities, random_responsibilities
 from fastmix.starts.search import draw_blocks, thinned
 from fastmix.starts.seeding import k_means_plus_plus_runs, subsample, warn_of_few_distinct
@@ -115,8 +115,8 @@ class GeneralStart:
     def _searched(self, sample: ArrayRows, generator: np.random.Generator) -> Any:
         """The likeliest of several runs."""
         few = thinned(sample, max(_LEAST_ROWS, _ROWS_PER_COMPONENT * self.n_components))
-        begun = self._seeded(few, _RUNS, generator)
-        runs = [self._em(parameters, few, _EM) for parameters in begun]
+        started = self._seeded(few, _RUNS, generator)
+        runs = [self._em(parameters, few, _EM) for parameters in started]
         runs.sort(key=lambda run: -run[0])
         again = [self._em(parameters, sample, _EM_AGAIN) for _, parameters in runs[:_AGAIN]]
         again.sort(key=lambda run: -run[0])
@@ -159,7 +159,7 @@ class GeneralStart:
         found = self.family.neutral(self.n_components, rows.n_features)
         for _ in range(2):
             found = self.rule.maximize(reduce(operator.add, self._passes(rows, take, found)))
-        return self.rule.held(found)
+        return self.rule.with_fixed(found)
 
     def _passes(self, rows: Source, take: Callable[[slice], np.ndarray], centre: Any) -> Iterator[Statistics]:
         step = max(1, _CHUNK_ENTRIES // max(self.n_components, rows.n_features))

@@ -20,8 +20,8 @@ from fastmix.families.gaussian.moments import mean_shifts
 from fastmix.families.gaussian.parameters import covariances_from_precisions
 from fastmix.families.gaussian.rule import MAXIMUM_LIKELIHOOD, GaussianRule
 from fastmix.families.statistics import Statistics
+from fastmix.starts.from_labels import LabelledStart
 from fastmix.starts.from_means import Clusters
-from fastmix.starts.labelled import LabelledStart
 from fastmix.starts.overseed import many_means, seeds
 from fastmix.starts.responsibilities import check_responsibilities, random_responsibilities
 from fastmix.starts.search import Search, draw_blocks

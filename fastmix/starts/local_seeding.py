@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastmix.kernels.simd.vectors import GROUP
-from fastmix.kernels.starts.local_seeding import Groups, Progress, Scratch, local_seeding
+from fastmix.kernels.starts.local_seeding_kernel import Groups, Progress, SeedingScratch, local_seeding
 from fastmix.starts.groups import TILE, Grouped, grouped
 
 # 4 sqrt(K) groups, of which a seed is compared with the nearest 8: with 50 rows a cluster a candidate costs 100 sqrt(K)
@@ -65,7 +65,7 @@ def _seeds(rows: Grouped, n_clusters: int, n_candidates: int, generator: np.rand
     groups = Groups(rows.tiles, rows.weights, rows.first_tiles, columns)
     progress = Progress(np.full((n_tiles, TILE), np.inf), np.zeros(n_tiles), np.zeros(n_groups))
     most_tiles = int(np.diff(rows.first_tiles).max())
-    scratch = Scratch(
+    scratch = SeedingScratch(
         points=np.empty((2, n_features)),
         near=np.empty((2, min(_NEAR, n_groups)), np.int64),
         to_centres=np.empty(columns.shape[1]),

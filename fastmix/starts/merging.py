@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastmix.kernels.simd.vectors import GROUP
-from fastmix.kernels.starts.merging import merging
+from fastmix.kernels.starts.merging_kernel import merging
 
 
 def merged(centres: np.ndarray, counts: np.ndarray, n: int) -> np.ndarray:

@@ -285,4 +285,4 @@ class Search:
             covariances = np.where(chosen, before.covariances, covariances)
         means = np.where(absent[:, None], before.means, after.means)
         kept = replace(after, weights=weights / weights.sum(), means=means, covariances=covariances)
-        return self.clusters.rule.held(kept)
+        return self.clusters.rule.with_fixed(kept)

@@ -10,7 +10,7 @@ import numpy as np
 from fastmix.data.source import Source
 from fastmix.exceptions import warn_user
 from fastmix.kernels.simd.vectors import GROUP
-from fastmix.kernels.starts.seeding import seeding
+from fastmix.kernels.starts.seeding_kernel import seeding
 
 _TILE = 8 * GROUP  # x, distances and weights of so many rows stay in the first-level cache up to 16 features
 

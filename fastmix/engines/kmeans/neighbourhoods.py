@@ -12,7 +12,7 @@ import numpy as np
 
 from fastmix.kernels.kmeans import assign_arguments
 from fastmix.kernels.kmeans.near_centres import near_centres
-from fastmix.kernels.mixture.lists import sort_by
+from fastmix.kernels.mixture.list_building import sort_by
 from fastmix.kernels.threads import call_by_lanes
 
 # Centres in a list, a multiple of ``nearest.CENTRES``. At N, D, K = 1e6, 16, 4096 lists of 48 save 10 % of the time and, where

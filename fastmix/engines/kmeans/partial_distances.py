@@ -12,7 +12,7 @@ from fastmix.data.source import ArraySource, PatternSource
 from fastmix.engines.evaluate import parts, run_evaluation
 from fastmix.engines.kmeans.assign import Assigner, Assignment
 from fastmix.engines.kmeans.partial_means import PARTIAL_MEANS, Centres, FeatureMoments, by_feature, precision_for
-from fastmix.engines.passes import run_em_pass, seen
+from fastmix.engines.passes import byproducts, run_em_pass
 from fastmix.families.statistics import Statistics
 from fastmix.kernels.mixture.em_pass import NORMALISE
 
@@ -77,10 +77,10 @@ class PartialAssigner:
 
     def _labels(self, centres: np.ndarray) -> np.ndarray:
         if self._labelled is None or self._labelled[0] is not centres:
-            leaders = np.empty((2, self._rows.n_rows), np.int32)
+            most_probable = np.empty((2, self._rows.n_rows), np.int32)
             floors = np.full(self._n_clusters, -np.inf)
-            self._pass(centres, wanted=seen(leaders=leaders, floors=floors), last_phase=NORMALISE)
-            self._labelled = centres, leaders[0].copy()
+            self._pass(centres, wanted=byproducts(most_probable=most_probable, floors=floors), last_phase=NORMALISE)
+            self._labelled = centres, most_probable[0].copy()
         return self._labelled[1]
 
     def mean_variance(self) -> float:

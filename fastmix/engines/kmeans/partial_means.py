@@ -16,7 +16,7 @@ from fastmix.families.base import Family
 from fastmix.families.domains import Real
 from fastmix.families.gaussian.spherical_kernel import SphericalKernel
 from fastmix.families.statistics import Statistics
-from fastmix.kernels.mixture.incomplete import register_incomplete_functions
+from fastmix.kernels.mixture.marginals import register_incomplete_functions
 
 
 class PartialMeansJoint(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmix.data.rows import make_rows
-from fastmix.kernels.mixture.coherent import grow_tree, leaves_of
+from fastmix.kernels.mixture.row_tree import grow_tree, leaves_of
 from fastmix.kernels.threads import call_by_lanes
 
 # Rows of the sample that a leaf of the tree is made of. With 2 lists are up to a fifth longer (D = 16), with 8 as short.

@@ -7,12 +7,12 @@ log-likelihood by minus the logarithm of the mass that the lists retain.
 * **Candidates.** Rows are sorted by their leading component and the runner-up. A tile's candidates are the neighbours of the
   components that lead its rows: those with a share in representatives of these rows (``lists.neighbours``). Rows that fit
   their component far worse than its representatives do are led by none; their tiles look at everything.
-* **Rebuilding.** A pass over the candidates is an iteration like any other, and notes masses and leaders. What holds less
+* **Rebuilding.** A pass over the candidates is an iteration like any other, and notes masses and most_probable. What holds less
   than a share of a tile's mass leaves the tile's list. The next passes look at what is left.
 * **Free energy never falls.** With the same lists an iteration cannot lower it. Where remade lists would, the pass is
   taken again with what came before.
 * **The end.** When F has settled, and does not gain by rebuilding, either, one exact pass over all components says the
-  log-likelihood. If that is much more than F, the leaders it found make new lists.
+  log-likelihood. If that is much more than F, the most_probable it found make new lists.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fastmix.engines.batch import BatchEM
 from fastmix.engines.incremental import sweep
 from fastmix.engines.layout import WHOLE, Block, usual_tile
 from fastmix.engines.loop import EngineState, RunResult, StopReason
-from fastmix.engines.passes import run_em_pass, seen
+from fastmix.engines.passes import byproducts, run_em_pass
 from fastmix.engines.sparse.exact_lists import exact_lists
 from fastmix.engines.sparse.labelled_lists import narrowed_for_labels
 from fastmix.engines.sparse.lists import (
@@ -84,33 +84,33 @@ class SparseEM(BatchEM):
 
     Attributes
     ----------
-    leaders : (2, N) int32, the component of each row as a start left it, twice. None: the first pass looks at everything.
+    most_probable : (2, N) int32, the component of each row as a start left it, twice. None: the first pass looks at everything.
     active_threshold : share of a tile's mass below which a component leaves its list; 0 keeps all components on all lists.
     refresh_interval : list passes from one rebuilding to the next; None: few at first, and whenever F settles.
     max_active : most components on a list, unless F would fall; None for no limit.
     n_blocks : an iteration on lists that are there is one of incremental EM, an M-step after each of so many blocks.
-    writes_over_leaders : a step may change the leaders of the state that it is given, which saves 8 bytes a row.
+    writes_over_most_probable : a step may change what is most probable in the state that it is given, which saves 8 bytes a row.
     """
 
     rows: ArraySource
-    leaders: np.ndarray | None = None
+    most_probable: np.ndarray | None = None
     active_threshold: float = _THRESHOLD
     refresh_interval: int | None = None
     max_active: int | None = None
     n_blocks: int = 1
-    writes_over_leaders: bool = False
+    writes_over_most_probable: bool = False
     name: ClassVar[str] = "sparse"
 
-    def begun_with(self, labels: np.ndarray | None) -> SparseEM:
-        return replace(self, leaders=None if labels is None else np.stack([labels, labels]))
+    def started_with(self, labels: np.ndarray | None) -> SparseEM:
+        return replace(self, most_probable=None if labels is None else np.stack([labels, labels]))
 
     def init(self, parameters: Any) -> SparseState:
-        leaders = np.empty((2, 0), np.int32) if self.leaders is None else self.leaders
-        return SparseState(parameters, evaluated=parameters, objective=-np.inf, leaders=leaders)
+        most_probable = np.empty((2, 0), np.int32) if self.most_probable is None else self.most_probable
+        return SparseState(parameters, evaluated=parameters, objective=-np.inf, most_probable=most_probable)
 
     def step(self, state: EngineState) -> SparseState:
         assert isinstance(state, SparseState)
-        if not state.leaders.size:
+        if not state.most_probable.size:
             return self._everything(state)
         return self._rebuilt(state) if state.wait == 0 else self._on_lists(state)
 
@@ -133,7 +133,7 @@ class SparseEM(BatchEM):
         state = replace(state, n_evaluations=state.n_evaluations + view.near.n_evaluations)
         may_move = self.active_threshold > 0 and self.family.splitting is not None and state.n_refused < _MOST_REFUSED
         # What is known is known of a component, wherever it is, and labels pin components to classes.
-        may_move = may_move and not self.rule.holds and not self.rows.is_labelled
+        may_move = may_move and not self.rule.has_fixed and not self.rows.is_labelled
         if may_move and state.interval >= _FIRST_MOVES:
             moves = self._promising(state, view)
             if moves is not None:
@@ -153,7 +153,7 @@ class SparseEM(BatchEM):
         masses = np.empty(len(lists.schedule.active))
         after = self._iterated(state, lists, masses, view.near.floors)
         if self._fell(state, after):
-            known = replace(state, leaders=after.leaders)
+            known = replace(state, most_probable=after.most_probable)
             after = self._iterated(known, state.fallback or state.lists, n_evaluations=after.n_evaluations)
             return replace(after, fallback=None, wait=self._interval(state))
         return self._narrowed(after, masses)
@@ -161,7 +161,7 @@ class SparseEM(BatchEM):
     def _candidates(self, state: SparseState, view: _View) -> ActiveLists:
         """Lists of all that may matter to the rows of a tile."""
         if self.rows.by_pattern is not None:
-            return united_by_pattern(view.order, self.rows.by_pattern, state.leaders[0], view.near)
+            return united_by_pattern(view.order, self.rows.by_pattern, state.most_probable[0], view.near)
         return united(view.order, TILE, view.near)
 
     def _promising(self, state: SparseState, view: _View) -> Moves | None:
@@ -185,15 +185,15 @@ class SparseEM(BatchEM):
             state,
             parameters=moves.parameters,
             objective=-np.inf,
-            leaders=state.leaders.copy(),
+            most_probable=state.most_probable.copy(),
             n_refused=_MOST_REFUSED,
             interval=_AFTER_MOVES,
         )
-        moves.lead(trial.leaders)
-        trying = replace(self, writes_over_leaders=True)
+        moves.lead(trial.most_probable)
+        trying = replace(self, writes_over_most_probable=True)
         n_components = len(state.parameters.weights)
         try:
-            trial = trying._remade(trial, _View(order_by(trial.leaders, n_components), moves.near(near)))
+            trial = trying._remade(trial, _View(order_by(trial.most_probable, n_components), moves.near(near)))
             for _ in range(_TRIAL):
                 if trial.objective > state.objective or trial.settled:
                     break
@@ -204,7 +204,7 @@ class SparseEM(BatchEM):
             return replace(trial, n_refused=state.n_refused, settled=False)
         # The pass also says again who leads.
         floors, refused, n_evaluations = self._no_floors(state), state.n_refused + 1, trial.n_evaluations
-        del trial  # its leaders
+        del trial  # 8 bytes a row
         after = self._iterated(state, state.fallback or state.lists, None, floors, n_evaluations)
         return replace(after, fallback=None, n_refused=refused, wait=self._interval(state))
 
@@ -225,7 +225,7 @@ class SparseEM(BatchEM):
         assert isinstance(state, SparseState)
         return replace(state, n_evaluations=tried.n_evaluations)
 
-    def concluded(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
+    def finalize(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
         """The result with the exact log-likelihood as its objective, and what is to be told about the lists.
 
         Of an interrupted run what is known without another pass: its objective stays the free energy.
@@ -260,7 +260,7 @@ class SparseEM(BatchEM):
         parameters: Any,
         lists: ActiveLists,
         masses: np.ndarray | None = None,
-        leaders: np.ndarray | None = None,
+        most_probable: np.ndarray | None = None,
         floors: np.ndarray | None = None,
         last_phase: int = ACCUMULATE,
         block: Block = WHOLE,
@@ -272,7 +272,7 @@ class SparseEM(BatchEM):
             lists.schedule,
             block=block,
             tile_size=lists.tile_size or None,
-            wanted=seen(masses, leaders, floors),
+            wanted=byproducts(masses, most_probable, floors),
             dtype=self.dtype,
             last_phase=last_phase,
             n_threads=self.n_threads,
@@ -286,15 +286,15 @@ class SparseEM(BatchEM):
         floors: np.ndarray | None = None,
         n_evaluations: int | None = None,
     ) -> SparseState:
-        """The state after a pass over ``lists``, which are then its lists; with ``floors`` it finds the leaders."""
+        """The state after a pass over ``lists``, which are then its lists; with ``floors`` it finds the most probable."""
         before = state.n_evaluations if n_evaluations is None else n_evaluations
         if self.n_blocks > 1 and masses is None and floors is None:
             after = self._swept(state, lists)
         else:
-            leaders = None if floors is None else self._new_leaders(state)
-            statistics = self._pass(state.parameters, lists, masses, leaders, floors)
-            known = state.leaders if leaders is None else leaders
-            after = self._after(replace(state, leaders=known, blocks=()), statistics)
+            most_probable = None if floors is None else self._room_for_most_probable(state)
+            statistics = self._pass(state.parameters, lists, masses, most_probable, floors)
+            known = state.most_probable if most_probable is None else most_probable
+            after = self._after(replace(state, most_probable=known, blocks=()), statistics)
         return replace(after, lists=lists, exact=None, n_evaluations=before + self._n_evaluations(lists, state))
 
     def _swept(self, state: SparseState, lists: ActiveLists) -> SparseState:
@@ -310,27 +310,27 @@ class SparseEM(BatchEM):
         swept: SparseState = sweep(self, replace(state, blocks=blocks), n_blocks, look_at)
         return swept
 
-    def _new_leaders(self, state: SparseState) -> np.ndarray:
-        """Room for the leaders that a pass finds."""
-        return state.leaders if self.writes_over_leaders else np.empty((2, self.n_rows), np.int32)
+    def _room_for_most_probable(self, state: SparseState) -> np.ndarray:
+        """Room for the most probable components that a pass finds."""
+        return state.most_probable if self.writes_over_most_probable else np.empty((2, self.n_rows), np.int32)
 
     def _n_evaluations(self, lists: ActiveLists, state: SparseState) -> int:
         return lists.n_evaluations if lists is not DENSE else self.n_rows * len(state.parameters.weights)
 
     def _everything(self, state: SparseState) -> SparseState:
-        """An iteration of batch EM, which finds the leaders."""
-        leaders = np.empty((2, self.n_rows), np.int32)
-        statistics = self._pass(state.parameters, DENSE, None, leaders, self._no_floors(state))
+        """An iteration of batch EM, which finds the most probable components."""
+        most_probable = np.empty((2, self.n_rows), np.int32)
+        statistics = self._pass(state.parameters, DENSE, None, most_probable, self._no_floors(state))
         after = self._after(state, statistics)
-        return replace(after, leaders=leaders, n_evaluations=self._n_evaluations(DENSE, state))
+        return replace(after, most_probable=most_probable, n_evaluations=self._n_evaluations(DENSE, state))
 
     def _no_floors(self, state: SparseState) -> np.ndarray:
         return np.full(len(state.parameters.weights), -np.inf)
 
     def _view(self, state: SparseState) -> _View:
-        """What may matter to which rows, as the leaders have it."""
+        """What may matter to which rows, as the most probable components have it."""
         n_components = len(state.parameters.weights)
-        order = order_by(state.leaders, n_components)
+        order = order_by(state.most_probable, n_components)
         if self.active_threshold == 0:
             everything = np.ones((n_components + 1, n_components), dtype=bool)
             no_partners = np.zeros((n_components, 0), np.int64)
@@ -359,7 +359,7 @@ class SparseEM(BatchEM):
         lists, masses = wide.keep_longest(masses, self.max_active or n_components)
         lists = lists.narrowed(masses, self.active_threshold)
         if self.rows.is_labelled:
-            lists = narrowed_for_labels(wide, lists, state.leaders[0], self.rows.label_data)
+            lists = narrowed_for_labels(wide, lists, state.most_probable[0], self.rows.label_data)
         if self.active_threshold > 0 and lists.mean_length > _TOO_LONG * n_components:
             return replace(state, lists=DENSE, interval=interval, wait=interval)
         return replace(state, lists=lists, fallback=wide, interval=interval, wait=interval)
@@ -372,13 +372,13 @@ class SparseEM(BatchEM):
         small = state.exact - state.objective <= _LARGEST_GAP * self.tol
         if small or state.n_confirmations >= _MOST_CONFIRMATIONS:
             return replace(state, settled=True)
-        leaders = self._new_leaders(state)
-        return replace(self._exact(state, leaders), leaders=leaders, wait=0, interval=0)
+        most_probable = self._room_for_most_probable(state)
+        return replace(self._exact(state, most_probable), most_probable=most_probable, wait=0, interval=0)
 
-    def _exact(self, state: SparseState, leaders: np.ndarray | None = None) -> SparseState:
-        """With the log-likelihood of the state's parameters; fills in the leaders by all components, where they are wanted."""
+    def _exact(self, state: SparseState, most_probable: np.ndarray | None = None) -> SparseState:
+        """With the log-likelihood of the state's parameters; fills in the most probable components, where they are wanted."""
         lists = self._exact_lists(state)
-        statistics = self._pass(state.parameters, lists, None, leaders, self._no_floors(state), NORMALISE)
+        statistics = self._pass(state.parameters, lists, None, most_probable, self._no_floors(state), NORMALISE)
         return replace(
             state,
             exact=self.objective(statistics),

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmix.data.source import ArraySource, PatternSource
-from fastmix.engines.passes import run_em_pass, seen
+from fastmix.engines.passes import byproducts, run_em_pass
 from fastmix.families.base import Family
 from fastmix.files.encoding import STORED
 from fastmix.kernels.mixture.em_pass import NORMALISE
-from fastmix.kernels.mixture.lists import sort_by, unite
+from fastmix.kernels.mixture.list_building import sort_by, unite
 from fastmix.kernels.mixture.tiles import Schedule
 from fastmix.kernels.simd.vectors import GROUP
 
@@ -124,12 +124,12 @@ class Order(NamedTuple):
     first: np.ndarray
 
 
-def order_by(leaders: np.ndarray, n_components: int) -> Order:
-    """The rows by their ``leaders`` (2, N) int32, and otherwise as they were."""
-    n_rows = leaders.shape[1]
+def order_by(most_probable: np.ndarray, n_components: int) -> Order:
+    """The rows by their ``most_probable`` (2, N) int32, and otherwise as they were."""
+    n_rows = most_probable.shape[1]
     index = np.int32 if n_rows < 1 << 31 else np.int64
     order = np.empty(0, index)
-    for keys in leaders[::-1]:
+    for keys in most_probable[::-1]:
         before, order = order, np.empty(n_rows, index)
         ends = np.zeros(n_components + 2, np.int64)
         sort_by()(keys, ends, before, order)
@@ -173,12 +173,12 @@ def neighbours(
     near[np.arange(n_components), np.arange(n_components)] = True
     near[n_components] = True
     partners = np.tile(np.arange(n_components)[:, None], (1, _PARTNERS))
-    all_heights = np.empty((len(owner), representatives))
+    all_log_density = np.empty((len(owner), representatives))
     for part in _parts(np.arange(len(owner)), n_components):
         positions = first[owner[part], None] + (places[part] * counts[owner[part], None]).astype(np.int64)
         everything = np.tile(np.arange(n_components), len(part))
         offsets = np.arange(len(part) + 1) * n_components
-        masses, heights = np.empty(len(everything)), np.empty(positions.size)
+        masses, log_density = np.empty(len(everything)), np.empty(positions.size)
         looked_at, places_there = rows.at(order.rows[positions.reshape(-1)])
         run_em_pass(
             family,
@@ -186,7 +186,7 @@ def neighbours(
             looked_at,
             Schedule(places_there, offsets, everything),
             tile_size=representatives,
-            wanted=seen(masses=masses, heights=heights),
+            wanted=byproducts(masses=masses, log_density=log_density),
             dtype=dtype,
             last_phase=NORMALISE,
             n_threads=n_threads,
@@ -203,12 +203,12 @@ def neighbours(
         else:
             limit = np.full(len(part), least)
         np.logical_or.at(near, owner[part], shares >= limit[:, None])
-        all_heights[part] = heights.reshape(positions.shape)
+        all_log_density[part] = log_density.reshape(positions.shape)
     floors = np.full(n_components, -np.inf)
     if rows.is_complete:  # densities of some features are on another scale
-        lower, median = np.quantile(all_heights, [0.25, 0.5], axis=1)
+        lower, median = np.quantile(all_log_density, [0.25, 0.5], axis=1)
         np.maximum.at(floors, owner, median - _OUT_OF_PLACE * (median - lower))
-    return Neighbourhood.of(near, floors, partners, all_heights.size * n_components)
+    return Neighbourhood.of(near, floors, partners, all_log_density.size * n_components)
 
 
 def _parts(components: np.ndarray, n_components: int) -> Iterator[np.ndarray]:
@@ -222,34 +222,34 @@ def united(order: Order, tile_size: int, near: Neighbourhood) -> ActiveLists:
     n_tiles = -(-n_rows // tile_size)
     begins = np.union1d(order.first[:-1], np.arange(n_tiles) * tile_size)
     begins = begins[begins < n_rows]
-    leaders = np.searchsorted(order.first, begins, side="right") - 1
-    first_leaders = np.searchsorted(begins, np.arange(n_tiles + 1) * tile_size)
-    return _listed(Schedule(order.rows, _NO_INDICES, _NO_INDICES), tile_size, first_leaders, leaders, near)
+    most_probable = np.searchsorted(order.first, begins, side="right") - 1
+    first_most_probable = np.searchsorted(begins, np.arange(n_tiles + 1) * tile_size)
+    return _listed(Schedule(order.rows, _NO_INDICES, _NO_INDICES), tile_size, first_most_probable, most_probable, near)
 
 
-def united_by_pattern(order: Order, rows: PatternSource, leaders: np.ndarray, near: Neighbourhood) -> ActiveLists:
+def united_by_pattern(order: Order, rows: PatternSource, most_probable: np.ndarray, near: Neighbourhood) -> ActiveLists:
     """``united`` where entries are missing: rows are sorted by what is observed first, and a tile has one pattern.
 
     Parameters
     ----------
-    leaders : (N,) by which the rows were put in ``order``.
+    most_probable : (N,) by which the rows were put in ``order``.
     """
     sorted_rows = np.empty_like(order.rows)
     sort_by()(rows.pattern_of_row, np.zeros(len(rows.starts), np.int64), order.rows, sorted_rows)
     tile_starts = rows.tile_starts(TILE)
-    leading = leaders[sorted_rows]
+    leading = most_probable[sorted_rows]
     begins = np.union1d(np.flatnonzero(leading[1:] != leading[:-1]) + 1, tile_starts[:-1])
     schedule = Schedule(sorted_rows, _NO_INDICES, _NO_INDICES, tile_starts)
     return _listed(schedule, TILE, np.searchsorted(begins, tile_starts), leading[begins], near)
 
 
 def _listed(
-    schedule: Schedule, tile_size: int, first_leaders: np.ndarray, leaders: np.ndarray, near: Neighbourhood
+    schedule: Schedule, tile_size: int, first_most_probable: np.ndarray, most_probable: np.ndarray, near: Neighbourhood
 ) -> ActiveLists:
-    """Lists of the neighbours of the ``leaders`` of each tile, which are those from ``first_leaders`` (n_tiles + 1,) on."""
-    n_tiles = len(first_leaders) - 1
+    """Lists of the neighbours of the ``most_probable`` of each tile, which are those from ``first_most_probable`` (T + 1,) on."""
+    n_tiles = len(first_most_probable) - 1
     offsets = np.empty(n_tiles + 1, np.int64)
-    listing = first_leaders, leaders, near.starts, near.neighbours
+    listing = first_most_probable, most_probable, near.starts, near.neighbours
     length = unite()(*listing, np.full(len(near.starts), -1), offsets, _NO_INDICES)
     active = np.empty(length, np.int64)
     unite()(*listing, np.full(len(near.starts), -1), offsets, active)

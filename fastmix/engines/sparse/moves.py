@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmix.data.source import ArraySource
-from fastmix.engines.passes import run_em_pass, seen
+from fastmix.engines.passes import byproducts, run_em_pass
 from fastmix.engines.sparse.lists import Neighbourhood, Order
 from fastmix.exceptions import CollapsedError
 from fastmix.families.rule import UpdateRule
@@ -45,13 +45,13 @@ class Moves(NamedTuple):
     gain: float  # nats a row, as far as the sample tells
     revives: bool  # whether a component had no rows
 
-    def lead(self, leaders: np.ndarray) -> None:
-        """Give the rows that a freed component led to the one that took it over; ``leaders`` (2, N) in place."""
-        leader_now = np.arange(len(self.parameters.weights) + 1, dtype=np.int32)
-        leader_now[self.freed] = self.kept
-        for begin in range(0, leaders.shape[1], _PART):
-            part = leaders[:, begin : begin + _PART]
-            part[:] = leader_now[part]
+    def lead(self, most_probable: np.ndarray) -> None:
+        """Give the rows that a freed component led to the one that took it over; ``most_probable`` (2, N) in place."""
+        component_now = np.arange(len(self.parameters.weights) + 1, dtype=np.int32)
+        component_now[self.freed] = self.kept
+        for begin in range(0, most_probable.shape[1], _PART):
+            part = most_probable[:, begin : begin + _PART]
+            part[:] = component_now[part]
 
     def near(self, before: Neighbourhood) -> Neighbourhood:
         """Who matters to whose rows now, as far as can be said without looking."""
@@ -84,7 +84,7 @@ class Sample:
 
     def run(self, parameters: Any, sample: np.ndarray, lists: np.ndarray, last_phase: int) -> tuple[Statistics, Any]:
         """A pass over ``sample`` (T, size), where row t looks at the components lists[t]; also log-densities (T, size)."""
-        heights = np.empty(sample.size)
+        log_density = np.empty(sample.size)
         schedule = Schedule(sample.reshape(-1), np.arange(len(lists) + 1) * lists.shape[1], lists.reshape(-1))
         found = run_em_pass(
             parameters.family,
@@ -92,11 +92,11 @@ class Sample:
             self.rows,
             schedule,
             tile_size=self.size,
-            wanted=seen(heights=heights),
+            wanted=byproducts(log_density=log_density),
             last_phase=last_phase,
             **self.how,
         )
-        return found, heights.reshape(sample.shape)
+        return found, log_density.reshape(sample.shape)
 
     def fit(self, parameters: Any, lists: np.ndarray) -> Statistics:
         """Statistics of the rows to fit to, in rows of average weight."""
@@ -109,11 +109,11 @@ class Sample:
 
     def density(self, parameters: Any, of: np.ndarray, lists: np.ndarray) -> np.ndarray:
         """(T,) mean log-density, by weight, of the rows held out for components ``of`` (T,)."""
-        heights = self.run(parameters, self.held[of], lists, NORMALISE)[1]
+        log_density = self.run(parameters, self.held[of], lists, NORMALISE)[1]
         if not self.weights.size:
-            return heights.mean(axis=1)
+            return log_density.mean(axis=1)
         weights = self.weights[self.held[of]]
-        return (heights * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-300)
+        return (log_density * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-300)
 
     def axes(self, parameters: Any) -> np.ndarray:
         """(K, D) the direction in which a component's rows are widest, one standard deviation long.

@@ -24,7 +24,7 @@ class SparseState(EngineState):
     ----------
     lists : what the next pass looks at.
     fallback : lists with which F is sure not to fall, where ``lists`` are new.
-    leaders : (2, N) int32, see ``fastmix.kernels.mixture.em_pass.Seen``. Empty: not known yet.
+    most_probable : (2, N) int32, see ``fastmix.kernels.mixture.em_pass.Byproducts``. Empty: not known yet.
     wait : list passes until lists are rebuilt.
     interval : how many there were to be since the last time.
     exact : mean log-likelihood of ``parameters``, where it is known.
@@ -36,7 +36,7 @@ class SparseState(EngineState):
 
     lists: ActiveLists = DENSE
     fallback: ActiveLists | None = None
-    leaders: np.ndarray = field(default_factory=lambda: np.empty((2, 0), np.int32))
+    most_probable: np.ndarray = field(default_factory=lambda: np.empty((2, 0), np.int32))
     wait: int = 0
     interval: int = 0
     exact: float | None = None

@@ -128,7 +128,7 @@ class GaussianFamily(Family):
         """Terms of the sum, over rows and components, of r (x - mu_k)^T Sigma_k^-1 (x - mu_k), at the statistics' centre."""
 
     @abstractmethod
-    def colour(self, parameters: GaussianParameters, k: int, noise: np.ndarray) -> np.ndarray:
+    def apply(self, parameters: GaussianParameters, k: int, noise: np.ndarray) -> np.ndarray:
         """Give standard normal noise (n, D) the covariance of component k."""
 
     @abstractmethod
@@ -164,7 +164,7 @@ class GaussianFamily(Family):
     def draw(self, parameters: GaussianParameters, k: int, n_rows: int, generator: np.random.Generator) -> np.ndarray:
         """See ``Family.draw``."""
         noise = generator.standard_normal((n_rows, parameters.means.shape[1]))
-        return parameters.means[k] + self.colour(parameters, k, noise)
+        return parameters.means[k] + self.apply(parameters, k, noise)
 
     def log_constants(self, parameters: GaussianParameters) -> np.ndarray:
         """log w_k - D/2 log 2 pi - 1/2 log |Sigma_k|, (K,)."""

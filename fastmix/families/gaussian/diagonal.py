@@ -124,6 +124,6 @@ class DiagonalGaussian(GaussianFamily):
         second = statistics.components[:, 1 + statistics.centre.means.shape[1] :]
         return second / self._by_component_and_feature(statistics.centre.covariances)
 
-    def colour(self, parameters, k, noise):
+    def apply(self, parameters, k, noise):
         deviations = self._by_component_and_feature(parameters.cholesky)
         return noise * deviations[0 if self.tied else k]

@@ -8,8 +8,8 @@ import numpy as np
 from fastmix.families.gaussian.diagonal_kernel import DiagonalKernel
 from fastmix.families.gaussian.spherical_kernel import SphericalKernel
 from fastmix.kernels.jit import part
-from fastmix.kernels.mixture.conditional import LOG_2PI
-from fastmix.kernels.mixture.incomplete import register_incomplete_functions
+from fastmix.kernels.mixture.conditional_factors import LOG_2PI
+from fastmix.kernels.mixture.marginals import register_incomplete_functions
 
 
 class DiagonalJoint(NamedTuple):

@@ -113,5 +113,5 @@ class FullGaussian(GaussianFamily):
         second = from_blocks(statistics.components[:, 1 + n_features :], n_features)
         return self.precisions(statistics.centre) * second
 
-    def colour(self, parameters, k, noise):
+    def apply(self, parameters, k, noise):
         return noise @ parameters.cholesky[k].T

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastmix.families.gaussian.full_kernel import FullKernel
 from fastmix.kernels.jit import part
-from fastmix.kernels.mixture.conditional import (
+from fastmix.kernels.mixture.conditional_factors import (
     LOG_2PI,
     copy_factor,
     delete_missing,
@@ -17,7 +17,7 @@ from fastmix.kernels.mixture.conditional import (
     predicted_second_moments,
     read_blocks,
 )
-from fastmix.kernels.mixture.incomplete import matrix_of, register_incomplete_functions
+from fastmix.kernels.mixture.marginals import matrix_of, register_incomplete_functions
 from fastmix.kernels.simd.blocks import BLOCK
 
 # Of ``Hidden.flags``: whether missing features are deleted from the factor of all.

@@ -49,7 +49,7 @@ class Factors(ABC):
         """mu_m + L_mo y, (G, K, m, n) or what broadcasts to it."""
 
     @abstractmethod
-    def colour(self, components: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    def apply(self, components: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Standard normal noise (G, m, n) with the conditional covariance of the components (G, n)."""
 
     @abstractmethod
@@ -88,7 +88,7 @@ class _MatrixFactors(Factors):
         means += self.means_missing[..., None]
         return means
 
-    def colour(self, components: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    def apply(self, components: np.ndarray, noise: np.ndarray) -> np.ndarray:
         if self._missing.shape[1] == 1:
             return np.matmul(self._missing[:, 0], noise)
         each = np.arange(len(components))[:, None]
@@ -117,7 +117,7 @@ class _VarianceFactors(Factors):
     def conditional_means(self, whitened: np.ndarray) -> np.ndarray:
         return self.means_missing[..., None]
 
-    def colour(self, components: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    def apply(self, components: np.ndarray, noise: np.ndarray) -> np.ndarray:
         chosen = self._missing[np.arange(len(components))[:, None], components]
         return np.swapaxes(chosen, 1, 2) * noise
 
@@ -173,7 +173,7 @@ class Beliefs(NamedTuple):
         component = np.minimum(component, (up_to < total[:, None]).sum(axis=1))
         shape = (*self.means.shape[:3], component.shape[1])
         means = np.take_along_axis(np.broadcast_to(self.means, shape), component[:, None, None], axis=1)[:, 0]
-        return means + factors.colour(component, generator.standard_normal(means.shape))
+        return means + factors.apply(component, generator.standard_normal(means.shape))
 
 
 def believe(factors: Factors, x: np.ndarray) -> Beliefs:

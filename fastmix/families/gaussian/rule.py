@@ -15,7 +15,7 @@ from fastmix.families.statistics import Statistics
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class Fixed:
     """Which parameters are known, and what they are.
 
     Attributes
@@ -85,12 +85,12 @@ class GaussianRule(UpdateRule):
 
     Attributes
     ----------
-    known : None: nothing.
+    fixed : None: nothing.
     prior : None: maximum likelihood. With neither, and no floor, it is plain EM.
     reg_covar : added to every variance that is estimated, squared units of the data.
     """
 
-    known: Known | None = None
+    fixed: Fixed | None = None
     prior: GaussianPrior | None = None
     reg_covar: float = 0.0
 
@@ -100,17 +100,17 @@ class GaussianRule(UpdateRule):
         return self.reg_covar == 0
 
     @property
-    def holds(self) -> bool:
-        return self.known is not None
+    def has_fixed(self) -> bool:
+        return self.fixed is not None
 
     @property
-    def n_known(self) -> int:
-        return 0 if self.known is None else self.known.n_parameters()
+    def n_fixed(self) -> int:
+        return 0 if self.fixed is None else self.fixed.n_parameters()
 
     @property
     def bounds_covariances(self) -> bool:
         has_prior = self.prior is not None and self.prior.degrees_of_freedom > 0
-        return has_prior or (self.known is not None and bool(self.known.covariances.all()))
+        return has_prior or (self.fixed is not None and bool(self.fixed.covariances.all()))
 
     def maximize(self, statistics: Statistics) -> GaussianParameters:
         """See ``UpdateRule.maximize``; Bishop (2006), eqs. 9.24-9.26, and with a prior Fraley and Raftery (2007), tables 1-2.
@@ -120,13 +120,13 @@ class GaussianRule(UpdateRule):
         CollapsedError : if a covariance that is not known is not positive definite.
         """
         family, reg_covar = statistics.centre.family, self.reg_covar
-        if self.known is None and self.prior is None:
+        if self.fixed is None and self.prior is None:
             return family.maximize(statistics, reg_covar)
-        known, prior, previous = self.known, self.prior, statistics.centre
+        fixed, prior, previous = self.fixed, self.prior, statistics.centre
         counts = statistics.counts
         joined = statistics if prior is None else statistics + prior.rows
-        if known is not None:
-            joined = known.about_means(joined)
+        if fixed is not None:
+            joined = fixed.about_means(joined)
         shifts = mean_shifts(joined)
         means = joined.centre.means + shifts
         for_weights = counts
@@ -134,16 +134,16 @@ class GaussianRule(UpdateRule):
             for_weights = counts + prior.pseudo_counts
             joined, shifts = prior.divided(joined, counts, shifts)
         covariances = family.maximize_covariances(joined, shifts, reg_covar)
-        if known is None:
+        if fixed is None:
             weights = for_weights / for_weights.sum()
             return not_collapsed(GaussianParameters(family, weights, means, covariances), reg_covar)
         parameters = GaussianParameters(
             family,
-            known.weights_from(for_weights, previous.weights),
-            known.means_in(means),
-            known.covariances_in(covariances),
+            fixed.weights_from(for_weights, previous.weights),
+            fixed.means_in(means),
+            fixed.covariances_in(covariances),
         )
-        return not_collapsed(parameters, reg_covar, known.covariances)
+        return not_collapsed(parameters, reg_covar, fixed.covariances)
 
     def maximize_towards(self, statistics: Statistics, prior: GaussianParameters, weight: float) -> GaussianParameters:
         return SPLITTING.towards(statistics, prior, weight, self.reg_covar)
@@ -154,19 +154,19 @@ class GaussianRule(UpdateRule):
     def log_prior(self, parameters: GaussianParameters) -> float:
         return 0.0 if self.prior is None else self.prior.log_density(parameters)
 
-    def held(self, parameters: GaussianParameters) -> GaussianParameters:
-        known = self.known
-        if known is None:
+    def with_fixed(self, parameters: GaussianParameters) -> GaussianParameters:
+        fixed = self.fixed
+        if fixed is None:
             return parameters
         return replace(
             parameters,
-            weights=known.weights_from(parameters.weights, parameters.weights),
-            means=known.means_in(parameters.means),
-            covariances=known.covariances_in(parameters.covariances),
+            weights=fixed.weights_from(parameters.weights, parameters.weights),
+            means=fixed.means_in(parameters.means),
+            covariances=fixed.covariances_in(parameters.covariances),
         )
 
     def continuing(self, parameters: GaussianParameters) -> GaussianRule:
-        return self if self.known is None else replace(self, known=replace(self.known, values=parameters))
+        return self if self.fixed is None else replace(self, fixed=replace(self.fixed, values=parameters))
 
 
 MAXIMUM_LIKELIHOOD = GaussianRule()

@@ -80,14 +80,14 @@ class TiedGaussian(GaussianFamily):
             # The clusters may turn out to be far smaller than the covariance that called them near.
             kept = np.diagonal(about_means) * FARTHEST_SCATTER_MEAN**2 >= np.diagonal(scatter)
             return about_means.reshape(-1) if kept.all() else None
-        for leader, row in enumerate(shared[:n_led].reshape(n_components, n_components)):
+        for best_component, row in enumerate(shared[:n_led].reshape(n_components, n_components)):
             others = np.flatnonzero(row)
-            gaps = means[others] - means[leader]
+            gaps = means[others] - means[best_component]
             # einsum, not BLAS: its order of summation depends on nothing but the shapes
             scatter += np.einsum("k,ki,kj->ij", row[others], gaps, gaps)
         return scatter.reshape(-1)
 
-    def careful(self, kernel):
+    def robust(self, kernel):
         return kernel._replace(scatter_centre=np.zeros_like(kernel.scatter_centre[:0]))
 
     def maximize_covariances(self, statistics, shifts, reg_covar):
@@ -136,5 +136,5 @@ class TiedGaussian(GaussianFamily):
     def squared_distances(self, statistics):
         return self.precisions(statistics.centre).reshape(-1) * statistics.shared
 
-    def colour(self, parameters, k, noise):
+    def apply(self, parameters, k, noise):
         return noise @ parameters.cholesky.T

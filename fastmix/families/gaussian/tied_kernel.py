@@ -70,8 +70,8 @@ def accumulate(parameters, tile, k, r, out):
 
 
 @helper("elementwise")
-def _leading(components, r, best, leader, weight):
-    """best[b] = the largest of r[:, b], leader[b] = its component, weight[b] = sum of r[:, b]."""
+def _find_best(components, r, best, best_component, weight):
+    """best[b] = the largest of r[:, b], best_component[b] = its component, weight[b] = sum of r[:, b]."""
     best[:] = -1.0
     weight[:] = 0.0
     for a in range(components.size):
@@ -79,21 +79,21 @@ def _leading(components, r, best, leader, weight):
         for b in range(best.size):
             larger = r[a, b] > best[b]
             best[b] = r[a, b] if larger else best[b]
-            leader[b] = k if larger else leader[b]
+            best_component[b] = k if larger else best_component[b]
             weight[b] += r[a, b]
 
 
 @helper("elementwise")
-def _add_scatter_about_leaders(parameters, tile, components, r, scatter, led):
+def _add_scatter_about_best(parameters, tile, components, r, scatter, led):
     """The scatter of rows about their leading means, and R = led (K, K). Scratch: 2 P + 3 rows and those that were kept."""
     n_features, n_rows = tile.x.shape
     padded = parameters.factor.shape[0]
     leading_mean, v, weighted = tile.kept[:padded], tile.work[:padded], tile.work[padded : 2 * padded]
     smallest = 2.3e-308 if tile.work.itemsize == 8 else 2.4e-38  # of which there is a reciprocal
-    weight, leader, reciprocal = tile.work[2 * padded], tile.work[2 * padded + 1], tile.work[2 * padded + 2]
-    _leading(components, r, reciprocal, leader, weight)
+    weight, best_component, reciprocal = tile.work[2 * padded], tile.work[2 * padded + 1], tile.work[2 * padded + 2]
+    _find_best(components, r, reciprocal, best_component, weight)
     for b in range(n_rows):
-        lead = int(leader[b])
+        lead = int(best_component[b])
         for a in range(components.size):
             led[lead, components[a]] += r[a, b]
         for d in range(n_features):
@@ -123,7 +123,7 @@ def accumulate_shared(parameters, tile, components, r, out):
     first, scatter = out[n_led : n_led + n_features], out[n_led + n_features :]
     if not parameters.scatter_centre.size:
         led = out[:n_led].reshape((n_components, n_components))
-        _add_scatter_about_leaders(parameters, tile, components, r, scatter, led)
+        _add_scatter_about_best(parameters, tile, components, r, scatter, led)
         return
     weight = tile.work[2 * padded]
     weight[:] = 0.0

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastmix.families.gaussian.tied_kernel import FARTHEST_SCATTER_MEAN, FARTHEST_WHITENED_MEAN, TiedKernel
 from fastmix.kernels.jit import part
-from fastmix.kernels.mixture.conditional import (
+from fastmix.kernels.mixture.conditional_factors import (
     LOG_2PI,
     copy_factor,
     entropy_of_missing,
@@ -20,7 +20,7 @@ from fastmix.kernels.mixture.conditional import (
     predicted_second_moments,
     read_blocks,
 )
-from fastmix.kernels.mixture.incomplete import matrix_of, register_incomplete_functions
+from fastmix.kernels.mixture.marginals import matrix_of, register_incomplete_functions
 from fastmix.kernels.simd.blocks import BLOCK
 
 # Of ``Hidden.flags``: 1/2 log |Sigma_oo|, and the largest coordinate of a whitened mean.

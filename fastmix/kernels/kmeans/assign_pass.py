@@ -42,7 +42,7 @@ _OVERFLOWING = 1e300
 _NEVER = np.float32(-np.inf)
 
 
-class Seen(NamedTuple):
+class Candidates(NamedTuple):
     """What a neighbourhood looks at; see ``assign_arguments.Centres``, of which these are some."""
 
     differences: np.ndarray  # (G / C, D, C)
@@ -86,15 +86,15 @@ def _judge(best, second, norm, rounding, safe):
 
 
 @helper("elementwise")
-def _take_over(seen, path, kept, listed, rows, n_listed, all_known, n_entries, scratch, memory, sums_of):
+def _take_over(candidates, path, kept, listed, rows, n_listed, all_known, n_entries, scratch, memory, sums_of):
     """Take over the labels that a sieve has found for the positions listed, and note how long they are safe; unknown ones stay.
 
     Returns how many labels changed, how many rows are unknown (now the first of ``listed``), and the new ``n_entries``.
     """
     label, safe = scratch.label, scratch.safe
-    if seen.members.size:
+    if candidates.members.size:
         for b in range(n_listed):
-            label[b] = seen.members[label[b]]
+            label[b] = candidates.members[label[b]]
     entry_row, entry_label = scratch.entry_row[n_entries:], scratch.entry_label[n_entries:]
     entry_sign = scratch.entry_sign[n_entries:]
     for_new, for_known = (2 if sums_of == SUM_CHANGES else 0), (1 if sums_of == SUM_ALL else 0)
@@ -106,7 +106,7 @@ def _take_over(seen, path, kept, listed, rows, n_listed, all_known, n_entries, s
         new = label[b] if is_known else old
         is_new = new != old
         memory.label[position] = new
-        memory.bound[position] = (safe[b] + (path[label[b]] + seen.path_below)) * kept
+        memory.bound[position] = (safe[b] + (path[label[b]] + candidates.path_below)) * kept
         listed[n_unknown] = position
         n_unknown += 0 if is_known else 1
         n_changed += 1 if is_new else 0
@@ -130,35 +130,42 @@ def _rows_at(order, listed, n_listed, found):
 
 
 @part
-def _search_by_product(centres, seen, rows, order, n_open, n_entries, scratch, memory, sums_of):
+def _search_by_product(centres, candidates, rows, order, n_open, n_entries, scratch, memory, sums_of):
     """The second sieve for the first n_open positions listed in scratch.open, at most TILE; returns as ``_take_over``."""
     n_columns = -(-n_open // ROWS) * ROWS
     listed, best, second = scratch.open[:n_columns], scratch.best[:n_columns], scratch.second[:n_columns]
     row = _rows_at(order, listed, n_open, scratch.row[:n_columns])
     load_columns(rows.X, row, centres.scale, centres.origin, scratch.x)
     nearest_by_product(
-        scratch.x, seen.products, seen.half_squares, FAR, best, second, scratch.label[:n_columns], scratch.norm
+        scratch.x,
+        candidates.products,
+        candidates.half_squares,
+        FAR,
+        best,
+        second,
+        scratch.label[:n_columns],
+        scratch.norm,
     )
     _judge(best, second, scratch.norm, centres.rounding, scratch.safe)
     path, kept = centres.path_below, centres.rounding[4]
-    return _take_over(seen, path, kept, listed, row, n_open, False, n_entries, scratch, memory, sums_of)
+    return _take_over(candidates, path, kept, listed, row, n_open, False, n_entries, scratch, memory, sums_of)
 
 
 @part
-def _search_by_difference(centres, seen, rows, order, n_rest, n_entries, scratch, memory, sums_of):
+def _search_by_difference(centres, candidates, rows, order, n_rest, n_entries, scratch, memory, sums_of):
     """The third sieve for the first n_rest positions listed in scratch.rest, at most REST; returns as ``_take_over``."""
     listed, best, second = scratch.rest[:REST], scratch.rest_best, scratch.rest_second
     row = _rows_at(order, listed, n_rest, scratch.row[:REST])
     load_columns(rows.X, row, 1.0, centres.zeros, scratch.rest_x)
     label = scratch.label[:REST]
-    nearest_by_difference(scratch.rest_x, seen.differences, seen.no_constants, np.inf, best, second, label)
+    nearest_by_difference(scratch.rest_x, candidates.differences, candidates.no_constants, np.inf, best, second, label)
     in_distance = centres.rounding[2]
     for b in range(n_rest):
         near, far = np.sqrt(best[b]), np.sqrt(second[b])
         found = np.float32(((far - near) - in_distance * far) * centres.scale)
         scratch.safe[b] = found if second[b] < _OVERFLOWING else _NEVER
     path, kept = centres.path_below, centres.rounding[4]
-    return _take_over(seen, path, kept, listed, row, n_rest, True, n_entries, scratch, memory, sums_of)
+    return _take_over(candidates, path, kept, listed, row, n_rest, True, n_entries, scratch, memory, sums_of)
 
 
 @helper("elementwise")
@@ -219,7 +226,7 @@ def _move_down(listed, n_gone, n_left):
 
 
 @part
-def _assign_group(centres, seen, rows, order, first, last_position, also, sums_of, scratch, memory, sums):
+def _assign_group(centres, candidates, rows, order, first, last_position, also, sums_of, scratch, memory, sums):
     """The positions first..last_position - 1, which look at the centres seen; returns how many labels changed."""
     n_changed = 0
     n_open = 0
@@ -241,12 +248,12 @@ def _assign_group(centres, seen, rows, order, first, last_position, also, sums_o
             first = last
         # A tile behind: rows that were asked for have time to arrive (8 % where a third of the rows is read).
         if n_open >= 2 * TILE or (n_open > 0 and first == last_position):
-            if seen.members.size and not packed_products:
-                _pack_products(centres, seen.members, scratch)
+            if candidates.members.size and not packed_products:
+                _pack_products(centres, candidates.members, scratch)
                 packed_products = True
             n_searched = min(n_open, TILE)
             n_new, n_unknown, n_entries = _search_by_product(
-                centres, seen, rows, order, n_searched, n_entries, scratch, memory, sums_of
+                centres, candidates, rows, order, n_searched, n_entries, scratch, memory, sums_of
             )
             n_changed += n_new
             for b in range(n_unknown):
@@ -255,12 +262,12 @@ def _assign_group(centres, seen, rows, order, first, last_position, also, sums_o
             n_open -= n_searched
             _move_down(scratch.open, n_searched, n_open)
         while n_rest >= REST or (n_rest > 0 and n_open == 0 and first == last_position):
-            if seen.members.size and not packed_differences:
-                _pack(centres.differences, seen.members, scratch.differences)
+            if candidates.members.size and not packed_differences:
+                _pack(centres.differences, candidates.members, scratch.differences)
                 packed_differences = True
             n_searched = min(n_rest, REST)
             n_new, _, n_entries = _search_by_difference(
-                centres, seen, rows, order, n_searched, n_entries, scratch, memory, sums_of
+                centres, candidates, rows, order, n_searched, n_entries, scratch, memory, sums_of
             )
             n_changed += n_new
             n_rest -= n_searched
@@ -278,16 +285,18 @@ def _assign_lane(context_pointer, lane, buffer):
     n_members = groups.members.shape[1]
     sums[:] = 0.0
     n_changed[0] = 0
-    seen_products, seen_squares, seen_differences = centres.products, centres.half_squares, centres.differences
+    its_products, its_squares, its_differences = centres.products, centres.half_squares, centres.differences
     if n_members:
-        seen_products, seen_squares = scratch.products, scratch.half_squares
-        seen_differences = scratch.differences
+        its_products, its_squares = scratch.products, scratch.half_squares
+        its_differences = scratch.differences
     for s in range(context.lane_starts[lane], context.lane_starts[lane + 1]):
-        constants = centres.no_constants[: seen_squares.size]
-        seen = Seen(seen_differences, constants, seen_products, seen_squares, groups.members[s], groups.path_below[s])
+        constants = centres.no_constants[: its_squares.size]
+        candidates = Candidates(
+            its_differences, constants, its_products, its_squares, groups.members[s], groups.path_below[s]
+        )
         first, last, path_above = groups.starts[s], groups.starts[s + 1], groups.path_above[s]
         n_changed[0] += _assign_group(
-            centres, seen, rows, groups.order, first, last, path_above, context.sums_of, scratch, memory, sums
+            centres, candidates, rows, groups.order, first, last, path_above, context.sums_of, scratch, memory, sums
         )
 
 

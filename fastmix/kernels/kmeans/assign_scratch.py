@@ -19,7 +19,7 @@ REST = 32
 MOST_ENTRIES = TILE + 2 * TILE + 2 * (TILE + REST) + 2
 
 
-class Scratch(NamedTuple):
+class AssignScratch(NamedTuple):
     """A lane's buffers."""
 
     x: np.ndarray  # (D, TILE) float32
@@ -37,7 +37,7 @@ class Scratch(NamedTuple):
     entry_row: np.ndarray  # (MOST_ENTRIES,) uint64: what is to be added to the sums
     entry_label: np.ndarray  # (MOST_ENTRIES,) uint32
     entry_sign: np.ndarray  # (MOST_ENTRIES,)
-    differences: np.ndarray  # (G / C, D, C) see ``assign_pass.Seen``
+    differences: np.ndarray  # (G / C, D, C) see ``assign_pass.Candidates``
     products: np.ndarray  # (G / C, D, C) float32
     half_squares: np.ndarray  # (G,) float32
 
@@ -47,7 +47,9 @@ def scratch_bytes(n_features: int, n_members: int) -> int:
     a_column = 4 * (n_features + 5) + 8 * (1 + 3 + 1)
     a_rest = 8 * (n_features + 2 + 1)
     a_member = 12 * n_features + 4
-    return TILE * a_column + REST * a_rest + MOST_ENTRIES * 20 + n_members * a_member + len(Scratch._fields) * LINE
+    return (
+        TILE * a_column + REST * a_rest + MOST_ENTRIES * 20 + n_members * a_member + len(AssignScratch._fields) * LINE
+    )
 
 
 @helper("elementwise")
@@ -76,7 +78,7 @@ def carve(buffer, n_features, n_members):
     differences, used = _cut(buffer, used, blocks, np.float64)
     products, used = _cut(buffer, used, blocks, np.float32)
     half_squares, used = _cut(buffer, used, (n_members,), np.float32)
-    return Scratch(
+    return AssignScratch(
         x,
         vectors[0],
         vectors[1],

@@ -13,7 +13,7 @@ import numpy as np
 from fastmix.kernels.jit import helper, part
 from fastmix.kernels.lanes import LaneFunction, context_at
 from fastmix.kernels.mixture.joint import components_of_tile, log_joints
-from fastmix.kernels.mixture.labels import add_labels, add_soft_labels, count_labels
+from fastmix.kernels.mixture.label_terms import add_labels, add_soft_labels, count_labels
 from fastmix.kernels.mixture.loading import load_tile, span_of_tile
 from fastmix.kernels.mixture.normalise import LOG_ZERO, LOG_ZERO_32
 from fastmix.kernels.mixture.packing import NEGLIGIBLE, accumulate_component
@@ -34,22 +34,22 @@ from fastmix.kernels.simd.sums import total as sum_of
 LOAD, LOG_JOINT, NORMALISE, ACCUMULATE = 0, 1, 2, 3
 
 
-class Seen(NamedTuple):
+class Byproducts(NamedTuple):
     """What a pass finds out besides its statistics; an empty array is not wanted."""
 
     masses: np.ndarray  # OUT, for each entry of the active lists, the tile's sum of responsibilities times weights
     # OUT (2, N) int32, the most probable component of each row and the runner-up, of those that its tile looks at; the first
     # is K for a row whose largest log-joint is below the floor of that component
-    leaders: np.ndarray
-    floors: np.ndarray  # (K,), for the leaders
-    heights: (
+    most_probable: np.ndarray
+    floors: np.ndarray  # (K,), for ``most_probable``
+    log_density: (
         np.ndarray
     )  # OUT, the log-density of the row at each position, as far as its tile's components say it; no row constant
 
 
 # Entries of ``totals``: sum w log p, sum w (entropy of the responsibilities), sum w, and how many rows of positive weight no
 # component reaches. Beyond N_TOTALS, where they are wanted,
-# responsibilities times weights by component and label (see ``fastmix.kernels.mixture.labels.count_labels``).
+# responsibilities times weights by component and label (see ``fastmix.kernels.mixture.label_terms.count_labels``).
 LOG_LIKELIHOOD, ENTROPY, TOTAL_WEIGHT, OUT_OF_REACH = 0, 1, 2, 3
 N_TOTALS = 8  # a cache line, so that lanes do not share one
 
@@ -78,50 +78,50 @@ class EMContext(NamedTuple):
     statistics: np.ndarray  # OUT (slots, S)
     shared: np.ndarray  # OUT (L', S'), L' >= L
     totals: np.ndarray  # OUT (L', N_TOTALS or more)
-    seen: Seen  # OUT
+    byproducts: Byproducts  # OUT
     observed: np.ndarray  # int64, see ``load_tile``
     goes_on: bool  # sums go on from what is there, as for one pattern after the other; else a lane begins with zeros
     pattern_lane: int  # the address of ``_em_lane`` for the kernel parameters of a pattern; or 0
 
 
 @helper("elementwise")
-def _harden(r, w, best, leader):
+def _harden(r, w, best, best_component):
     """The largest share of each row's weight (of equals the first) becomes all of it, the others 0."""
     best[:] = -1.0
     for a in range(r.shape[0]):
         for b in range(best.size):
             larger = r[a, b] > best[b]
             best[b] = r[a, b] if larger else best[b]
-            leader[b] = a if larger else leader[b]
+            best_component[b] = a if larger else best_component[b]
     for a in range(r.shape[0]):
         for b in range(best.size):
-            r[a, b] = w[b] if leader[b] == a else 0.0
+            r[a, b] = w[b] if best_component[b] == a else 0.0
 
 
 @helper("elementwise")
-def _lead(components, q, row_of, vectors, seen):
+def _note_most_probable(components, q, row_of, vectors, byproducts):
     """Note the components of each row's largest and second largest log-joint (of equals the first).
 
-    Where only one component is looked at it is both. See ``Seen``.
+    Where only one component is looked at it is both. See ``Byproducts``.
     """
-    leaders, floors = seen.leaders, seen.floors
-    best, second, leader, runner_up = vectors[1], vectors[2], vectors[3], vectors[4]
+    most_probable, floors = byproducts.most_probable, byproducts.floors
+    best, second, best_component, runner_up = vectors[1], vectors[2], vectors[3], vectors[4]
     for b in range(best.size):
         best[b], second[b] = q[0, b], -np.inf
-        leader[b] = runner_up[b] = components[0]
+        best_component[b] = runner_up[b] = components[0]
     for a in range(1, components.size):
         k = components[a]
         for b in range(best.size):
             value = q[a, b]
             leads, follows = value > best[b], value > second[b]
-            runner_up[b] = leader[b] if leads else (k if follows else runner_up[b])
+            runner_up[b] = best_component[b] if leads else (k if follows else runner_up[b])
             second[b] = best[b] if leads else (value if follows else second[b])
-            leader[b] = k if leads else leader[b]
+            best_component[b] = k if leads else best_component[b]
             best[b] = value if leads else best[b]
     for b in range(row_of.size):
-        k = int(leader[b])
-        leaders[0, row_of[b]] = k if best[b] >= floors[k] else floors.size
-        leaders[1, row_of[b]] = int(runner_up[b])
+        k = int(best_component[b])
+        most_probable[0, row_of[b]] = k if best[b] >= floors[k] else floors.size
+        most_probable[1, row_of[b]] = int(runner_up[b])
 
 
 @helper("elementwise")
@@ -145,12 +145,12 @@ def _em_tile(context, t, span, scratch, statistics, shared, totals):
 
     span : (the positions that the tile begins with and ends before, the position that the next tile begins with).
     """
-    parameters, rows, schedule, last_phase, seen = (
+    parameters, rows, schedule, last_phase, byproducts = (
         context.parameters,
         context.rows,
         context.schedule,
         context.last_phase,
-        context.seen,
+        context.byproducts,
     )
     begin, end, next_first = span
     tile, row_of, vectors = scratch.tile, scratch.row_of, scratch.vectors
@@ -176,12 +176,12 @@ def _em_tile(context, t, span, scratch, statistics, shared, totals):
             add_soft_labels(rows, row_of, components, vectors, q)
         if last_phase == LOG_JOINT:
             return
-        if seen.leaders.size:
-            _lead(components, q, row_of, vectors, seen)
+        if byproducts.most_probable.size:
+            _note_most_probable(components, q, row_of, vectors, byproducts)
         posterior(parameters, tile, q, vectors, shared)
         totals[OUT_OF_REACH] += _n_out_of_reach(log_row, w, LOG_ZERO if q.itemsize == 8 else LOG_ZERO_32)
-        for b in range(min(min(seen.heights.size, end) - begin, w.size)):
-            seen.heights[begin + b] = log_row[b]
+        for b in range(min(min(byproducts.log_density.size, end) - begin, w.size)):
+            byproducts.log_density[begin + b] = log_row[b]
         row_constant(parameters, tile, log_row)
         totals[LOG_LIKELIHOOD] += dot(w, log_row)
         totals[ENTROPY] += dot(w, entropy_row)
@@ -190,9 +190,9 @@ def _em_tile(context, t, span, scratch, statistics, shared, totals):
         if totals.size > N_TOTALS and rows.labels.size:  # copies of rows that lists are made from have lost theirs
             count_labels(rows, row_of, components, q, totals[N_TOTALS:])
     totals[TOTAL_WEIGHT] += sum_of(w)
-    if seen.masses.size:
+    if byproducts.masses.size:
         for a in range(components.size):
-            seen.masses[first + a] = sum_of(q[a])
+            byproducts.masses[first + a] = sum_of(q[a])
     if last_phase == NORMALISE:
         return
     for a in range(components.size):

@@ -8,8 +8,8 @@ from typing import Any
 from fastmix.kernels.jit import part
 from fastmix.kernels.lanes import LaneFunction, call_lane, context_at
 from fastmix.kernels.mixture.em_pass import ENTROPY, EMContext
-from fastmix.kernels.mixture.evaluate import EvaluationContext
-from fastmix.kernels.mixture.incomplete import (
+from fastmix.kernels.mixture.evaluation_pass import EvaluationContext
+from fastmix.kernels.mixture.marginals import (
     begin,
     carve_hidden,
     complete,
@@ -162,7 +162,7 @@ def _incomplete_em_lane(context_pointer, lane, buffer):
             hidden.statistics,
             hidden.shared,
             context.totals[lane : lane + 1],
-            context.seen,
+            context.byproducts,
             _observed(n_observed, hidden),
             True,
             context.pattern_lane,
@@ -221,5 +221,5 @@ def incomplete_em_pass_for(joint_parameters: type) -> LaneFunction:
 
 @cache
 def incomplete_evaluation_for(joint_parameters: type) -> LaneFunction:
-    """``evaluate.evaluate_for`` for rows with missing entries; the context names the evaluation of a pattern."""
+    """``evaluate.evaluation_pass_for`` for rows with missing entries; the context names the evaluation of a pattern."""
     return LaneFunction(_incomplete_evaluation_lane, incomplete_sources(joint_parameters))

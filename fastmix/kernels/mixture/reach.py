@@ -90,12 +90,12 @@ def _ball(x, units, j, centres, squares, low, high):
 
 
 @helper("elementwise")
-def _leading(k, joint, best, leader):
+def _find_best(k, joint, best, best_component):
     """Where component k's log-joint is larger than the best so far, it becomes the best; (T,)."""
     for j in range(best.size):
         larger = joint[j] > best[j]
         best[j] = joint[j] if larger else best[j]
-        leader[j] = k if larger else leader[j]
+        best_component[j] = k if larger else best_component[j]
 
 
 @part
@@ -190,7 +190,7 @@ def _list_tiles(parameters, rows, schedule, reach, margin, tiles, lists, lengths
     near, found = of_centres.every_component[:n_components], of_centres.every_component[n_components:]
     n_likeliest = _LIKELIEST if x.shape[0] <= _FEW_FEATURES else _LIKELIEST_OF_MANY_FEATURES
     vectors, likeliest = of_centres.vectors, of_centres.row_of[:n_likeliest]
-    radius, best, leader, lowest = vectors[0], vectors[1], vectors[2], vectors[3]
+    radius, best, best_component, lowest = vectors[0], vectors[1], vectors[2], vectors[3]
     end, everything = n_positions(rows, schedule), row_of[:0]
     for j in range(TILES_AT_ONCE):
         if j < tiles.size:  # beyond the last tile, that one again: a tile of centres is whole
@@ -200,12 +200,12 @@ def _list_tiles(parameters, rows, schedule, reach, margin, tiles, lists, lengths
         radius[j] = _ball(x, reach.units, j, of_centres.tile.x, scratch, vectors[4], vectors[5])
     prepare(parameters, of_centres.tile)
     best[:] = -np.inf
-    leader[:] = 0.0
+    best_component[:] = 0.0
     for k in range(n_components):
         log_joint(parameters, tile_of(of_centres, k), k, joint[k])
-        _leading(k, joint[k], best, leader)
+        _find_best(k, joint[k], best, best_component)
     for j in range(TILES_AT_ONCE):
-        k = int(leader[j])
+        k = int(best_component[j])
         lowest[j] = _lowest(_least_in_ball(reach.peaks[k], reach.steepness[k], radius[j], best[j]), margin)
     n_near = _near_components(reach, joint, radius, lowest, upper, near)
     n_listed = 0

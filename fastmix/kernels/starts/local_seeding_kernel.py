@@ -14,7 +14,7 @@ import numpy as np
 
 from fastmix.kernels.jit import entry_point, part
 from fastmix.kernels.simd.deviations import squared_distance
-from fastmix.kernels.starts.seeding import candidate, draw
+from fastmix.kernels.starts.seeding_kernel import candidate, draw
 
 # What is drawn stays below the sum of what it is drawn from, whatever rounding does.
 _BELOW = 1.0 - 2.0**-52
@@ -37,7 +37,7 @@ class Progress(NamedTuple):
     by_group: np.ndarray  # (G,)
 
 
-class Scratch(NamedTuple):
+class SeedingScratch(NamedTuple):
     """Buffers."""
 
     points: np.ndarray  # (2, D) the best candidate so far and the one at hand
@@ -138,7 +138,7 @@ def _seed_locally(groups, progress, uniforms, first_seed, last_seed, chosen, scr
     uniforms : (K, C) random numbers in [0, 1): C candidates for each seed but the first G.
     first_seed, last_seed : a stretch of 0..K.
     chosen : IN and OUT (K,) int64, positions t B + b. The first G are given: one in each group.
-    scratch : ``Scratch``.
+    scratch : ``SeedingScratch``.
     """
     n_groups, n_candidates = progress.by_group.size, uniforms.shape[1]
     n_distinct = 0

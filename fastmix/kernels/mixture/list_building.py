@@ -38,12 +38,12 @@ def sort_by():
     return entry_point(_sort_by).serial
 
 
-def _unite(first_leaders, leaders, first_neighbours, neighbours, mark, offsets, active):
+def _unite(first_most_probable, most_probable, first_neighbours, neighbours, mark, offsets, active):
     """The ascending union, for each tile, of the neighbours of the components that lead its rows; returns its whole length.
 
     Parameters
     ----------
-    first_leaders : (T + 1,) int64; tile t is led by leaders[first_leaders[t]:first_leaders[t + 1]].
+    first_most_probable : (T + 1,) int64; tile t is led by most_probable[first_most_probable[t]:first_most_probable[t + 1]].
     first_neighbours : (K + 1,) int64; component k has the neighbours neighbours[first_neighbours[k]:first_neighbours[k + 1]],
         ascending.
     mark : (K,) int64, scratch, all -1.
@@ -53,8 +53,8 @@ def _unite(first_leaders, leaders, first_neighbours, neighbours, mark, offsets, 
     n = 0
     offsets[0] = 0
     for t in range(offsets.size - 1):
-        for i in range(first_leaders[t], first_leaders[t + 1]):
-            k = leaders[i]
+        for i in range(first_most_probable[t], first_most_probable[t + 1]):
+            k = most_probable[i]
             for j in range(first_neighbours[k], first_neighbours[k + 1]):
                 neighbour = neighbours[j]
                 if mark[neighbour] != t:
@@ -62,7 +62,7 @@ def _unite(first_leaders, leaders, first_neighbours, neighbours, mark, offsets, 
                     if active.size:
                         active[n] = neighbour
                     n += 1
-        if active.size and first_leaders[t + 1] - first_leaders[t] > 1:
+        if active.size and first_most_probable[t + 1] - first_most_probable[t] > 1:
             active[offsets[t] : n] = np.sort(active[offsets[t] : n])
         offsets[t + 1] = n
     return n

@@ -139,6 +139,6 @@ def _evaluate_lane(context_pointer, lane, buffer):
 
 
 @cache
-def evaluate_for(kernel_parameters: type) -> LaneFunction:
+def evaluation_pass_for(kernel_parameters: type) -> LaneFunction:
     """The compiled evaluation for one class of kernel parameters."""
     return LaneFunction(_evaluate_lane, registered_sources(kernel_parameters))

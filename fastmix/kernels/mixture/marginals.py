@@ -38,7 +38,9 @@ class Hidden(NamedTuple):
     slot_starts: np.ndarray  # (2,) int64, of the pattern's lane: 0 and the number of slots
     span: np.ndarray  # (2,) int64, the tiles that the pattern's lane looks at: the first, and that after the last
     features: np.ndarray  # (D,) int64, the observed features, ascending, then the others
-    run_ends: np.ndarray  # (D,) int64 of the family's own, see ``fastmix.kernels.mixture.conditional.find_runs``
+    run_ends: (
+        np.ndarray
+    )  # (D,) int64 of the family's own, see ``fastmix.kernels.mixture.conditional_factors.find_runs``
     ready: np.ndarray  # (K,) int64, whether the component's constants are those of the pattern
     component_of: np.ndarray  # (slots,) int64
     nothing: np.ndarray  # (1,) int64, -1: what a tile holds where nothing is observed, see ``gather_some``

@@ -13,7 +13,7 @@ from fastmix.data.source import Source
 from fastmix.data.validation import as_array, check_finite
 from fastmix.families.label_noise import LabelNoise
 from fastmix.families.labelled import Labelled
-from fastmix.kernels.mixture.labels import LEAST_SHARE
+from fastmix.kernels.mixture.label_terms import LEAST_SHARE
 from fastmix.kernels.mixture.normalise import LOG_ZERO
 from fastmix.kernels.mixture.tiles import Labels
 
@@ -63,7 +63,7 @@ class LabelMeaning:
 
 
 @dataclass(frozen=True)
-class KnownLabels:
+class GivenLabels:
     """What is known about the components of a fit's rows.
 
     Attributes
@@ -93,7 +93,7 @@ class KnownLabels:
         one_a_class = np.bincount(self.labels.label_classes[self.labels.label_classes >= 0]).max() == 1
         return bool(one_a_class and (known.all() or (weights.size and not weights[~known].any())))
 
-    def begun(self, parameters: Any) -> Any:
+    def started(self, parameters: Any) -> Any:
         """The parameters that a run begins with, with the confusion matrix where that is estimated.
 
         Raises
@@ -124,12 +124,12 @@ class KnownLabels:
         return self.noise if noise is None else noise
 
 
-NOTHING_KNOWN = KnownLabels()
+NOTHING_KNOWN = GivenLabels()
 
 
-def known_labels(
+def given_labels(
     labels: Any, rows: Source, meaning: LabelMeaning, n_components: int, estimated_before: Any = None
-) -> KnownLabels:
+) -> GivenLabels:
     """``labels`` as users give them for these rows, checked.
 
     Parameters
@@ -155,7 +155,7 @@ def known_labels(
     return _hard(array, rows, meaning, estimated_before)
 
 
-def _hard(labels: np.ndarray, rows: Source, meaning: LabelMeaning, estimated_before: Any) -> KnownLabels:
+def _hard(labels: np.ndarray, rows: Source, meaning: LabelMeaning, estimated_before: Any) -> GivenLabels:
     classes, n_classes = meaning.classes, meaning.n_classes
     given = _whole_numbers(labels, rows.n_rows, n_classes)
     parts = (given[first : first + _CHUNK_ENTRIES] for first in range(0, len(given), _CHUNK_ENTRIES))
@@ -180,7 +180,7 @@ def _hard(labels: np.ndarray, rows: Source, meaning: LabelMeaning, estimated_bef
         labels_read = labels_read._replace(label_terms=_terms(classes, float(meaning.noise or 0.0), n_classes))
     else:
         labels_read = labels_read._replace(label_table=noise.log_table())
-    known = KnownLabels(labels_read, noise, meaning.is_estimated, found)
+    known = GivenLabels(labels_read, noise, meaning.is_estimated, found)
     unexplained = known.unexplained_row(np.ones(len(classes), dtype=bool))
     if unexplained is not None:
         raise ValueError(
@@ -199,7 +199,7 @@ def _terms(classes: np.ndarray, share: float, n_classes: int) -> np.ndarray:
     return terms
 
 
-def _soft(soft: np.ndarray, rows: Source, meaning: LabelMeaning, n_components: int) -> KnownLabels:
+def _soft(soft: np.ndarray, rows: Source, meaning: LabelMeaning, n_components: int) -> GivenLabels:
     shape = rows.n_rows, n_components
     if soft.shape != shape:
         raise ValueError(
@@ -230,7 +230,7 @@ def _soft(soft: np.ndarray, rows: Source, meaning: LabelMeaning, n_components: i
                 f"labels are 0 in the whole of row {first + int(np.argmax(empty))}, so that no component could have made it; "
                 "write ones where nothing is known"
             )
-    return KnownLabels(NO_LABELS._replace(soft_labels=soft))
+    return GivenLabels(NO_LABELS._replace(soft_labels=soft))
 
 
 def _whole_numbers(labels: np.ndarray, n_rows: int, n_classes: int) -> np.ndarray:
