@@ -171,6 +171,24 @@ def test_any_family_has_coordinates():
         np.testing.assert_allclose(getattr(found, name), getattr(other, name), rtol=1e-11)
 
 
+@pytest.mark.parametrize(
+    ("covariance_type", "of_covariances", "shared"),
+    [
+        ("full", 3, 0),
+        ("tied", 0, 3),
+        ("diag", 2, 0),
+        ("spherical", 1, 0),
+        ("tied_diag", 0, 2),
+        ("tied_spherical", 0, 1),
+    ],
+)
+def test_parameters_are_counted_without_padding(covariance_type, of_covariances, shared):
+    """At D = 2 the statistics of a full covariance are 19 numbers, padding included; its component has six parameters."""
+    found = parameters(0, covariance_type, n_components=4, n_features=2)
+    assert found.family.n_parameters_a_component(found) == 1 + 2 + of_covariances
+    assert found.family.n_free_parameters(found) == 3 + 4 * (2 + of_covariances) + shared
+
+
 def test_no_step_leaves_the_domains():
     """Probabilities sum to 1 and matrices stay positive definite, however far a step goes."""
     reference, other = anything(0), anything(1)

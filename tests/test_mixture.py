@@ -37,6 +37,13 @@ def bits(model):
     return model.weights_.tobytes() + model.rates_.tobytes()
 
 
+def test_a_negative_count_in_a_stream_is_named(counts):
+    wrong = counts[:3000].copy()
+    wrong[2100, 1] = -2.0
+    with pytest.raises(ValueError, match=r"Negative values in data.*-2 at row 2100, column 1"):
+        Mixture(Poisson(), 2).fit(Blocks(wrong, 1000))
+
+
 def test_it_finds_the_components(counts, model):
     order = np.argsort(model.rates_[:, 0])
     np.testing.assert_allclose(model.rates_[order], RATES, rtol=0.05, atol=0.05)

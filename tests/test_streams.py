@@ -12,6 +12,7 @@ from naive import COVARIANCE_TYPES, relative_error
 
 from fastmix import Batch, GaussianMixture, KMeans
 from fastmix.engines import cell_pass
+from fastmix.kernels.lanes import Lanes
 
 N_ROWS, N_FEATURES = 5000, 3
 
@@ -271,7 +272,7 @@ def test_errors_of_the_stream_reach_the_caller(error, reading, rows):
 
 @pytest.mark.usefixtures("small_cells")
 def test_an_interrupt_ends_the_reading_and_keeps_the_best(rows, monkeypatch):
-    sound, calls = cell_pass.call_by_lanes, []
+    sound, calls = Lanes.work, []
 
     def interrupted(*arguments):
         calls.append(arguments)
@@ -280,7 +281,7 @@ def test_an_interrupt_ends_the_reading_and_keeps_the_best(rows, monkeypatch):
         sound(*arguments)
 
     model = three(init_params="random_from_data", tol=0.0)
-    monkeypatch.setattr(cell_pass, "call_by_lanes", interrupted)
+    monkeypatch.setattr(Lanes, "work", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.fit(Stream(rows, [100]))
     assert model.n_iter_ > 0

@@ -29,7 +29,7 @@ from fastmix.data.cells import CellTree, Sums
 from fastmix.data.rows import EVERYTHING, make_rows
 from fastmix.data.source import CellSum
 from fastmix.data.spread import spread_places
-from fastmix.data.validation import as_real_table, as_some_weights, check_any_weight, check_finite
+from fastmix.data.validation import as_real_table, as_some_weights, check_any_weight, check_finite, check_not_negative
 from fastmix.kernels.mixture.tiles import Schedule
 
 # One is read into while the other is worked on.
@@ -53,6 +53,7 @@ class Streamed:
     ----------
     stream : see above.
     owner : who wants to know, for messages.
+    takes_negative : whether entries may be below 0.
 
     Attributes
     ----------
@@ -67,7 +68,7 @@ class Streamed:
         weights that cannot be, with the row counted over the whole stream.
     """
 
-    def __init__(self, stream: Any, owner: str = "this estimator"):
+    def __init__(self, stream: Any, owner: str = "this estimator", takes_negative: bool = True):
         self._stream = stream
         self._owner = owner
         self._buffers: list[tuple[np.ndarray, np.ndarray]] = []
@@ -76,6 +77,8 @@ class Streamed:
         largest, least, self._n_positive = 0.0, np.inf, 0
         for block in self._checked_blocks():
             check_finite(block.X, "X", self.n_rows)
+            if not takes_negative:
+                check_not_negative(block.X, "X", self.n_rows)
             self.n_rows += len(block.X)
             self.n_features = block.X.shape[1]
             if block.X.dtype != np.float32:

@@ -199,16 +199,16 @@ def check_finite(
             raise ValueError(f"Input {name} contains {found}: the first is at {place} (counting from 0). {remedy}")
 
 
-def check_not_negative(array: np.ndarray, name: str) -> None:
-    """ValueError that names the first entry below 0, in chunks so that no second table is made; NaN is none."""
+def check_not_negative(array: np.ndarray, name: str, first_row: int = 0) -> None:
+    """ValueError that names the first entry below 0, as ``check_finite`` does; NaN is none."""
     step = max(1, _CHUNK // max(1, array.shape[1]))
     for first in range(0, len(array), step):
         negative = np.argwhere(array[first : first + step] < 0)
         if len(negative):
             row, column = first + int(negative[0][0]), int(negative[0][1])
             raise ValueError(
-                f"Negative values in data: {name} must be at least 0 for this family; got {array[row, column]:g} at row {row}, "
-                f"column {column}"
+                f"Negative values in data: {name} must be at least 0 for this family; got {array[row, column]:g} at row "
+                f"{first_row + row}, column {column}"
             )
 
 

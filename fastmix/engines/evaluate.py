@@ -21,7 +21,6 @@ from fastmix.kernels.mixture.incomplete_pass import incomplete_evaluation_for
 from fastmix.kernels.mixture.marginals import hidden_bytes
 from fastmix.kernels.mixture.scratch import scratch_bytes
 from fastmix.kernels.mixture.tiles import Schedule
-from fastmix.kernels.threads import call_by_lanes
 
 # Numbers of a part that is converted, or whose results are summed, before the next is looked at: 8 MB.
 _PART = 1 << 20
@@ -137,9 +136,9 @@ def _evaluate(
         lane_starts = cut_into_lanes(len(schedule.offsets) - 1, 1)
     context = _context(family, family.kernel_parameters(parameters), rows, schedule, longest_list, tile_size, outputs)
     context = context._replace(lane_starts=lane_starts)
-    call = evaluation_pass_for(family.kernel_class).bind(context, _n_bytes(context))
+    lanes = evaluation_pass_for(family.kernel_class).bind(context, _n_bytes(context))
     n_operations = n_evaluations * (10.0 + family.n_statistics(n_features))
-    call_by_lanes(call, len(lane_starts) - 1, n_operations, n_threads)
+    lanes.work(len(lane_starts) - 1, n_operations, n_threads)
 
 
 def _evaluate_incomplete(
@@ -158,9 +157,9 @@ def _evaluate_incomplete(
     joint = family.joint_parameters(parameters, constants)
     context = context._replace(parameters=joint, pattern_lane=pattern_lane)
     n_bytes = _n_bytes(context) + hidden_bytes(joint, 0, 0, 0, rows.like.itemsize)
-    call = incomplete_evaluation_for(joint.__class__).bind(context, n_bytes)
+    lanes = incomplete_evaluation_for(joint.__class__).bind(context, n_bytes)
     n_operations = tile_size * len(schedule.tile_starts) * n_components * (10.0 + family.n_statistics(n_features))
-    call_by_lanes(call, len(lane_starts) - 1, n_operations, n_threads)
+    lanes.work(len(lane_starts) - 1, n_operations, n_threads)
 
 
 def _context(

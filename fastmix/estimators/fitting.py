@@ -24,6 +24,7 @@ from fastmix.engines.loop import Callback, RunResult
 from fastmix.engines.online import OnlineEM
 from fastmix.estimators.base import Estimator, features_of
 from fastmix.exceptions import warn_user
+from fastmix.families.base import Family
 from fastmix.families.rule import PLAIN, UpdateRule
 from fastmix.fitting.choice import check_acceleration, check_stream
 from fastmix.fitting.course import Course, OnlineProblem
@@ -68,6 +69,10 @@ class Fitting(Estimator):
     @abstractmethod
     def _check_parameters(self) -> None:
         """ValueError for the first constructor parameter that cannot be."""
+
+    @abstractmethod
+    def _family(self) -> Family:
+        """The family that the settings name."""
 
     @abstractmethod
     def _parameters(self) -> Any:
@@ -250,7 +255,7 @@ class Fitting(Estimator):
                 f"sample_weight goes with an array, but X is a {type(X).__name__}, which yields blocks of rows: let it yield "
                 "pairs of rows and weights instead"
             )
-        return Streamed(X, type(self).__name__)
+        return Streamed(X, type(self).__name__, self._family().takes_negative)
 
 
 def _check_not_online(algorithm: Algorithm | None, what: str, remedy: str) -> None:

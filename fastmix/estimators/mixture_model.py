@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -112,10 +111,6 @@ class MixtureModel(Fitting):
         parameters = self._parameters()
         check_integer(n_samples, "n_samples", 1)
         return draw(parameters, n_samples, self._sampling)
-
-    @abstractmethod
-    def _family(self) -> Family:
-        """The family that the settings name."""
 
     def _parameters(self) -> Any:
         self._check_fitted()

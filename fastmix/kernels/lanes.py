@@ -2,15 +2,17 @@
 
 What a parallel loop calls directly Numba compiles again in each of the modules that it makes of the loop, and the loop's
 arguments may not be nested tuples. So the loop is compiled once, for all passes: it is handed the address of a *lane function*,
-and that of a *context*, a NamedTuple of arrays, numbers and further tuples, laid out as words of eight bytes.
+and that of a *context*, a NamedTuple of arrays, numbers and further tuples, laid out as words of eight bytes: of an array its
+address, its shape and, unless it is C-contiguous, its strides.
 """
 
 from __future__ import annotations
 
+import ctypes
 import re
 import struct
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numba
@@ -22,7 +24,9 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 from fastmix.kernels.jit import entry_point, helper, serial_function
+from fastmix.kernels.memory import c_strides
 from fastmix.kernels.simd.vectors import index
+from fastmix.kernels.threads import WORTH_THREADS, call_by_lanes
 
 # Of a lane function: the context, which lane, memory for it.
 _BUFFER = types.uint8[::1]
@@ -30,22 +34,39 @@ _BUFFER = types.uint8[::1]
 _COLUMNS = 2048
 
 
+# Of ``ndarray.flags.num``.
+_C_CONTIGUOUS, _WRITEABLE = 0x1, 0x400
+_from_buffer = ctypes.c_char.from_buffer
+
+
+def _address_of(array: np.ndarray, flags: int) -> int:
+    """Where an array's numbers lie; 0 where it has none."""
+    if not array.size:
+        return 0
+    if flags & _C_CONTIGUOUS and flags & _WRITEABLE:
+        return ctypes.addressof(_from_buffer(array))  # a seventh of the time that ``array.ctypes.data`` takes
+    return array.ctypes.data
+
+
 def _flatten(value: Any, kinds: list[Any], words: list[int]) -> None:
     """Append the words of a context, and what its Numba type depends on: quicker to find out than the type itself."""
-    if isinstance(value, tuple):
-        kinds += (type(value), len(value))
+    kind = type(value)
+    if kind is np.ndarray:
+        flags = value.flags.num  # order, alignment, writeability
+        kinds += (value.dtype, value.ndim, flags)
+        words.append(_address_of(value, flags))
+        words += value.shape
+        if not flags & _C_CONTIGUOUS:
+            words += value.strides
+    elif isinstance(value, tuple):
+        kinds += (kind, len(value))
         for member in value:
             _flatten(member, kinds, words)
-    elif isinstance(value, np.ndarray):
-        kinds += (value.dtype, value.ndim, value.flags.num)  # of the memory: order, alignment, writeability
-        words.append(value.ctypes.data)
-        words += value.shape
-        words += value.strides
     elif isinstance(value, float):
         kinds.append(float)
         words += struct.unpack("q", struct.pack("d", value))
     else:
-        kinds.append(type(value))
+        kinds.append(kind)
         words.append(int(value))
 
 
@@ -67,15 +88,21 @@ def _loaded(context, builder, words, kind: Any, first: int):
         return context.make_tuple(builder, kind, members), first
     if isinstance(kind, types.Array):
         array = context.make_array(kind)(context, builder)
+        itemsize = index(context.get_abi_sizeof(context.get_data_type(kind.dtype)))
+        shape = [word(1 + d) for d in range(kind.ndim)]
+        if kind.layout == "C":
+            strides, n_words = c_strides(builder, shape, itemsize), 1 + kind.ndim
+        else:
+            strides, n_words = [word(1 + kind.ndim + d) for d in range(kind.ndim)], 1 + 2 * kind.ndim
         populate_array(
             array,
             data=builder.inttoptr(word(0), array.data.type),
-            shape=[word(1 + d) for d in range(kind.ndim)],
-            strides=[word(1 + kind.ndim + d) for d in range(kind.ndim)],
-            itemsize=index(context.get_abi_sizeof(context.get_data_type(kind.dtype))),
+            shape=shape,
+            strides=strides,
+            itemsize=itemsize,
             meminfo=None,
         )
-        return array._getvalue(), first + 1 + 2 * kind.ndim
+        return array._getvalue(), first + n_words
     value = word(0)
     if kind == types.float64:
         value = builder.bitcast(value, context.get_value_type(kind))
@@ -94,8 +121,9 @@ def _flattened(context, builder, kind: Any, value) -> list[Any]:
     word_type, kind = context.get_value_type(types.int64), types.unliteral(kind)
     if isinstance(kind, types.Array):
         array = context.make_array(kind)(context, builder, value)
-        sizes = [cgutils.unpack_tuple(builder, each, kind.ndim) for each in (array.shape, array.strides)]
-        return [builder.ptrtoint(array.data, word_type), *sizes[0], *sizes[1]]
+        sizes = [array.shape] if kind.layout == "C" else [array.shape, array.strides]
+        words = [word for each in sizes for word in cgutils.unpack_tuple(builder, each, kind.ndim)]
+        return [builder.ptrtoint(array.data, word_type), *words]
     if kind == types.float64:
         return [builder.bitcast(value, word_type)]
     return [builder.zext(value, word_type) if kind == types.boolean else value]
@@ -183,11 +211,30 @@ def _adder():
 
 def add_lanes(lanes: np.ndarray) -> None:
     """Add the rows of lanes (L, S) pairwise, in lane order, into the first; some columns at a time, which stay in cache."""
-    _adder()(lanes)
+    if len(lanes) > 1:
+        _adder()(lanes)
 
 
 # What Numba says of code that allocates, where reference counting is off: of arrays that are made and returned, of all else.
 _ALLOCATES = ("Only accept returning of array passed into the function", "NRT required")
+
+
+class Lanes:
+    """Lanes to be worked on; the context keeps the memory that its words point to."""
+
+    def __init__(self, address: int, context: tuple[Any, ...], words: np.ndarray, n_bytes: int):
+        self._address = address
+        self._context = context
+        self._words = words
+        self._n_bytes = n_bytes
+
+    def work(self, n_lanes: int, n_operations: float, n_threads: int | None) -> None:
+        """Work on all of them, in calls that are short each (see ``call_by_lanes``)."""
+        how = self._address, self._words.ctypes.data, self._n_bytes
+        if n_operations < WORTH_THREADS:  # without a word to the threads, which takes as long as a pass over 150 rows
+            _driver().serial(*how, 0, n_lanes)
+            return
+        call_by_lanes(lambda first, last: _driver()(*how, first, last), n_lanes, n_operations, n_threads)
 
 
 class LaneFunction:
@@ -215,16 +262,12 @@ class LaneFunction:
         _flatten(context, kinds, [])
         return self._address(context, tuple(kinds))
 
-    def bind(self, context: tuple[Any, ...], n_bytes: int) -> Callable[[int, int], None]:
-        """What works on the lanes first..last - 1 when it is called with (first, last), in parallel.
-
-        n_bytes : of memory for each lane.
-        """
+    def bind(self, context: tuple[Any, ...], n_bytes: int) -> Lanes:
+        """The lanes of a context, each with so many bytes of memory."""
         kinds: list[Any] = []
         words: list[int] = []
         _flatten(context, kinds, words)
-        address = self._address(context, tuple(kinds))
-        return partial(_run, address, np.array(words, np.int64), context, n_bytes)
+        return Lanes(self._address(context, tuple(kinds)), context, np.array(words, np.int64), n_bytes)
 
     def _address(self, context: tuple[Any, ...], kinds: tuple[Any, ...]) -> int:
         if kinds not in self._addresses:
@@ -249,10 +292,3 @@ class LaneFunction:
                 f"{within.group(1) if within else 'code'} of {type(context[0]).__name__} allocates memory (an array, a list, "
                 "x[mask]), which code of a pass may not: write into tile.work, of as many rows as the family's n_work_rows says"
             ) from error
-
-
-def _run(
-    address: int, words: np.ndarray, context: tuple[Any, ...], n_bytes: int, first_lane: int, last_lane: int
-) -> None:
-    """``context`` keeps the memory that the words point to."""
-    _driver()(address, words.ctypes.data, n_bytes, first_lane, last_lane)

@@ -10,6 +10,14 @@ from fastmix.kernels.simd.vectors import index
 LINE = 64  # bytes of a cache line: a vector load that straddles two costs double
 
 
+def c_strides(builder, shape, itemsize):
+    """Of a C-contiguous array, in an intrinsic."""
+    strides = [itemsize]
+    for size in shape[:0:-1]:
+        strides.insert(0, builder.mul(strides[0], size))
+    return strides
+
+
 @intrinsic
 def array_at(typing_context, buffer, first, shape, like):
     """The memory ``first`` bytes after the beginning of ``buffer`` as an array of a shape, of the type of ``like``.
@@ -25,14 +33,11 @@ def array_at(typing_context, buffer, first, shape, like):
         array = context.make_array(kind)(context, builder)
         sizes = cgutils.unpack_tuple(builder, arguments[2], kind.ndim)
         itemsize = index(element.bitwidth // 8)
-        strides = [itemsize]
-        for size in sizes[:0:-1]:
-            strides.insert(0, builder.mul(strides[0], size))
         populate_array(
             array,
             data=builder.bitcast(address, array.data.type),
             shape=sizes,
-            strides=strides,
+            strides=c_strides(builder, sizes, itemsize),
             itemsize=itemsize,
             meminfo=None,
         )

@@ -21,7 +21,7 @@ _SECONDS_PER_CALL = 0.4
 _OPERATIONS_PER_SECOND = 2e10
 
 # With less to do than this (some 50 us), waking other threads costs more than they save.
-_WORTH_THREADS = 1e6
+WORTH_THREADS = 1e6
 
 _entry = threading.RLock()
 _state = {"entered": False, "forked": False}
@@ -84,7 +84,7 @@ def kernel_threads(n_threads: int | None) -> Iterator[None]:
 
 def call_by_lanes(call: Callable[[int, int], None], n_lanes: int, n_operations: float, n_threads: int | None) -> None:
     """Have ``call(first, last)`` work on all lanes, in as many calls as keep each of them short."""
-    if n_operations < _WORTH_THREADS:
+    if n_operations < WORTH_THREADS:
         n_threads = 1
     threads = thread_count(n_threads)
     n_calls = max(1.0, n_operations / (_OPERATIONS_PER_SECOND * _SECONDS_PER_CALL))

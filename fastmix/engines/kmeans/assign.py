@@ -15,7 +15,6 @@ from fastmix.kernels.kmeans.nearest import CENTRES
 from fastmix.kernels.lanes import add_lanes
 from fastmix.kernels.mixture.tiles import Rows
 from fastmix.kernels.simd.row_vectors import WIDTH
-from fastmix.kernels.threads import call_by_lanes
 
 # Lanes: several times more than threads, so that work divides evenly; their sums are cleared and added up in every pass.
 _MOST_LANES = 64
@@ -213,8 +212,8 @@ class Assigner:
         memory = Memory(labels.view(np.uint32), self._bounds)
         context = AssignContext(packed, self.rows, groups, memory, sums_of, lane_starts, self._lane_sums, n_changed)
         n_bytes = scratch_bytes(n_features, groups.members.shape[1])
-        call = assign_pass().bind(context, n_bytes)
-        call_by_lanes(call, n_lanes, float(n_rows * n_seen * n_features), self._n_threads)
+        lanes = assign_pass().bind(context, n_bytes)
+        lanes.work(n_lanes, float(n_rows * n_seen * n_features), self._n_threads)
         if sums_of != LABELS_ONLY:
             add_lanes(self._lane_sums.reshape(n_lanes, -1))
         return int(n_changed.sum())

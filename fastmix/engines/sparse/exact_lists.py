@@ -15,7 +15,6 @@ from fastmix.kernels.mixture.reach import TILES_AT_ONCE, ListContext, list_pass_
 from fastmix.kernels.mixture.scratch import scratch_bytes
 from fastmix.kernels.mixture.tiles import Rows, Schedule
 from fastmix.kernels.simd.vectors import GROUP
-from fastmix.kernels.threads import call_by_lanes
 
 # exp(-36) is what float64 loses in a sum anyway.
 _LOSS = 36.0
@@ -157,9 +156,9 @@ class _Bounds:
             lists=lists,
             lengths=lengths,
         )
-        call = list_pass_for(family.kernel_class).bind(context, n_bytes + n_bytes_of_centres)
+        lanes = list_pass_for(family.kernel_class).bind(context, n_bytes + n_bytes_of_centres)
         n_operations = len(tiles) * n_components * (20.0 + family.n_statistics(n_features))
-        call_by_lanes(call, len(lane_starts) - 1, n_operations, self._n_threads)
+        lanes.work(len(lane_starts) - 1, n_operations, self._n_threads)
         begins = lane_starts[:-1] * n_components
         ends = begins + np.add.reduceat(lengths, lane_starts[:-1])
         pieces = [lists[begin:end] for begin, end in zip(begins, ends, strict=True)]
