@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import contextmanager
 from pathlib import Path
 
 import fastmix
@@ -31,6 +33,24 @@ def run_python(code, folder, *options, site=PACKAGE.parent, **changes):
     )
     assert finished.returncode == 0, f"exit status {finished.returncode}\n{finished.stdout}\n{finished.stderr}"
     return finished.stdout
+
+
+@contextmanager
+def started(command, **how):
+    """A process of its own with pipes, to which Ctrl-C can be sent; ended, if need be, when the context is.
+
+    A process inherits that a signal is ignored, as Ctrl-C is by whatever a shell starts in the background.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def copy_package(folder, with_caches=False):

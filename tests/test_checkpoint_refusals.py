@@ -4,7 +4,6 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 import zipfile
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from fits import fit_quietly
 from interruptions import Means, draw, fitted, interrupted, mixture, read_header, resuming
+from processes import started
 
 import fastmix
 from fastmix import Checkpoint, Sparse
@@ -187,7 +187,7 @@ def test_signals_leave_a_checkpoint(rows, path, tmp_path, stop):
     common = ["fit", str(data), "-k", "6", "--tol", "0", "--max-iter", "400"]
     arguments = [*common, "--checkpoint", str(path), "-o", str(tmp_path / "model")]
     command = [sys.executable, "-m", "fastmix", *arguments, "--checkpoint-interval", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with started(command) as process:
         deadline = time.monotonic() + 120
         while not path.exists():
             assert process.poll() is None

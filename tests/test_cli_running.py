@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from processes import started
 
 import fastmix
 from fastmix import GaussianMixture
@@ -88,12 +89,7 @@ def start(*arguments):
         "import sys; from fastmix.cli import main, progress; progress._SECONDS_BETWEEN_LOG_LINES = 0.0; "
         "sys.exit(main())"
     )
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return started([sys.executable, "-c", program, *map(str, arguments)])
 
 
 def test_a_closed_pipe_ends_quietly(tmp_path):

@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
-
 README = Path(__file__).parents[1] / "README.md"
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", re.MULTILINE | re.DOTALL)
 
@@ -22,13 +20,12 @@ def test_readme_has_python_blocks():
     assert python_blocks()
 
 
-@pytest.mark.parametrize("number", range(len(python_blocks())))
-def test_python_block_runs(number, tmp_path, monkeypatch):
+def test_python_blocks_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # A block may go on from the ones before it, as a reader does.
     names = {"__name__": "__main__"}
-    for content in python_blocks()[: number + 1]:
-        exec(compile(content, f"{README.name}, python block {number + 1}", "exec"), names)
+    for number, content in enumerate(python_blocks(), 1):
+        exec(compile(content, f"{README.name}, python block {number}", "exec"), names)
 
 
 def test_two_commands_are_two_fenced_lines():

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 import sys
 import textwrap
 import warnings
@@ -11,7 +10,7 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
-from processes import environment, run_python
+from processes import environment, run_python, started
 
 from fastmix import ConvergenceWarning, GaussianMixture, KMeans
 
@@ -186,21 +185,11 @@ ENDLESS_FIT = """
 )
 def test_ctrl_c_ends_a_fit_and_keeps_the_parameters(name, make, check, tmp_path):
     code = textwrap.dedent(ENDLESS_FIT).format(name=name, make=make, check=check)
-    with subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout.readline().strip() == "ready", process.stderr.read()
-            process.send_signal(signal.SIGINT)
-            # The fit would go on for hours: that the process ends at all is the test.
-            output, errors = process.communicate(timeout=60)
-        finally:
-            process.kill()
+    with started([sys.executable, "-c", code], cwd=tmp_path, env=environment()) as process:
+        assert process.stdout.readline().strip() == "ready", process.stderr.read()
+        process.send_signal(signal.SIGINT)
+        # The fit would go on for hours: that the process ends at all is the test.
+        output, errors = process.communicate(timeout=60)
     assert output.split() == ["interrupted", "kept"], errors
     assert process.returncode == 0
 
