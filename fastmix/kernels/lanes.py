@@ -26,7 +26,7 @@ from numba.np.arrayobj import populate_array
 from fastmix.kernels.jit import entry_point, helper, serial_function
 from fastmix.kernels.memory import c_strides
 from fastmix.kernels.simd.vectors import index
-from fastmix.kernels.threads import WORTH_THREADS, call_by_lanes
+from fastmix.kernels.threads import WORTH_THREADS, call_by_lanes, must_run_serially
 
 # Of a lane function: the context, which lane, memory for it.
 _BUFFER = types.uint8[::1]
@@ -50,8 +50,7 @@ def _address_of(array: np.ndarray, flags: int) -> int:
 
 def _flatten(value: Any, kinds: list[Any], words: list[int]) -> None:
     """Append the words of a context, and what its Numba type depends on: quicker to find out than the type itself."""
-    kind = type(value)
-    if kind is np.ndarray:
+    if isinstance(value, np.ndarray):
         flags = value.flags.num  # order, alignment, writeability
         kinds += (value.dtype, value.ndim, flags)
         words.append(_address_of(value, flags))
@@ -59,14 +58,14 @@ def _flatten(value: Any, kinds: list[Any], words: list[int]) -> None:
         if not flags & _C_CONTIGUOUS:
             words += value.strides
     elif isinstance(value, tuple):
-        kinds += (kind, len(value))
+        kinds += (type(value), len(value))
         for member in value:
             _flatten(member, kinds, words)
     elif isinstance(value, float):
         kinds.append(float)
         words += struct.unpack("q", struct.pack("d", value))
     else:
-        kinds.append(kind)
+        kinds.append(type(value))
         words.append(int(value))
 
 
@@ -213,6 +212,13 @@ def add_lanes(lanes: np.ndarray) -> None:
     """Add the rows of lanes (L, S) pairwise, in lane order, into the first; some columns at a time, which stay in cache."""
     if len(lanes) > 1:
         _adder()(lanes)
+
+
+def compile_ahead() -> None:
+    """Compile, or load from the cache on disk, what all passes share."""
+    for driver in [_driver().serial] + ([] if must_run_serially() else [_driver().parallel]):
+        driver.compile((types.int64,) * 5)
+    _adder().compile((types.float64[:, ::1],))
 
 
 # What Numba says of code that allocates, where reference counting is off: of arrays that are made and returned, of all else.
