@@ -120,9 +120,10 @@ def test_a_component_without_rows_keeps_its_rates(counts):
 
 def test_it_is_compiled_once_and_passes_once_an_iteration(counts, monkeypatch):
     compiled = em_pass_for(PoissonKernel)
+    n_before = len(compiled.contexts)
     calls, bind = [], compiled.bind
     monkeypatch.setattr(compiled, "bind", lambda context, n_bytes: calls.append(context) or bind(context, n_bytes))
     result = run(BatchEM(Poisson(), make_rows(counts), tol=0), start(), max_iter=7)
     assert len(result.objectives) == 7
     assert [type(context.parameters) for context in calls] == [PoissonKernel] * 7
-    assert len(compiled.contexts) == 1
+    assert len(compiled.contexts) <= n_before + 1

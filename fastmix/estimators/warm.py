@@ -16,6 +16,7 @@ from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.kmeans import KMeans
 from fastmix.exceptions import ConvergenceWarning
 from fastmix.families.gaussian.covariance_types import gaussian_family
+from fastmix.kernels import lanes
 from fastmix.kernels.simd.vectors import GROUP
 
 _CROWD = 64  # components, from which on starts are made in another way
@@ -61,6 +62,7 @@ def warmup(
     for covariance_type in types:
         gaussian_family(covariance_type)
     kinds = [_checked(dtype) for dtype in _several(dtypes)]
+    lanes.compile_ahead()
     rows = np.random.default_rng(0).standard_normal((64, 2))
     crowd = np.random.default_rng(0).standard_normal((_CROWD * GROUP, 2))
     with warnings.catch_warnings():
