@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.processes import ROOT
+from benchmarks.documents import ROOT
 from benchmarks.timing import say
 from fastmix import Batch, Checkpoint
 
