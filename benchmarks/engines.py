@@ -225,7 +225,7 @@ def measure(name: str, options: Options) -> EngineFits:
         last = followed[BATCH].iterations[-1].parameters
         found.entropy.append(float(backend.em_pass(last, data.X).entropy) / shape[0])
         for each in every:
-            say(f"{name} seed {seed} {each}: {_told(found.seeds[-1][each], found.best[-1])}")
+            say(f"{name} seed {seed} {each}: best {found.best[-1]:.7f}, ended {found.seeds[-1][each].last}")
     return found
 
 
@@ -327,13 +327,6 @@ def _conclude(found: EngineFits, followed: Mapping[str, Followed]) -> None:
         reached = fit.first_at(best - NEAR), fit.first_at(level), followed[BATCH].first_at(level)
         courses[name] = Course(points, *reached)
     found.seeds.append(courses)
-
-
-def _told(fit: Course, best: float) -> str:
-    """One fit, for the progress."""
-    arrived = "never" if fit.arrived is None else f"after {fit.arrived.passes:.1f} passes, {fit.arrived.seconds:.2f} s"
-    passes, seconds, end = fit.last
-    return f"there {arrived}; ended {best - end:.1e} below the best after {passes:.1f} passes, {seconds:.2f} s"
 
 
 def which_table(sets: Sequence[EngineFits]) -> str:

@@ -21,8 +21,9 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -33,11 +34,8 @@ from benchmarks.timing import say
 from fastmix import GaussianMixture, Online
 
 FEATURES, COMPONENTS = 8, 16
-DRAWN = 10_000
-# Rows that the common start is made from.
-STARTED_WITH = 65_536
-BATCH_SIZES = (2048, 4096, 8192, 16_384)
-TOLERANCE, MOST_ITERATIONS = 1e-6, 500
+STARTED_WITH = 65_536  # rows that the common start is made from
+OWN_START, BATCH_SIZES = "own start", (2048, 4096, 8192, 16_384)
 _TIMED_ITERATIONS = 3
 
 SEED = 0
@@ -48,12 +46,11 @@ BLOCK_ROWS = 100_000  # of the stream
 WAYS = ("memory", "map", "stream")
 
 _MEMORY = """
-from benchmarks.large_data import Mixture
+from benchmarks.large_data import COMPONENTS, blocks
 from fastmix import GaussianMixture
-mixture = Mixture({separation}, {seed})
-model = GaussianMixture({components}, random_state=0)
+model = GaussianMixture(COMPONENTS, random_state=0)
 marks = []
-for n, block in enumerate(mixture.blocks({rows}, {block_rows})):
+for n, block in enumerate(blocks(1.0, 0, {rows}, {block_rows})):
     model.partial_fit(block)
     if (n + 1) * {block_rows} in ({rows} // 10, {rows}):
         marks.append(high_water_mark())
@@ -61,90 +58,52 @@ print(marks[1] - marks[0])
 """
 
 
-class Mixture:
-    """A c-separated mixture (Dasgupta 1999) with full covariances; its rows are drawn in blocks, each from its own seed."""
-
-    def __init__(self, separation: float, seed: int):
-        random = np.random.default_rng(seed)
-        deviations = np.sqrt(variances(FEATURES, COMPONENTS, random))
-        orthogonal = np.linalg.qr(random.standard_normal((COMPONENTS, FEATURES, FEATURES)))[0]
-        self._factors = orthogonal * deviations[:, None, :]
-        self._means = separation * separated_means(deviations, random, np.min)
-        self._seed = seed
-
-    def blocks(self, rows: int, block_rows: int) -> Iterator[np.ndarray]:
-        """The first ``rows`` of the stream; they do not depend on how they are cut."""
-        kept = np.empty((0, FEATURES))
-        for first in range(0, rows, DRAWN):
-            kept = np.concatenate([kept, self._drawn(first // DRAWN)[: rows - first]])
-            while len(kept) >= block_rows:
-                yield kept[:block_rows].copy()
-                kept = kept[block_rows:]
-        if len(kept):
-            yield kept
-
-    def _drawn(self, index: int) -> np.ndarray:
-        random = np.random.default_rng([self._seed, index])
-        noise = random.standard_normal((DRAWN, FEATURES))
-        component = random.integers(0, COMPONENTS, DRAWN)
-        # by component, not a matrix a row: drawing should not take longer than what is measured
-        rows = np.empty_like(noise)
+def blocks(separation: float, seed: int, rows: int, block_rows: int) -> Iterator[np.ndarray]:
+    """Rows of a c-separated mixture (Dasgupta 1999) with full covariances, each block from a seed of its own."""
+    random = np.random.default_rng(seed)
+    deviations = np.sqrt(variances(FEATURES, COMPONENTS, random))
+    factors = np.linalg.qr(random.standard_normal((COMPONENTS, FEATURES, FEATURES)))[0] * deviations[:, None, :]
+    means = separation * separated_means(deviations, random, np.min)
+    for first in range(0, rows, block_rows):
+        random = np.random.default_rng([seed, first])
+        block = random.standard_normal((min(block_rows, rows - first), FEATURES))
+        component = random.integers(0, COMPONENTS, len(block))
+        # By component, not a matrix a row: drawing should not take longer than what is measured.
         for k in range(COMPONENTS):
             mine = component == k
-            rows[mine] = noise[mine] @ self._factors[k].T + self._means[k]
-        return rows
+            block[mine] = block[mine] @ factors[k].T + means[k]
+        yield block
 
 
-@dataclass(frozen=True)
-class Pass:
-    """One pass over one set of rows.
-
-    Attributes
-    ----------
-    gap : nats a row that batch EM is better by.
-    cost : processor time over that of one iteration of batch EM.
-    """
-
-    separation: float
-    seed: int
-    batch_size: int | str
-    gap: float
-    cost: float
-
-
-def one_pass(separation: float, seed: int, rows: int, block_rows: int) -> list[Pass]:
-    """One pass for each batch size, beside batch EM from the same start."""
-    mixture = Mixture(separation, seed)
-    X = np.empty((rows, FEATURES))
-    first = 0
-    for block in mixture.blocks(rows, block_rows):
-        X[first : first + len(block)] = block
-        first += len(block)
+def one_pass(separation: float, seed: int, rows: int, block_rows: int) -> dict[int | str, tuple[float, float]]:
+    """By batch size, the nats a row that one pass loses to batch EM, and its processor time over that of an iteration."""
+    X = np.concatenate(list(blocks(separation, seed, rows, block_rows)))
     begun = GaussianMixture(COMPONENTS, random_state=seed, max_iter=0).fit(X[:STARTED_WITH])
-    start = {"weights_init": begun.weights_, "means_init": begun.means_, "precisions_init": begun.precisions_}
+    start: dict[str, Any] = {
+        "weights_init": begun.weights_,
+        "means_init": begun.means_,
+        "precisions_init": begun.precisions_,
+    }
     seconds = []
     for _ in range(2):
         began = time.thread_time()
         GaussianMixture(COMPONENTS, **start, max_iter=_TIMED_ITERATIONS, tol=0.0, n_threads=1).fit(X)
         seconds.append(time.thread_time() - began)
-    one_iteration = min(seconds) / _TIMED_ITERATIONS
-    batch = GaussianMixture(COMPONENTS, **start, tol=TOLERANCE, max_iter=MOST_ITERATIONS).fit(X)
+    batch = GaussianMixture(COMPONENTS, **start, tol=1e-6, max_iter=500).fit(X)
     best = batch.score(X)
-    say(
-        f"c = {separation}, seed {seed}: {begun.score(X) - best:.4f} at the start, {batch.n_iter_} iterations to {best:.5f}"
-    )
-    lines = []
-    for batch_size in ("own start", *BATCH_SIZES):
-        given = {"random_state": seed} if batch_size == "own start" else {**start, "algorithm": Online(batch_size)}
+    say(f"c = {separation}, seed {seed}: {batch.n_iter_} iterations gain {best - begun.score(X):.4f} to {best:.5f}")
+    found: dict[int | str, tuple[float, float]] = {}
+    for batch_size in (OWN_START, *BATCH_SIZES):
+        given = {"random_state": seed} if batch_size == OWN_START else {**start, "algorithm": Online(batch_size)}
         online = GaussianMixture(COMPONENTS, **given, n_threads=1)
         spent = 0.0
-        for block in mixture.blocks(rows, block_rows):
+        for first in range(0, rows, block_rows):
             began = time.thread_time()
-            online.partial_fit(block)
+            online.partial_fit(X[first : first + block_rows])
             spent += time.thread_time() - began
-        lines.append(Pass(separation, seed, batch_size, best - online.score(X), spent / one_iteration))
-        say(f"  {lines[-1]}")
-    return lines
+        found[batch_size] = best - online.score(X), spent * _TIMED_ITERATIONS / min(seconds)
+        say(f"  batch size {batch_size}: gap and cost {found[batch_size]}")
+    return found
 
 
 def centres(n_components: int, n_features: int) -> np.ndarray:
@@ -207,16 +166,9 @@ def fit(path: Path, way: str, n_components: int, iterations: int) -> None:
         fitted = model(n).fit(data)
         clocks.append((time.perf_counter() - wall, time.process_time() - cpu))
     bits = hashlib.sha256(b"".join(map(np.ndarray.tobytes, (fitted.weights_, fitted.means_, fitted.covariances_))))
-    print(
-        json.dumps(
-            {
-                "seconds": (clocks[1][0] - clocks[0][0]) / iterations,
-                "cpu": (clocks[1][1] - clocks[0][1]) / iterations,
-                "fit": clocks[1][0],
-                "bits": bits.hexdigest(),
-            }
-        )
-    )
+    (wall, cpu), (all_wall, all_cpu) = clocks
+    told = {"seconds": (all_wall - wall) / iterations, "cpu": (all_cpu - cpu) / iterations, "fit": all_wall}
+    print(json.dumps({**told, "bits": bits.hexdigest()}))
 
 
 def watched(command: list[str]) -> tuple[float, float, str]:
@@ -247,21 +199,14 @@ def read_whole(path: Path) -> None:
 def once(options: argparse.Namespace) -> None:
     """Rows that come once: print the table."""
     warnings.simplefilter("ignore")
-    names = {"rows": options.rows, "block_rows": options.block_rows, "components": COMPONENTS, "seed": 0}
-    grown = float(processes.run(processes.HIGH_WATER_MARK + _MEMORY.format(separation=1.0, **names)))
-    say(f"memory: the high-water mark rose by {grown / 1e6:.2f} MB from a tenth of the rows to the last")
-    lines = [
-        line
-        for separation in options.separations
-        for seed in range(options.seeds)
-        for line in one_pass(separation, seed, options.rows, options.block_rows)
-    ]
+    program = _MEMORY.format(rows=options.rows, block_rows=options.block_rows)
+    grown = float(processes.run(processes.HIGH_WATER_MARK + program))
     print("| c | batch size | gap, median | gap, largest | cost of a row |\n|---|---|---|---|---|")
     for separation in options.separations:
-        for batch_size in ("own start", *BATCH_SIZES):
-            mine = [line for line in lines if (line.separation, line.batch_size) == (separation, batch_size)]
-            gaps, costs = [line.gap for line in mine], [line.cost for line in mine]
-            print(f"| {separation} | {batch_size} | {np.median(gaps):.5f} | {max(gaps):.5f} | {np.median(costs):.2f} |")
+        passes = [one_pass(separation, seed, options.rows, options.block_rows) for seed in range(options.seeds)]
+        for batch_size in passes[0]:
+            gaps, costs = zip(*(each[batch_size] for each in passes), strict=True)
+            print(f"| {separation} | {batch_size} | {median(gaps):.5f} | {max(gaps):.5f} | {median(costs):.2f} |")
     print(f"\nMemory beyond that of the first tenth of the rows: {grown / 1e6:.2f} MB.")
 
 
@@ -276,22 +221,13 @@ def file(options: argparse.Namespace) -> None:
     command = [sys.executable, "-m", "fastmix", "fit", str(path), "-k", str(options.components), "--quiet", "--json"]
     memory, seconds, _ = watched([*command, "--max-iter", str(options.iterations), "--tol", "0", "--seed", "0"])
     print(f"fastmix fit {path.name}: RssAnon at most {memory:.0f} MB, {seconds:.1f} s in all", flush=True)
-    arguments = ("--components", str(options.components), "--iterations", str(options.iterations))
+    again = [sys.executable, "-m", "benchmarks.large_data", "file", str(options.folder)]
+    again += ["--components", str(options.components), "--iterations", str(options.iterations), "--fit"]
     for _ in range(options.rounds):
         found = {}
         for way in WAYS:
             read_whole(path)
-            child = [
-                sys.executable,
-                "-m",
-                "benchmarks.large_data",
-                "file",
-                str(options.folder),
-                *arguments,
-                "--fit",
-                way,
-            ]
-            memory, _, told = watched(child)
+            memory, _, told = watched([*again, way])
             found[way] = json.loads(told)
             beside = {name: found["memory"][name] / found[way][name] for name in ("seconds", "cpu", "fit")}
             print(
