@@ -30,13 +30,14 @@ Machine = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Section:
-    """What one section measures, and of which type that is.
+    """What one section measures, of which type that is, and the table of it alone that needs to know nothing about the machine.
 
     ``guarded`` sections are those that ``--compare`` measures again, without peers.
     """
 
     kind: Any
     measure: Callable[[Options], Any]
+    table: Callable[[Any], str] | None = None
     guarded: bool = False
 
 
@@ -64,27 +65,27 @@ SECTIONS: dict[str, Section] = {
         model: Section(list[Comparison], partial(iterations.beside_peers, model), guarded=True)
         for model in iterations.MODELS
     },
-    "families": Section(list[Comparison], iterations.families),
-    "float32": Section(list[Precision], iterations.float32, guarded=True),
+    "families": Section(list[Comparison], iterations.families, iterations.families_table),
+    "float32": Section(list[Precision], iterations.float32, iterations.float32_table, guarded=True),
     "threads": Section(list[Comparison], iterations.threads),
-    "convergence": Section(list[Converged], whole_fits.convergence, guarded=True),
-    "many-clusters": Section(list[WholeFit], whole_fits.many_clusters),
-    "evaluation": Section(list[Comparison], iterations.evaluation, guarded=True),
-    "fit": Section(list[WholeFit], whole_fits.default_fits),
-    "memory": Section(list[PeakMemory], processes.memory),
-    "startup": Section(dict[str, Seconds], processes.startup, guarded=True),
+    "convergence": Section(list[Converged], whole_fits.convergence, whole_fits.convergence_table, guarded=True),
+    "many-clusters": Section(list[WholeFit], whole_fits.many_clusters, whole_fits.many_clusters_table),
+    "evaluation": Section(list[Comparison], iterations.evaluation, iterations.evaluation_table, guarded=True),
+    "fit": Section(list[WholeFit], whole_fits.default_fits, whole_fits.fit_table),
+    "memory": Section(list[PeakMemory], processes.memory, processes.memory_table),
+    "startup": Section(dict[str, Seconds], processes.startup, processes.startup_table, guarded=True),
     **{f"sparse_{name}": Section(sparse.SparseFit, partial(sparse.whole_fits, name)) for name in sparse.KINDS},
-    "sparse_growth": Section(list[sparse_growth.Growth], sparse_growth.growth),
+    "sparse_growth": Section(list[sparse_growth.Growth], sparse_growth.growth, sparse_growth.growth_table),
     "sparse_trace": Section(sparse_growth.Trace, sparse_growth.trace),
-    "sparse_auto": Section(list[sparse_growth.Choice], sparse_growth.auto),
-    "sparse_memory": Section(list[PeakMemory], processes.sparse_memory),
-    "acceleration": Section(list[Acceleration], whole_fits.acceleration),
+    "sparse_auto": Section(list[sparse_growth.Choice], sparse_growth.auto, sparse_growth.auto_table),
+    "sparse_memory": Section(list[PeakMemory], processes.sparse_memory, processes.sparse_memory_table),
+    "acceleration": Section(list[Acceleration], whole_fits.acceleration, whole_fits.acceleration_table),
     **{f"engines_{name}": Section(engines.EngineFits, partial(engines.measure, name)) for name in engines.KINDS},
-    "incomplete_cost": Section(list[Costs], incomplete.costs),
-    "incomplete_types": Section(list[Costs], incomplete.other_costs),
-    "incomplete_numpy": Section(Comparison, _numpy),
-    "incomplete_memory": Section(list[PeakMemory], processes.incomplete_memory),
-    "incomplete_imputation": Section(list[Imputation], imputation.imputation),
+    "incomplete_cost": Section(list[Costs], incomplete.costs, incomplete.costs_table),
+    "incomplete_types": Section(list[Costs], incomplete.other_costs, incomplete.costs_table),
+    "incomplete_numpy": Section(Comparison, _numpy, incomplete.numpy_table),
+    "incomplete_memory": Section(list[PeakMemory], processes.incomplete_memory, processes.incomplete_memory_table),
+    "incomplete_imputation": Section(list[Imputation], imputation.imputation, imputation.imputation_table),
     "incomplete_accuracy": Section(list[Accuracy], imputation.accuracy),
 }
 
@@ -101,37 +102,17 @@ def _readme(measured: list[Any], machine: Machine) -> str:
     return iterations.readme_table([line for lines in measured for line in lines])
 
 
-def _alone(name: str, table: Callable[[Any], str]) -> Table:
-    """A table of one section that needs to know nothing about the machine."""
-    return Table((name,), lambda measured, machine: table(measured[0]))
+def _alone(table: Callable[[Any], str]) -> Callable[[list[Any], Machine], str]:
+    return lambda measured, machine: table(measured[0])
 
 
 def _together(names: tuple[str, ...], table: Callable[[list[Any]], str]) -> Table:
     return Table(names, lambda measured, machine: table(measured))
 
 
-_ALONE: dict[str, Callable[[Any], str]] = {
-    "families": iterations.families_table,
-    "float32": iterations.float32_table,
-    "convergence": whole_fits.convergence_table,
-    "many-clusters": whole_fits.many_clusters_table,
-    "evaluation": iterations.evaluation_table,
-    "fit": whole_fits.fit_table,
-    "memory": processes.memory_table,
-    "startup": processes.startup_table,
-    "sparse_growth": sparse_growth.growth_table,
-    "sparse_auto": sparse_growth.auto_table,
-    "sparse_memory": processes.sparse_memory_table,
-    "acceleration": whole_fits.acceleration_table,
-    "incomplete_cost": incomplete.costs_table,
-    "incomplete_types": incomplete.costs_table,
-    "incomplete_numpy": incomplete.numpy_table,
-    "incomplete_memory": processes.incomplete_memory_table,
-    "incomplete_imputation": imputation.imputation_table,
-}
 TABLES: dict[str, Table] = {
     **{model: Table((model,), _iterations) for model in iterations.MODELS},
-    **{name: _alone(name, table) for name, table in _ALONE.items()},
+    **{name: Table((name,), _alone(each.table)) for name, each in SECTIONS.items() if each.table},
     "threads": Table(("threads",), _threads),
     "sparse": _together(_SPARSE, sparse.table),
     "sparse_work": _together(_SPARSE, sparse.work_table),

@@ -96,7 +96,8 @@ def _default_fits(shape: Shape, covariance_type: str, separation: float) -> Whol
     for seed in SEEDS:
         for name, kind in classes.items():
             _fit(kind(shape[2], covariance_type=covariance_type, random_state=seed), X, line.fitted[name])
-    say(f"fit {shape} {covariance_type} {separation:g} sd: {line.fitted}")
+    seconds = {name: f"{median(each.seconds):.3g} s" for name, each in line.fitted.items()}
+    say(f"fit {shape} {covariance_type} {separation:g} sd: {seconds}")
     return line
 
 
