@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import guard, iterations, machine, processes, referee, results, tables, timing
-from benchmarks.sections import COMBINED, SECTIONS, Options, named
+from benchmarks import documents, guard, timing
+from benchmarks.contestants import BenchmarkVoid
+from benchmarks.datasets import SEPARATION
+from benchmarks.sections import SECTIONS, named, rendered
+from benchmarks.timing import Options
 
-README_SECTIONS = ("full", "diag", "kmeans")
 # How often --compare measures a section in which something seems slower.
 ATTEMPTS = 3
-DOCUMENTS = tuple(
-    processes.ROOT / name
-    for name in ("docs/benchmarks.md", "docs/engines.md", "docs/incomplete.md", "docs/sparse.md", "README.md")
-)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -38,10 +36,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write every number to this file")
     parser.add_argument("--dry-run", action="store_true", help="print the tables; the documents stay")
     parser.add_argument(
+        "--tables", action="store_true", help="measure nothing: rewrite the documents' tables from the committed record"
+    )
+    parser.add_argument(
         "--compare",
         type=Path,
         nargs="?",
-        const=results.COMMITTED,
+        const=documents.COMMITTED,
         metavar="JSON",
         help="measure fastmix only, compare with an earlier run (default: the committed one), and name what became "
         "slower by more than noise; exit status 1 then",
@@ -49,7 +50,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--separation",
         type=float,
-        default=iterations.SEPARATION,
+        default=SEPARATION,
         help="of components, in standard deviations (default: %(default)s; with another the documents stay)",
     )
     return parser.parse_args(arguments)
@@ -61,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns the exit status: 1 if a section was void, or a figure became slower.
     """
     options = parse(arguments)
+    if options.tables:
+        put(rendered(documents.read(documents.COMMITTED)))
+        return 0
     asked = {name for each in options.only or SECTIONS for name in named(each)}
     chosen = [name for name in SECTIONS if name in asked]
     how = Options(quick=options.quick, peers=options.compare is None, separation=options.separation)
@@ -68,71 +72,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return compare(options.compare, [name for name in chosen if SECTIONS[name].guarded], how, options.json)
 
     timing.say("measuring the machine")
-    described = machine.describe(quick=options.quick)
+    described = timing.describe(quick=options.quick)
     measured: dict[str, Any] = {}
     for name in chosen:
         try:
             measured[name] = SECTIONS[name].measure(how)
-        except referee.BenchmarkVoid as error:  # the other sections are still worth their minutes
+        except BenchmarkVoid as error:  # the other sections are still worth their minutes
             timing.say(f"{name} is void, and its table stays as it is: {error}")
         if options.json:  # an interrupted run keeps what it has
-            results.write(options.json, results.record(described, measured))
+            documents.write(options.json, documents.record(described, measured))
     # Once more at the end, because machines drift: the limit is the best that the machine did during the run.
-    described = machine.better(described, machine.describe(quick=options.quick))
-    texts = rendered(described, measured, {} if options.quick else results.read(results.COMMITTED))
+    described = timing.better(described, timing.describe(quick=options.quick))
+    found = documents.record(described, measured)
+    if options.json:
+        documents.write(options.json, found)
+    entries = {**({} if options.quick else documents.read(documents.COMMITTED)), **found}
+    texts = rendered(entries, list(measured))
     for name, text in texts.items():
         print(f"\n## {name}\n\n{text}")
-    entries = results.record(described, measured)
-    if options.json:
-        results.write(options.json, entries)
     # The documents' prose describes the default sizes and data, so only those belong into their tables.
-    if not (options.quick or options.dry_run or options.separation != iterations.SEPARATION):
-        write(texts)
-        results.write(results.COMMITTED, {**results.read(results.COMMITTED), **entries})
+    if not (options.quick or options.dry_run or options.separation != SEPARATION):
+        put(texts)
+        documents.write(documents.COMMITTED, entries)
     return int(len(measured) < len(chosen))
 
 
-def rendered(described: dict[str, Any], measured: dict[str, Any], earlier: dict[str, Any]) -> dict[str, str]:
-    """The text for each place in the documents; tables of several sections take from ``earlier`` what was not measured."""
-    note = tables.provenance(described)
-    texts = {"machine": tables.machine_table(described)}
-    for name, each in measured.items():
-        table = SECTIONS[name].table
-        if table is not None:
-            texts[name] = f"{table(each, described)}\n\n{note}"
-    if set(README_SECTIONS) <= set(measured):
-        lines = [line for name in README_SECTIONS for line in measured[name]]
-        texts["readme"] = f"{tables.readme_table(lines)}\n\n{note}"
-    entries = {**earlier, **results.record(described, measured)}
-    for name, combined in COMBINED.items():
-        present = [entries[section] for section in combined.sections if section in entries]
-        if not set(combined.sections).isdisjoint(measured):
-            runs: dict[Any, dict[str, Any]] = {}  # of one day and the same versions one line is enough
-            for described_then in (entry["machine"] for entry in present):
-                run = described_then["measured_on"], str(described_then["versions"])
-                runs[run] = machine.better(runs[run], described_then) if run in runs else described_then
-            notes = map(tables.provenance, runs.values())
-            table_of_all = combined.table([combined.read(entry["measured"]) for entry in present])
-            texts[name] = "\n\n".join([table_of_all, *notes])
-    return texts
-
-
-def write(texts: dict[str, str]) -> None:
+def put(texts: Mapping[str, str]) -> None:
     """Put each table into the documents that have a place for it."""
     for name, text in texts.items():
-        found = [tables.put(document, name, text) for document in DOCUMENTS]
+        found = [documents.put(document, name, text) for document in documents.DOCUMENTS]
         if not any(found):
-            timing.say(f"no document has a place for a table: add {' '.join(tables.markers(name))}")
+            timing.say(f"no document has a place for a table: add {' '.join(documents.markers(name))}")
 
 
 def compare(earlier: Path, names: Sequence[str], how: Options, json: Path | None) -> int:
     """Measure fastmix again and name what became slower than in an earlier run; 1 if anything did."""
-    entries = results.read(earlier)
+    entries = documents.read(earlier)
     names = [name for name in names if name in entries]
     if not names:
         timing.say(f"{earlier} has none of these sections: a run without --compare writes it")
         return 2
-    described = machine.describe(quick=True)
+    described = timing.describe(quick=True)
     measured: dict[str, Any] = {}
     verdicts: dict[str, list[guard.Verdict]] = {}
     for name in names:
@@ -145,10 +125,10 @@ def compare(earlier: Path, names: Sequence[str], how: Options, json: Path | None
         for attempt in range(1, 1 + ATTEMPTS):
             try:
                 measured[name] = SECTIONS[name].measure(how)
-            except referee.BenchmarkVoid as error:  # without peers: another process disturbs the timing
+            except BenchmarkVoid as error:  # without peers: another process disturbs the timing
                 timing.say(f"{name} is void in attempt {attempt} of {ATTEMPTS}: {error}")
                 continue
-            entry = results.record(described, measured)[name]
+            entry = documents.record(described, measured)[name]
             now = guard.better(now, guard.figures(name, entry, known_peak))
             verdicts[name] = guard.judge(before, now, same_machine=same)
             slower = guard.named(verdicts[name], "slower")
@@ -156,9 +136,9 @@ def compare(earlier: Path, names: Sequence[str], how: Options, json: Path | None
                 break
             timing.say(f"{name}: slower or disturbed in attempt {attempt} of {ATTEMPTS}")
     if json:
-        results.write(json, results.record(described, measured))
+        documents.write(json, documents.record(described, measured))
     found = [verdict for each in verdicts.values() for verdict in each]
-    print(tables.guard_table(found))
+    print(guard.table(found))
     for judged in ("disturbed", "slower"):
         which = guard.named(found, judged)
         print(f"\n{judged}: {len(which)} of {len(found)} figures", *which, sep="\n  ")

@@ -7,11 +7,16 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
+from math import isinf
+from statistics import median
 from typing import Any, NamedTuple
 
-from benchmarks.engine_sets import KINDS, QUICK_SHAPES, Kind, Set
-from benchmarks.timing import say
+import numpy as np
+
+from benchmarks.datasets import Draw, Shape, bundled, like_higgs, separated
+from benchmarks.documents import SHAPE, against, table
+from benchmarks.timing import Options, rounded, say
 from fastmix import Batch, Incremental
 
 SEEDS = range(5)
@@ -37,7 +42,92 @@ CONTESTANTS: dict[str, dict[str, Any]] = {
 DEAR_SET, OF_EVERY_SEED = "higgs", (BATCH, "incremental")
 # The exact log-likelihood is computed where passes or iterations have grown by this factor, and where an answer is sought.
 _GROWTH = 1.25
+# The first seed's fits of these sets are recorded step by step, for a picture.
+PICTURED = ("c05", "c1", "higgs")
+# Most that incremental EM promises to take of batch EM's passes and seconds, median of the seeds, on the large sets.
+INCREMENTAL_TARGETS = {"passes": 0.60, "seconds": 0.65}
+LARGE = 1_000_000
 _WARM_ROWS, _WARM_ITERATIONS = 20_000, 3
+
+
+@dataclass(frozen=True)
+class Set:
+    """One data set.
+
+    Attributes
+    ----------
+    X : (N, D) rows, float64, C order
+    start : weights, means and precisions to begin with, by the name of the constructor's parameter
+    """
+
+    X: np.ndarray
+    start: dict[str, np.ndarray]
+
+    @property
+    def shape(self) -> Shape:
+        """Rows, features, components."""
+        return (*self.X.shape, len(self.start["means_init"]))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a set is drawn, and how long its fits may go on.
+
+    Attributes
+    ----------
+    title : of the set, in tables and pictures.
+    most_iterations : of batch EM.
+    others_iterations : of the other engines, at most.
+    tol : a fit ends when the objective changes by less, nats a row.
+    init_params : the means to begin with.
+    """
+
+    title: str
+    draw: Draw
+    shape: Shape
+    most_iterations: int
+    others_iterations: int
+    tol: float
+    init_params: str = "k-means++"
+
+    def make(self, shape: Shape, seed: int) -> Set:
+        """The rows of a seed, and its start: means, and one hard assignment."""
+        from fastmix import ConvergenceWarning, GaussianMixture
+
+        X = self.draw(*shape, np.random.default_rng(seed))
+        first = GaussianMixture(shape[2], init_params=self.init_params, max_iter=0, random_state=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            first.fit(X)
+        return Set(
+            X, {"weights_init": first.weights_, "means_init": first.means_, "precisions_init": first.precisions_}
+        )
+
+
+_SEPARATED = (1_000_000, 8, 16)
+# The sets by the names that sections have.
+KINDS = {
+    "c05": Kind("c = 0.5", separated(0.5), _SEPARATED, most_iterations=400, others_iterations=400, tol=1e-7),
+    "c1": Kind("c = 1", separated(1.0), _SEPARATED, most_iterations=300, others_iterations=300, tol=1e-7),
+    "c2": Kind("c = 2", separated(2.0), _SEPARATED, most_iterations=200, others_iterations=200, tol=1e-7),
+    # k-means++ finds components so far apart by itself.
+    "c2_rows": Kind(
+        "c = 2, from random rows",
+        separated(2.0),
+        _SEPARATED,
+        most_iterations=200,
+        others_iterations=200,
+        tol=1e-7,
+        init_params="random_from_data",
+    ),
+    # A pass takes 20 times as long as on the sets above, and incremental EM has all that it promises to need.
+    "higgs": Kind("HIGGS-like", like_higgs, (1_000_000, 28, 32), most_iterations=200, others_iterations=120, tol=1e-7),
+    "faithful": Kind(
+        "Old Faithful", bundled("faithful"), (272, 2, 2), most_iterations=1000, others_iterations=1000, tol=1e-9
+    ),
+    "iris": Kind("iris", bundled("iris"), (150, 4, 3), most_iterations=1000, others_iterations=1000, tol=1e-9),
+}
+QUICK_SHAPES = {**dict.fromkeys(("c05", "c1", "c2", "c2_rows"), (20_000, 8, 16)), "higgs": (20_000, 12, 8)}
 
 
 class Point(NamedTuple):
@@ -54,15 +144,13 @@ class Course:
 
     Attributes
     ----------
-    points : some of its iterations, with the first and the last.
-    iterations : that it made.
+    points : the last of its iterations; of what a picture shows some of the others, too.
     arrived : where it first was within ``NEAR`` of the best log-likelihood of its seed; None: never.
     level : where it first was within ``NEAR`` of what it ended with itself or of what batch EM ended with, whichever is less.
     batch_level : where batch EM first was as high as that.
     """
 
     points: list[Point]
-    iterations: int
     arrived: Point | None = None
     level: Point | None = None
     batch_level: Point | None = None
@@ -70,14 +158,6 @@ class Course:
     @property
     def last(self) -> Point:
         return self.points[-1]
-
-    @classmethod
-    def of_record(cls, record: Mapping[str, Any]) -> Course:
-        """What a run recorded."""
-        told = (record[name] for name in ("arrived", "level", "batch_level"))
-        arrived, level, batch_level = (None if each is None else Point(*each) for each in told)
-        points = [Point(*each) for each in record["points"]]
-        return cls(points, record["iterations"], arrived, level, batch_level)
 
 
 @dataclass
@@ -92,16 +172,10 @@ class EngineFits:
     """
 
     what: str
-    shape: tuple[int, int, int]
+    shape: Shape
     seeds: list[dict[str, Course]] = field(default_factory=list)
     best: list[float] = field(default_factory=list)
     entropy: list[float] = field(default_factory=list)
-
-    @classmethod
-    def of_record(cls, record: Mapping[str, Any]) -> EngineFits:
-        """What a run recorded."""
-        seeds = [{name: Course.of_record(each) for name, each in fits.items()} for fits in record["seeds"]]
-        return cls(record["what"], tuple(record["shape"]), seeds, record["best"], record["entropy"])
 
     def fits_by(self, name: str) -> list[tuple[Course, Course, float]]:
         """The contestant's fit, batch EM's from the same start, and the best log-likelihood, by seed."""
@@ -132,12 +206,12 @@ def _along(point: Point | None, axis: str) -> float:
     return float("inf") if point is None else getattr(point, axis)
 
 
-def measure(name: str, *, quick: bool = False) -> EngineFits:
+def measure(name: str, options: Options) -> EngineFits:
     """Fits of one set by all contestants, from the same starts; no seed is left out."""
     from fastmix import backend
 
     kind = KINDS[name]
-    shape = QUICK_SHAPES[name] if quick else kind.shape
+    shape = options.pick(kind.shape, QUICK_SHAPES.get(name, kind.shape))
     found = EngineFits(name, shape)
     for seed in SEEDS:
         data = kind.make(shape, seed)
@@ -151,7 +225,7 @@ def measure(name: str, *, quick: bool = False) -> EngineFits:
         last = followed[BATCH].iterations[-1].parameters
         found.entropy.append(float(backend.em_pass(last, data.X).entropy) / shape[0])
         for each in every:
-            say(f"{name} seed {seed} {each}: {_told(found.seeds[-1][each], found.best[-1])}")
+            say(f"{name} seed {seed} {each}: best {found.best[-1]:.7f}, ended {found.seeds[-1][each].last}")
     return found
 
 
@@ -173,7 +247,7 @@ class Followed:
     def point(self, number: int) -> Point:
         """What is told of an iteration."""
         passes, seconds, _ = self.iterations[number]
-        return Point(passes, seconds, self.log_likelihood(number))
+        return Point(rounded(passes), rounded(seconds), self.log_likelihood(number))
 
     def some(self) -> list[int]:
         """Iterations ever farther apart."""
@@ -248,14 +322,67 @@ def _conclude(found: EngineFits, followed: Mapping[str, Followed]) -> None:
     courses = {}
     for name, fit in followed.items():
         level = min(ends[name], ends[BATCH]) - NEAR
-        points = [fit.point(number) for number in fit.some()]
+        shown = fit.some() if found.what in PICTURED and not found.seeds else [len(fit.iterations) - 1]
+        points = [fit.point(number) for number in shown]
         reached = fit.first_at(best - NEAR), fit.first_at(level), followed[BATCH].first_at(level)
-        courses[name] = Course(points, len(fit.iterations), *reached)
+        courses[name] = Course(points, *reached)
     found.seeds.append(courses)
 
 
-def _told(fit: Course, best: float) -> str:
-    """One fit, for the progress."""
-    arrived = "never" if fit.arrived is None else f"after {fit.arrived.passes:.1f} passes, {fit.arrived.seconds:.2f} s"
-    passes, seconds, end = fit.last
-    return f"there {arrived}; ended {best - end:.1e} below the best after {passes:.1f} passes, {seconds:.2f} s"
+def which_table(sets: Sequence[EngineFits]) -> str:
+    """A line an engine, a column a set: passes and seconds over batch EM's, to the lower of both ends."""
+    names = [name for name in CONTESTANTS if any(each.fits_by(name) for each in sets)]
+    lines = [[name, *(_pair(each, name) for each in sets)] for name in names]
+    return table(["", *(KINDS[each.what].title for each in sets)], lines)
+
+
+def _pair(each: EngineFits, name: str) -> str:
+    if not each.fits_by(name):
+        return ""
+    ratios = (median(each.level_ratios(name, axis)) for axis in INCREMENTAL_TARGETS)
+    is_lower = each.n_elsewhere(name) > len(each.fits_by(name)) / 2
+    return " / ".join(map(_shown, ratios)) + (" (lower)" if is_lower else "")
+
+
+def detail_table(sets: Sequence[EngineFits]) -> str:
+    """A line a set and engine, with what the medians are of, and where the fits ended."""
+
+    def ratio(axis: str, each: EngineFits, name: str) -> str:
+        promised = name == "incremental" and each.shape[0] == LARGE
+        value = median(each.ratios(name, axis))
+        return against(value, INCREMENTAL_TARGETS[axis] if promised else None, at_most=True, shown=_shown(value))
+
+    def arrival(axis: str, each: EngineFits, name: str) -> str:
+        return _shown(median(each.arrivals(name, axis)))
+
+    def level(axis: str, each: EngineFits, name: str) -> str:
+        return _shown(median(each.level_ratios(name, axis)))
+
+    def below(each: EngineFits, name: str) -> str:
+        gaps = [best - fit.last.log_likelihood for fit, _, best in each.fits_by(name)]
+        return f"{min(gaps):.0e}, {max(gaps):.0e}"
+
+    # A cell takes the set and the engine's name.
+    chosen: list[tuple[str, Callable[[EngineFits, str], str]]] = [
+        ("set", lambda each, _: KINDS[each.what].title),
+        (SHAPE[0], lambda each, _: SHAPE[1](each)),
+        ("entropy", lambda each, _: f"{median(each.entropy):.3f}"),
+        ("engine", lambda _, name: name),
+        ("seeds", lambda each, name: str(len(each.fits_by(name)))),
+        ("passes", partial(arrival, "passes")),
+        ("/ batch", partial(ratio, "passes")),
+        ("s", partial(arrival, "seconds")),
+        ("/ batch", partial(ratio, "seconds")),
+        ("arrived", lambda each, name: str(sum(fit.arrived is not None for fit, _, _ in each.fits_by(name)))),
+        ("elsewhere", lambda each, name: str(each.n_elsewhere(name))),
+        ("end below the best: least, most", below),
+        ("to the lower end: passes / batch", partial(level, "passes")),
+        ("s / batch", partial(level, "seconds")),
+    ]
+    lines = [(each, name) for each in sets for name in CONTESTANTS if each.fits_by(name)]
+    return table([title for title, _ in chosen], [[cell(*line) for _, cell in chosen] for line in lines])
+
+
+def _shown(value: float) -> str:
+    """A number; a dash for what was never reached."""
+    return "-" if isinf(value) else f"{value:.3g}"

@@ -7,10 +7,12 @@ alternation or, for whole processes, how often it could have imported numba.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
+
+from benchmarks.documents import columns, number
 
 PEERS = ("scikit-learn", "oneDAL")
 # Costs of one and the same code differ by less than this between two runs on a quiet machine, see docs/benchmarks.md.
@@ -133,3 +135,16 @@ def same_machine(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
 def named(verdicts: Iterable[Verdict], judged: str) -> list[str]:
     """The names of the figures that were judged so."""
     return [verdict.name for verdict in verdicts if verdict.judged == judged]
+
+
+def table(verdicts: Sequence[Verdict]) -> str:
+    """What two runs differ by."""
+    return columns(
+        verdicts,
+        ("figure", lambda each: each.name),
+        ("before, s", lambda each: number(each.before.seconds)),
+        ("now, s", lambda each: number(each.now.seconds)),
+        ("cost now / before", lambda each: f"{each.ratio:.2f}"),
+        ("margin", lambda each: f"{100 * each.margin:.0f} %"),
+        ("judged", lambda each: each.judged),
+    )

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.processes import ROOT
+from benchmarks.documents import ROOT
 from benchmarks.timing import say
 from fastmix import Batch, Checkpoint
 
@@ -29,21 +29,16 @@ SHAPE = (100_000, 6)
 QUICK_SHAPE = (20_000, 6)
 N_COMPONENTS = 12
 
+_SPARSE = {"algorithm": "sparse", "n_components": 64, "covariance_type": "diag", "max_iter": 40}
 # What is killed in turn; each is as a user would write it.
 FITS: dict[str, dict[str, Any]] = {
     "batch": {"algorithm": "batch", "max_iter": 40},
-    "sparse": {"algorithm": "sparse", "n_components": 64, "covariance_type": "diag", "max_iter": 40},
+    "sparse": _SPARSE,
     "incremental": {"algorithm": "incremental", "max_iter": 25},
     "growing": {"algorithm": Batch(grow_sample=True), "max_iter": 40},
     "online": {"algorithm": "online", "max_iter": 10},
     "squarem": {"algorithm": "batch", "accelerate": "squarem", "covariance_type": "diag", "max_iter": 40},
-    "sparse, anderson": {
-        "algorithm": "sparse",
-        "accelerate": "anderson",
-        "n_components": 64,
-        "covariance_type": "diag",
-        "max_iter": 40,
-    },
+    "sparse, anderson": {**_SPARSE, "accelerate": "anderson"},
     "three runs": {"algorithm": "batch", "n_init": 3, "init_params": "random_from_data", "max_iter": 15},
 }
 

@@ -1,14 +1,14 @@
-"""The pictures of docs/sparse.md, engines.md and incomplete.md, from benchmarks/results.json: ``python -m benchmarks.pictures``.
+"""The pictures of docs/sparse.md, engines.md and incomplete.md, from benchmarks/results.json.
 
-``python -m benchmarks --only sparse --only engines --only incomplete`` measures what they show. Needs matplotlib.
+``python -m benchmarks.pictures`` draws them, and needs matplotlib. ``python -m benchmarks --only sparse --only engines --only
+incomplete`` measures what they show.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -16,11 +16,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator, PercentFormatter
 
-from benchmarks import results
-from benchmarks.engine_sets import KINDS
-from benchmarks.engines import NEAR, EngineFits
-from benchmarks.incomplete_accuracy import DELETION, EM, MEANS
-from benchmarks.processes import ROOT
+from benchmarks import documents
+from benchmarks.documents import thousands
+from benchmarks.engines import KINDS, NEAR, PICTURED, EngineFits
+from benchmarks.imputation import DELETION, EM, MEANS, Accuracy
+from benchmarks.sections import measured
+from benchmarks.sparse_growth import Growth, Trace
 
 _INK, _GREY, _DENSE, _SPARSE = "#2b2b2b", "#6b6b6b", "#d1603d", "#2a6f97"
 _PURPLE, _GREEN, _BROWN = "#7b4b94", "#3f8f5b", "#a9853a"
@@ -37,33 +38,33 @@ _ENGINES = {
 }
 _WITH_MISSING = {EM: (_SPARSE, "o"), MEANS: (_DENSE, "s"), DELETION: (_PURPLE, "^")}
 _LEAST_GAP, _MOST_GAP = 1e-5, 10.0
-_FOLDER = ROOT / "docs"
+_FOLDER = documents.ROOT / "docs"
 
 
 def main() -> int:
     """Draw every picture whose measurements are on record; 1 if one's are not."""
-    entries = results.read(results.COMMITTED)
+    entries = documents.read(documents.COMMITTED)
     for file, (names, draw) in PICTURES.items():
         if entries.keys() >= set(names):
-            _save(draw(*(entries[name]["measured"] for name in names)), _FOLDER / file)
+            save(draw(*measured(entries, names)), _FOLDER / file)
     missing = {name for names, _ in PICTURES.values() for name in names} - entries.keys()
     for name in sorted(missing):
-        print(f"{results.COMMITTED} has no {name}: run python -m benchmarks --only {name}", file=sys.stderr)
+        print(f"{documents.COMMITTED} has no {name}: run python -m benchmarks --only {name}", file=sys.stderr)
     return int(bool(missing))
 
 
-def trace(measured: Mapping[str, Any]) -> Figure:
+def trace(fit: Trace) -> Figure:
     """Active components, and milliseconds an iteration, as a fit proceeds."""
     figure, axes = _figure(2, height=6.0)
-    n_components = measured["shape"][2]
+    n_components = fit.shape[2]
     for name, colour in (("batch", _DENSE), ("sparse", _SPARSE)):
-        line = measured["passes"][name]
-        iterations = range(1, 1 + len(line["seconds"]))
-        axes[0].plot(iterations, line["active"], ".-", color=colour, label=name)
-        axes[1].plot(iterations, [1e3 * each for each in line["seconds"]], ".-", color=colour, label=name)
-    rows, features, _ = measured["shape"]
+        line = fit.passes[name]
+        iterations = range(1, 1 + len(line.seconds))
+        axes[0].plot(iterations, line.active, ".-", color=colour, label=name)
+        axes[1].plot(iterations, [1e3 * each for each in line.seconds], ".-", color=colour, label=name)
+    rows, features, _ = fit.shape
     axes[0].set_title(
-        f"A fit of set (b): N = {_thousands(rows)}, D = {features}, K = {n_components}, full covariances",
+        f"A fit of set (b): N = {thousands(rows)}, D = {features}, K = {n_components}, full covariances",
         loc="left",
         fontsize=11,
         color=_INK,
@@ -78,14 +79,14 @@ def trace(measured: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def growth(measured: Sequence[Mapping[str, Any]]) -> Figure:
+def growth(lines: Sequence[Growth]) -> Figure:
     """Milliseconds an iteration against the number of components."""
     figure, (axes,) = _figure(1, height=4.2)
-    components = [each["shape"][2] for each in measured]
+    components = [each.shape[2] for each in lines]
     for name, key, colour in (("batch", "dense", _DENSE), ("sparse, settled", "settled", _SPARSE)):
-        axes.plot(components, [1e3 * each[key] for each in measured], "o-", color=colour, label=name)
-    rows, features, _ = measured[0]["shape"]
-    axes.set_title(f"N = {_thousands(rows)}, D = {features}, full covariances", loc="left", fontsize=11, color=_INK)
+        axes.plot(components, [1e3 * getattr(each, key) for each in lines], "o-", color=colour, label=name)
+    rows, features, _ = lines[0].shape
+    axes.set_title(f"N = {thousands(rows)}, D = {features}, full covariances", loc="left", fontsize=11, color=_INK)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(components)
@@ -97,15 +98,14 @@ def growth(measured: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def engines(*measured: Mapping[str, Any]) -> Figure:
+def engines(*fits: EngineFits) -> Figure:
     """How far below the best log-likelihood each engine is, against passes and seconds; a column a set."""
-    fits = [EngineFits.of_record(each) for each in measured]
     figure = Figure(figsize=(8.0, 6.4), layout="constrained")
     panels = figure.subplots(2, len(fits), sharey=True)
     axes_of = {"passes": "passes over the data", "seconds": "seconds"}
     for column, each in zip(panels.T, fits, strict=True):
         column[0].set_title(
-            f"{KINDS[each.what].title}\nN = {_thousands(each.shape[0])}, D = {each.shape[1]}, K = {each.shape[2]}",
+            f"{KINDS[each.what].title}\nN = {thousands(each.shape[0])}, D = {each.shape[1]}, K = {each.shape[2]}",
             loc="left",
             fontsize=10,
             color=_INK,
@@ -132,16 +132,16 @@ def engines(*measured: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def missing(measured: Sequence[Mapping[str, Any]]) -> Figure:
+def missing(cases: Sequence[Accuracy]) -> Figure:
     """Accuracy against the share of missing entries: medians of the seeds, and bands that half of them are in."""
     figure = Figure(figsize=(8.0, 3.9), layout="constrained")
     panels = figure.subplots(1, 2)
     titles = ("iris: flowers in the cluster of their species", "mixture: nats a row below the truth, on new rows")
-    for axes, case, title in zip(panels, measured, titles, strict=True):
+    for axes, case, title in zip(panels, cases, titles, strict=True):
         for name, (colour, marker) in _WITH_MISSING.items():
-            values = np.array(case["values"][name])
+            values = np.array(case.values[name])
             kept = ~np.isnan(values).any(axis=1)  # as far as every seed leaves rows enough
-            shares = np.array(case["shares"])[kept]
+            shares = np.array(case.shares)[kept]
             low, middle, high = np.percentile(values[kept], (25, 50, 75), axis=1)
             axes.fill_between(shares, low, high, color=colour, alpha=0.18, linewidth=0)
             axes.plot(shares, middle, marker=marker, markersize=4, color=colour, label=name)
@@ -163,7 +163,7 @@ def missing(measured: Sequence[Mapping[str, Any]]) -> Figure:
 PICTURES: dict[str, tuple[tuple[str, ...], Callable[..., Figure]]] = {
     "sparse-fit.svg": (("sparse_trace",), trace),
     "sparse-growth.svg": (("sparse_growth",), growth),
-    "engines.svg": (("engines_c05", "engines_c1", "engines_higgs"), engines),
+    "engines.svg": (tuple(f"engines_{name}" for name in PICTURED), engines),
     "incomplete.svg": (("incomplete_accuracy",), missing),
 }
 
@@ -192,11 +192,7 @@ def _bare(axes: Axes) -> None:
         spine.set_visible(False)
 
 
-def _thousands(number: int) -> str:
-    return f"{number:,}".replace(",", " ")
-
-
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     # The same bytes for the same numbers: no date, no random identifiers.
     with matplotlib.rc_context({"svg.hashsalt": path.name, "svg.fonttype": "none"}):
         figure.savefig(path, format="svg", metadata={"Date": None})
