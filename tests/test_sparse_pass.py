@@ -9,6 +9,7 @@ from naive import COVARIANCE_TYPES, relative_error
 from fastmix import backend
 from fastmix.data.rows import make_rows
 from fastmix.engines.passes import run_em_pass
+from fastmix.kernels.mixture.em_pass import em_pass_for
 from fastmix.kernels.mixture.tiles import Schedule
 
 TOLERANCE = 1e-12
@@ -119,3 +120,15 @@ def test_any_number_of_threads_gives_the_same_bits(covariance_type):
     assert alone.log_likelihood == together.log_likelihood
     np.testing.assert_array_equal(alone.components, together.components)
     np.testing.assert_array_equal(alone.shared, together.shared)
+
+
+def test_no_kind_of_order_is_compiled_for_by_itself():
+    problem = random_problem(3, "ordinary", "diag", N_ROWS, 3, N_FEATURES, np.float64, weighted=False)
+    schedule, _ = random_schedule(np.random.default_rng(0), N_ROWS, 3, 64)
+    expected = pass_over(problem, schedule, 64)
+    compiled = em_pass_for(expected.family.kernel_class)
+    n_contexts = len(compiled.contexts)
+    for order in (schedule.order.astype(np.int64), np.repeat(schedule.order, 2)[::2]):
+        found = pass_over(problem, schedule._replace(order=order), 64)
+        np.testing.assert_array_equal(found.components, expected.components)
+    assert len(compiled.contexts) == n_contexts

@@ -80,8 +80,9 @@ def run_em_pass(
     parameters, label_noise = split(parameters)
     if not any(each.size for each in schedule):
         schedule = rows.schedule(tile_size)
-    if rows.n_rows < 1 << 31:  # of another type the pass would be compiled once more
-        schedule = schedule._replace(order=schedule.order.astype(np.int32, copy=False))
+    # Of another type, or with gaps, the pass would be compiled once more.
+    index = np.int32 if rows.n_rows < 1 << 31 else np.int64
+    schedule = schedule._replace(order=np.ascontiguousarray(schedule.order, dtype=index))
     computed = _computed_in(family, parameters, label_noise if rows.is_labelled else None, dtype)
     parameters, constants, of_pattern = computed.parameters, computed.constants, None
     rows, unit = rows.in_units_of_weight() if dtype == "float32" else (rows, 1.0)
