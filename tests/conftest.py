@@ -8,8 +8,16 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 import numpy as np
 import pytest
 from draws import draw_rows, random_mixture
+from tiers import is_thorough, thorough
 
 from fastmix.datasets import load_dataset
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m looks at marks
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if hasattr(item, "callspec") and is_thorough(item.callspec.params):
+            item.add_marker(thorough)
 
 
 @pytest.fixture

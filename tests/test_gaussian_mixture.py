@@ -11,6 +11,7 @@ from draws import draw_rows, random_mixture
 from fits import bits, fit_quietly, mixture_of
 from naive import COVARIANCE_TYPES, relative_error
 from sklearn.mixture import GaussianMixture as Peer
+from tiers import thorough
 
 from fastmix import ConvergenceWarning, GaussianMixture, StopReason
 
@@ -347,6 +348,7 @@ def test_float32_storage_has_float64_answers(five):
         assert relative_error(found, wanted) < 1e-12
 
 
+@thorough  # of another type the pass is compiled in float32 once more
 def test_far_values_in_float32_do_not_blur_the_variance():
     rows = np.array([[9999.0], [0.0]], dtype=np.float32)
     model = fit_quietly(GaussianMixture(2, covariance_type="spherical", reg_covar=0.1, random_state=0), rows)

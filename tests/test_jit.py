@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numba.core import event
 from processes import PACKAGE, copy_package, listing, run_python
+from tiers import thorough
 
 from fastmix import GaussianMixture
 from fastmix.kernels import jit
@@ -27,6 +28,7 @@ NO_HOME = {"HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null", "NUMBA_CACHE_DIR"
 OWN_CACHE = {"NUMBA_CACHE_DIR": None, "PYTHONDONTWRITEBYTECODE": None}
 
 
+@thorough
 def test_a_read_only_install_imports_and_fits(tmp_path):
     site = copy_package(tmp_path)
     for folder in [site, *(path for path in site.rglob("*") if path.is_dir())]:
@@ -52,32 +54,62 @@ def test_a_read_only_install_imports_and_fits(tmp_path):
     assert listing(site) == before
 
 
-def test_an_edited_helper_is_compiled_again_and_an_unedited_one_is_not(tmp_path):
+ONE_SEEDING = """
+    import numpy as np
+    from fastmix.starts.seeding import k_means_plus_plus_runs
+    rows = np.random.default_rng(0).normal(size=(300, 2))
+    print(repr(float(k_means_plus_plus_runs(rows, None, 3, 1, np.random.default_rng(1))[2][0])))
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "line", "edited_line", "change"),
+    [
+        # Squared distances are doubled, and so is their sum.
+        (
+            ONE_SEEDING,
+            "deviations",
+            "+= _squared_distance(x, mean, position, constant, factor, out)",
+            "+= _squared_distance(x, mean, position, constant, 2.0 * factor, out)",
+            lambda original: 2.0 * original,
+        ),
+        # Every row's sum of exponentials is halved.
+        pytest.param(
+            ONE_PASS,
+            "elementary",
+            "in_range, scaled,",
+            "in_range, builder.fmul(scaled, constant(vector, 0.5)),",
+            lambda original: original - 3000 * np.log(2),
+            marks=thorough,
+        ),
+    ],
+    ids=["seeding", "pass"],
+)
+def test_an_edited_helper_is_compiled_again_and_an_unedited_one_is_not(tmp_path, code, name, line, edited_line, change):
     site = copy_package(tmp_path, with_caches=True)
 
-    def one_pass():
-        return run_python(ONE_PASS, tmp_path, site=site, **OWN_CACHE).split()
+    def run():
+        return run_python(code, tmp_path, site=site, **OWN_CACHE).split()
 
     def compiled():
         return {name: stamp for name, stamp in listing(site).items() if name.endswith((".nbc", ".nbi"))}
 
-    original, at_first = one_pass(), compiled()
+    original, at_first = run(), compiled()
     assert at_first, "nothing was cached"
 
-    helper = site / "fastmix" / "kernels" / "simd" / "elementary.py"
+    helper = site / "fastmix" / "kernels" / "simd" / f"{name}.py"
     source = helper.read_text()
-    edited = source.replace("in_range, scaled,", "in_range, builder.fmul(scaled, constant(vector, 0.5)),")
+    edited = source.replace(line, edited_line)
     assert edited != source, "the line that this test edits is gone"
     helper.write_text(edited)
-    changed, cached = one_pass(), compiled()
+    changed, cached = run(), compiled()
     assert len(cached) > len(at_first)
-    # Every row's sum of exponentials is halved.
-    assert float(changed[0]) == pytest.approx(float(original[0]) - 3000 * np.log(2), abs=1e-9)
-    assert one_pass() == changed, "a kernel loaded from the cache should give the bits of the freshly compiled one"
+    assert float(changed[0]) == pytest.approx(change(float(original[0])), abs=1e-9)
+    assert run() == changed, "a kernel loaded from the cache should give the bits of the freshly compiled one"
     assert compiled() == cached, "the second process compiled again"
 
     helper.write_text(source)
-    assert one_pass() == original
+    assert run() == original
     assert compiled() == cached
 
 

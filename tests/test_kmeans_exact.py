@@ -6,6 +6,7 @@ import naive
 import numpy as np
 import pytest
 from naive import LONG, relative_error
+from tiers import thorough
 
 import fastmix.engines.kmeans.lloyd
 from fastmix import ConvergenceWarning, KMeans
@@ -105,6 +106,7 @@ def test_a_memory_map_of_integers_is_clustered_as_it_is(tmp_path, rng):
     assert relative_error(one.cluster_centers_, two.cluster_centers_) < 1e-13
 
 
+@thorough  # the pass is compiled for each type of integers
 def test_a_memory_map_of_booleans_is_clustered(tmp_path, rng):
     rows = rng.integers(0, 2, size=(300, 5)).astype(bool)
     np.save(tmp_path / "rows.npy", rows)

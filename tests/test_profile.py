@@ -157,7 +157,7 @@ def test_a_profile_of_given_rows():
 
 def test_a_profile_of_float32_arithmetic():
     found = fastmix.profile(
-        n_rows=2000, n_features=3, n_components=2, covariance_type="diag", dtype="float32", quick=True, n_threads=1
+        n_rows=2000, n_features=3, n_components=2, covariance_type="full", dtype="float32", quick=True, n_threads=1
     )
     assert (found.data_dtype, found.dtype) == ("float64", "float32")
     assert "float32 arithmetic, float64 data" in str(found)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from draws import random_problem
 from naive import COVARIANCE_TYPES, relative_error
+from tiers import first
 
 from fastmix import backend
 from fastmix.data.rows import make_rows
@@ -101,9 +102,10 @@ def test_a_row_left_to_one_component_counts_for_it_alone():
     np.testing.assert_allclose(found, problem.rows.reshape(10, 32, 3).mean(axis=1), rtol=1e-13)
 
 
-def test_float32_lists_agree_to_its_precision():
+@pytest.mark.parametrize("covariance_type", first(["full", "diag"], "full"))
+def test_float32_lists_agree_to_its_precision(covariance_type):
     rng = np.random.default_rng(8)
-    problem = random_problem(9, "ordinary", "diag", N_ROWS, N_COMPONENTS, N_FEATURES, np.float32, False)
+    problem = random_problem(9, "ordinary", covariance_type, N_ROWS, N_COMPONENTS, N_FEATURES, np.float32, False)
     schedule, looked_at = random_schedule(rng, N_ROWS, N_COMPONENTS, 64)
     expected = naive.truncated_em_step(problem.rows, problem.start, looked_at)
     statistics = pass_over(problem, schedule, 64, dtype="float32")
