@@ -5,7 +5,7 @@ import pytest
 from draws import disturbed, draw_rows, random_mixture
 from fits import fit_quietly, mixture_of, started_at
 from naive import COVARIANCE_TYPES, relative_error
-from tiers import first
+from tiers import first_tier
 
 from fastmix import GaussianMixture, Sparse, StopReason
 from fastmix.exceptions import CollapsedError
@@ -75,7 +75,7 @@ def test_the_free_energy_never_falls(covariance_type):
     assert n_short >= 1, "lists were so long that they show nothing"
 
 
-@pytest.mark.parametrize("covariance_type", first(["full", "diag"], "full"))
+@pytest.mark.parametrize("covariance_type", first_tier(["full", "diag"], "full"))
 def test_in_float32_it_falls_by_rounding_only(covariance_type):
     for seed in range(3):
         model = sparse_fit(seed, covariance_type, dtype="float32")

@@ -13,7 +13,7 @@ thorough = pytest.mark.thorough
 _IN_FLOAT32 = "full"
 
 
-def first(values, *kept):
+def first_tier(values, *kept):
     """Values of a parameter, of which the first tier takes those that are kept, the second the others."""
     return [
         value if value in kept else pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=thorough)
