@@ -63,9 +63,7 @@ def grid(rng):
     return mixture, draw_rows(rng, mixture, 6000)
 
 
-@pytest.mark.parametrize(
-    "convert", first_tier([np.float32, np.asfortranarray, ">f8", "by parts"], np.asfortranarray, ">f8", "by parts")
-)
+@pytest.mark.parametrize("convert", [pytest.param(np.float32, marks=thorough), np.asfortranarray, ">f8", "by parts"])
 def test_type_layout_and_parts_do_not_matter(convert, grid, listed, monkeypatch):
     mixture, rows = grid
     model = model_of(mixture)
