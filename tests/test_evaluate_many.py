@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from draws import draw_rows, random_mixture
 from naive import relative_error
+from tiers import thorough
 
 from fastmix import GaussianMixture
 from fastmix.engines import evaluate
