@@ -8,7 +8,7 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 import numpy as np
 import pytest
 from draws import draw_rows, random_mixture
-from tiers import is_thorough, thorough
+from tiers import compile_a_share, is_thorough, thorough
 
 from fastmix.datasets import load_dataset
 
@@ -18,6 +18,10 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if hasattr(item, "callspec") and is_thorough(item.callspec.params):
             item.add_marker(thorough)
+
+
+def pytest_collection_finish(session):
+    compile_a_share(session)
 
 
 @pytest.fixture

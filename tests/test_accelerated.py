@@ -10,6 +10,7 @@ from draws import disturbed, draw_rows, random_mixture
 from fits import bits, fit_quietly, mixture_of, started_at
 from naive import COVARIANCE_TYPES
 from test_open_frame import RATES, WEIGHTS, Poisson, start
+from tiers import latin
 
 from fastmix import Batch, GaussianMixture, StopReason
 from fastmix.data.rows import make_rows
@@ -43,8 +44,7 @@ def worst_fall(model):
     return np.max((objectives[:-1] - objectives[1:]) / (1 + np.abs(objectives[1:])), initial=0.0)
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("covariance_type", "method"), latin(COVARIANCE_TYPES, METHODS))
 def test_the_likelihood_never_falls(method, covariance_type):
     refused = 0
     for seed in range(6):
@@ -60,8 +60,7 @@ def test_the_likelihood_never_falls(method, covariance_type):
     assert refused or method == "auto", "no proposal was refused: the safeguard was not tried"
 
 
-@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("covariance_type", "method"), latin(COVARIANCE_TYPES, METHODS))
 def test_it_ends_no_lower_than_plain_em_and_sooner(method, covariance_type):
     plain_passes, passes = 0, 0
     for seed in range(100, 106):

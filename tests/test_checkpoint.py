@@ -67,7 +67,7 @@ def begun(rows, path):
 # To the last bit
 
 
-@pytest.mark.parametrize("engine", first_tier(ENGINES, *ENGINES.keys() - {"float32 tied"}))
+@pytest.mark.parametrize("engine", first_tier(ENGINES, *list(ENGINES)[::2]))
 def test_interrupted_anywhere_it_ends_the_same(rows_for, path, engine):
     whole = fitted(fit_quietly(mixture(**ENGINES[engine]), rows_for))
     after = 1
@@ -79,7 +79,7 @@ def test_interrupted_anywhere_it_ends_the_same(rows_for, path, engine):
     assert after > 6
 
 
-@pytest.mark.parametrize("engine", first_tier(ENGINES, *ENGINES.keys() - {"float32 tied"}))
+@pytest.mark.parametrize("engine", first_tier(ENGINES, *list(ENGINES)[::4]))
 def test_every_file_on_the_way_leads_to_the_same_end(rows_for, path, tmp_path, engine):
     """What a process that is killed leaves behind is the last file that was written."""
     files = []

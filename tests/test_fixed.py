@@ -224,7 +224,7 @@ def test_a_component_with_a_known_covariance_may_sit_on_one_row(rng):
 
 def test_known_means_far_from_the_origin_in_float32(rng):
     rows = np.concatenate([rng.normal(1e3, 1.0, (200, 1)), rng.normal(1e3 + 6, 1.0, (200, 1))])
-    start = Mixture(np.full(2, 0.5), np.array([[1e3 + 0.1], [1e3 + 5.9]]), np.ones((2, 1)), "diag")
+    start = Mixture(np.full(2, 0.5), np.array([[1e3 + 0.1], [1e3 + 5.9]]), np.ones((2, 1, 1)), "full")
     fixed = {"means": [True, False]}
     single = fit_quietly(started_at(start, fixed=fixed, dtype="float32", max_iter=30), rows)
     double = fit_quietly(started_at(start, fixed=fixed, max_iter=30), rows)

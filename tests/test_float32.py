@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiers import first_tier
+from tiers import first_tier, thorough
 
 from fastmix import GaussianMixture, backend
 
@@ -109,6 +109,7 @@ def test_weights_of_any_size_count(unit, rng):
     assert scaled.log_likelihood / unit == pytest.approx(plain.log_likelihood, rel=1e-6)
 
 
+@thorough
 def test_a_tied_row_of_next_to_no_weight_does_no_harm(rng):
     means = np.array([[0.0, 0.0], [100.0, 100.0]])
     X = means[rng.integers(0, 2, 500)] + rng.standard_normal((500, 2))

@@ -7,6 +7,7 @@ import naive
 import numpy as np
 import pytest
 from naive import relative_error
+from tiers import latin
 
 from fastmix import ConvergenceWarning, KMeans, StopReason
 from fastmix.engines.kmeans.neighbourhoods import worth_while
@@ -45,8 +46,7 @@ def test_lists_are_for_many_clusters_of_many_rows():
     assert not worth_while(N_ROWS, N_CLUSTERS - 1)
 
 
-@pytest.mark.parametrize("n_features", [1, 2, 9, 16])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize(("n_features", "dtype"), latin([1, 2, 9, 16], [np.float64, np.float32]))
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 def test_labels_and_inertia_are_of_all_centres(n_features, dtype, weighted, rng):
     rows = data(rng, n_features).astype(dtype)

@@ -9,6 +9,7 @@ import pandas
 import pytest
 from incomplete import without
 from naive import relative_error
+from tiers import latin
 
 import fastmix
 from fastmix import ConvergenceWarning, KMeans, SoftKMeans, StopReason
@@ -55,8 +56,7 @@ def test_an_example_by_hand():
     np.testing.assert_array_equal(model.transform([[4.0, NAN], [NAN, NAN]]), [[3.0, 8.0], [0.0, 0.0]])
 
 
-@pytest.mark.parametrize("n_features", [1, 3, 12, 17])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize(("n_features", "dtype"), latin([1, 3, 12, 17], [np.float64, np.float32]))
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 @pytest.mark.parametrize("offset", [0.0, 1e6])
 def test_each_iteration_is_that_of_the_oracle(n_features, dtype, weighted, offset, rng):

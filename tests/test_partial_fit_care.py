@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from batches import every, feed, numbers
 from draws import draw_rows, random_mixture
+from tiers import first_tier
 
 from fastmix import GaussianMixture, KMeans
 from fastmix.estimators import fitting, kmeans, mixture_model
@@ -160,7 +161,7 @@ class Interrupted:
         return self._line
 
 
-@pytest.mark.parametrize("n_before", [0, 100, 30_000])
+@pytest.mark.parametrize("n_before", first_tier([0, 100, 30_000], 100))
 @pytest.mark.parametrize("estimator", [GaussianMixture(2, random_state=0), KMeans(2, random_state=0)], ids=repr)
 def test_an_interrupted_batch_is_taken_in_or_not(estimator, n_before, rows):
     model = copy.deepcopy(estimator)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from batches import feed, numbers
 from draws import draw_rows, random_mixture
+from tiers import first_tier
 
 import fastmix
 from fastmix import GaussianMixture, KMeans, ModelFileError, Online
@@ -26,7 +27,7 @@ def saved_and_loaded(model, path):
     return fastmix.load(path)
 
 
-@pytest.mark.parametrize("n_first", [10, 3000, 50_000])
+@pytest.mark.parametrize("n_first", first_tier([10, 3000, 50_000], 3000))
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 @pytest.mark.parametrize(
     "estimator",
