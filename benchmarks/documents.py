@@ -49,6 +49,7 @@ def restored(kind: Any, recorded: Any) -> Any:
         return tuple(recorded)
     if is_dataclass(kind):
         hints = get_type_hints(kind)
+        # To a type checker ``kind`` may be an instance of a dataclass, too.
         return kind(**{name: restored(hints[name], each) for name, each in recorded.items()})  # type: ignore[operator]
     return kind(*recorded) if hasattr(kind, "_fields") else recorded
 

@@ -33,8 +33,6 @@ from fastmix.kernels.threads import WORTH_THREADS, call_by_lanes, must_run_seria
 _BUFFER = types.uint8[::1]
 # Columns of lanes that are added at once: 1 MB of 64 lanes. All at once they came from memory three times over.
 _COLUMNS = 2048
-
-
 # Of ``ndarray.flags.num``.
 _C_CONTIGUOUS, _WRITEABLE = 0x1, 0x400
 _from_buffer = ctypes.c_char.from_buffer

@@ -74,7 +74,7 @@ class GaussianFamily(Family):
         return {"weights": Simplex("K"), "means": Real("K", "D"), "covariances": self.covariances_domain}
 
     @property
-    def splitting(self) -> GaussianSplitting | None:  # type: ignore[override]  # likewise
+    def splitting(self) -> GaussianSplitting | None:  # type: ignore[override]  # the covariance type says it
         """Components that share no covariance can be split and merged."""
         return None if self.tied else SPLITTING
 
