@@ -28,7 +28,7 @@ _NO_INDICES = np.empty(0, np.int64)
 _OF_EACH_ROW = ("labels", "soft_labels")  # of ``Rows``
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class IncompleteRows:
     """Rows with missing entries, in memory or in a file; for passes that are exact about them.
 

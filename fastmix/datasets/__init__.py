@@ -65,7 +65,7 @@ class Dataset:
     description: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Source:
     """How a bundled file becomes a Dataset: the column of labels (if any) and the unit that values are divided by."""
 

@@ -60,7 +60,7 @@ class Method(Protocol):
 
 
 @STORED.add
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Waiting:
     """Plain EM until it proves slow; from then on Anderson acceleration.
 
@@ -141,7 +141,7 @@ class Extrapolable(MixtureEngine, Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Accelerated(Around):
     """Batch or sparse EM with extrapolation.
 

@@ -39,7 +39,7 @@ _LEAST_LENGTH = 1.05
 
 
 @STORED.add
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Anderson:
     """What Anderson acceleration remembers.
 

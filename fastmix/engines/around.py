@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fastmix.engines.loop import MixtureEngine
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Around:
     """An engine around another one; both fit the same rows to the same end.
 

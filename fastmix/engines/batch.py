@@ -18,7 +18,7 @@ from fastmix.families.statistics import Statistics
 State = TypeVar("State", bound=EngineState)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BatchEM:
     """EM of Dempster, Laird and Rubin (1977), one pass over all rows an iteration.
 

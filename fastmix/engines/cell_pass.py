@@ -12,6 +12,7 @@ from fastmix.engines.layout import MOST_LANES, Block, Slots, cut_into_lanes, scr
 from fastmix.families.base import Family
 from fastmix.kernels.lanes import Lanes, add_lanes
 from fastmix.kernels.mixture.em_pass import ACCUMULATE, N_TOTALS, Byproducts, EMContext, em_pass_for
+from fastmix.kernels.mixture.extra_steps import extra_steps
 from fastmix.kernels.mixture.incomplete_pass import incomplete_em_pass_for
 from fastmix.kernels.mixture.marginals import hidden_bytes
 from fastmix.kernels.mixture.scratch import scratch_bytes
@@ -133,6 +134,7 @@ class CellPass:
             rows=rows,
             schedule=self.schedule,
             hard=self.hard,
+            extra_steps=extra_steps(rows, self.wanted.most_probable, self.wanted.floors),
             last_phase=self.last_phase,
             n_joint=self._n_joint,
             wanted=self._scratch,

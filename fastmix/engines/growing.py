@@ -29,7 +29,7 @@ _SEED = 20030601  # of the samples, which are the same whatever random_state is
 
 
 @STORED.add
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GrowingState(EngineState):
     """Where the engine within stands, and what it looks at.
 
@@ -45,7 +45,7 @@ class GrowingState(EngineState):
     started: Any = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Growing(Around):
     """Runs another engine on samples of its rows, and then on all.
 

@@ -56,7 +56,7 @@ def blocks_for(family: Family, n_rows: int, n_features: int, n_components: int) 
 
 
 @STORED.add
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class IncrementalState(EngineState):
     """Where incremental EM stands.
 
@@ -68,7 +68,7 @@ class IncrementalState(EngineState):
     blocks: tuple[Statistics, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class IncrementalEM(BatchEM):
     """EM with an M-step after each of ``n_blocks`` blocks; one block is batch EM."""
 

@@ -33,7 +33,7 @@ class StopReason(Enum):
 
 
 @STORED.add
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EngineState:
     """Where an engine stands after a step.
 
@@ -97,7 +97,7 @@ class MixtureEngine(Engine, Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FitState:
     """What a callback is told after each iteration.
 
@@ -125,7 +125,7 @@ class FitState:
 
 
 @STORED.add
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunResult:
     """What one run came to."""
 
@@ -142,7 +142,7 @@ class RunResult:
 
 
 @STORED.add
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Standing:
     """Where a run stands after a step: all that going on from there takes."""
 

@@ -52,7 +52,7 @@ def rows_a_batch(n_components: int, n_rows: float = inf) -> int:
 
 
 @STORED.add
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Memory:
     """What is remembered of the rows that were seen.
 
@@ -73,14 +73,14 @@ class Memory:
 
 
 @STORED.add
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OnlineState(EngineState):
     """The engine's, and what is remembered; ``parameters`` are those of the average, which rows never meet."""
 
     memory: Memory | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OnlineEM(BatchEM):
     """Online EM; a step of the engine is a sweep over all rows, in batches.
 

@@ -27,7 +27,7 @@ _LEAST_LENGTH = 1.01
 
 
 @STORED.add
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Squarem:
     """What SQUAREM remembers; a cycle is two steps of EM, an extrapolated one, and EM again from there.
 

@@ -12,7 +12,7 @@ from fastmix.kernels.mixture.normalise import LOG_ZERO
 
 
 @STORED.add
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelNoise:
     """p(label | class), and which class each component is of.
 

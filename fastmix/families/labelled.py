@@ -14,7 +14,7 @@ from fastmix.files.encoding import STORED
 
 
 @STORED.add
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Labelled:
     """Parameters of a mixture, with those of its labels. It reads as the mixture's parameters do.
 
@@ -39,7 +39,7 @@ def split(parameters: Any) -> tuple[Any, LabelNoise | None]:
     return (parameters, None) if noise is None else (parameters.parameters, noise)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelledRule(UpdateRule):
     """The update rule of a mixture whose labels are estimated, too: both M-steps, side by side.
 

@@ -12,7 +12,7 @@ from fastmix.files.encoding import STORED
 
 
 @STORED.add
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Statistics:
     """What a pass accumulates. Statistics add up: those of two halves of the data sum to those of the whole.
 

@@ -19,7 +19,7 @@ _ROWS_A_BATCH = 8192
 _ROWS_OF_A_START = 8 * _ROWS_A_BATCH
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClusterCourse:
     """Where it stands between batches.
 
@@ -45,7 +45,7 @@ class ClusterCourse:
 Seeds = Callable[[ArrayRows, np.random.Generator], np.ndarray]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClusterProblem:
     """What is found in batches, and how.
 

@@ -18,7 +18,7 @@ from fastmix.fitting.problem import StartMaker
 from fastmix.starts.seeding import generators
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Course:
     """Where it stands between batches.
 
@@ -38,7 +38,7 @@ class Course:
     n_rows: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OnlineProblem:
     """What is fitted to batches, and how; the same for all of a course, or another one, where a user changed settings.
 

@@ -13,7 +13,7 @@ _MOST_ENTRIES = 1 << 22
 _LEAST_ROOM = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FirstRows:
     """The first rows of a stream. A start is made from them once there are enough, and anew when they have doubled.
 

@@ -28,7 +28,7 @@ _ROUNDING = 1e-12
 _MOST_CLASSES = 1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelMeaning:
     """What labels of classes say about components.
 
@@ -62,7 +62,7 @@ class LabelMeaning:
         return _confusion(self.noise, self.n_classes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GivenLabels:
     """What is known about the components of a fit's rows.
 

@@ -34,7 +34,7 @@ class Start(Protocol):
 StartMaker = Callable[[Source, np.random.Generator], Start]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FitProblem:
     """What is fitted.
 
@@ -60,7 +60,7 @@ class FitProblem:
     labels: GivenLabels = NOTHING_KNOWN
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Control:
     """How it is fitted.
 
@@ -94,7 +94,7 @@ class Control:
     callback: Callback | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FitOutcome:
     """What came of it.
 

@@ -22,7 +22,6 @@ from numba import prange
 from numba.core import cgutils, types
 from numba.core.errors import NumbaError
 from numba.extending import intrinsic
-from numba.np.arrayobj import populate_array
 
 from fastmix.kernels.jit import entry_point, helper, serial_function
 from fastmix.kernels.memory import LINE, c_strides
@@ -85,6 +84,8 @@ def _loaded(context, builder, words, kind: Any, first: int):
             members.append(value)
         return context.make_tuple(builder, kind, members), first
     if isinstance(kind, types.Array):
+        from numba.np.arrayobj import populate_array  # see ``fastmix.kernels.memory``
+
         array = context.make_array(kind)(context, builder)
         itemsize = index(context.get_abi_sizeof(context.get_data_type(kind.dtype)))
         shape = [word(1 + d) for d in range(kind.ndim)]

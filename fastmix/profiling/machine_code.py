@@ -32,7 +32,7 @@ _EVEX = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MachineCode:
     """Fused multiply-adds in a kernel's code, by what one instruction works on.
 

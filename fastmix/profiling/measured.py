@@ -10,7 +10,7 @@ from fastmix.profiling.machine_code import MachineCode
 from fastmix.profiling.words import grouped
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Phase:
     """A part of an iteration, or the whole.
 
@@ -38,7 +38,7 @@ class Phase:
         return self.bytes / self.seconds / 1e9 if self.bytes and self.seconds else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scaling:
     """An iteration's time with so many threads.
 
@@ -56,7 +56,7 @@ class Scaling:
     efficiency: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Compilation:
     """How the kernel came to be.
 
@@ -70,7 +70,7 @@ class Compilation:
     seconds: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measured:
     """Where the time of one iteration goes, and how near it is to the machine's limits.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 MODELS = ("full", "tied", "diag", "spherical", "tied_diag", "tied_spherical", "kmeans")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Operations:
     """Floating-point operations of one iteration.
 

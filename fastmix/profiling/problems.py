@@ -49,7 +49,7 @@ def draw(n_rows: int, n_features: int, n_components: int, data_dtype: str) -> tu
     return mixture.sample(n_rows)[0].astype(data_dtype, copy=False), means
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MixtureProblem:
     """EM iterations of a Gaussian mixture.
 
@@ -188,7 +188,7 @@ class MixtureProblem:
         return layout(len(self.rows.X), n_features, n_components, n_statistics + n_shared, longest_tile, itemsize)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KMeansProblem:
     """Lloyd's iterations.
 

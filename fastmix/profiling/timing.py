@@ -13,7 +13,7 @@ from dataclasses import dataclass
 _TURN = 0.02
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Effort:
     """How long to measure: rounds go on for so many seconds, and for so many rounds at least."""
 

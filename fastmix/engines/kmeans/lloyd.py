@@ -19,7 +19,7 @@ _CHUNK_ENTRIES = 1 << 18
 _TRICKLE = 1e-3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LloydState(EngineState):
     """As the engine's, and which centres are looked at.
 
@@ -35,7 +35,7 @@ class LloydState(EngineState):
     is_trickle: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lloyd:
     """Lloyd (1982); the parameters are the centres (K, D).
 

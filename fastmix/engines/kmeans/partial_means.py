@@ -62,7 +62,7 @@ register_incomplete_functions(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Centres:
     """Parameters.
 
@@ -120,7 +120,7 @@ class PartialMeans(Family):
         return Centres(centre.means + shifts, centre.precision)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FeatureMoments:
     """Statistics by component and feature, each (K, D)."""
 

@@ -78,7 +78,7 @@ class _View(NamedTuple):
     near: Neighbourhood
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SparseEM(BatchEM):
     """EM with active lists.
 

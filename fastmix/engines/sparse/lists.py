@@ -30,7 +30,7 @@ _NO_INDICES = np.empty(0, np.int64)
 
 
 @STORED.add
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ActiveLists:
     """A schedule with active lists, and the size of the tiles that they are for."""
 

@@ -16,7 +16,7 @@ DENSE = STORED.constants["everything"] = ActiveLists(EVERYTHING, 0)
 
 
 @STORED.add
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SparseState(EngineState):
     """Where sparse EM stands.
 

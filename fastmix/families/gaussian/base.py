@@ -23,7 +23,7 @@ LOG_2PI = float(np.log(2 * np.pi))
 _ABOVE_ROUNDING = 1.0 + 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GaussianParameters:
     """Parameters of a Gaussian mixture.
 

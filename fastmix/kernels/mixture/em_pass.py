@@ -12,8 +12,8 @@ import numpy as np
 
 from fastmix.kernels.jit import helper, part
 from fastmix.kernels.lanes import LaneFunction, context_at
+from fastmix.kernels.mixture.extra_steps import AFTER_NORMALISER, BEFORE_NORMALISER, take_extra_steps
 from fastmix.kernels.mixture.joint import components_of_tile, log_joints
-from fastmix.kernels.mixture.label_terms import add_labels, add_soft_labels, count_labels
 from fastmix.kernels.mixture.loading import load_tile, span_of_tile
 from fastmix.kernels.mixture.normalise import LOG_ZERO, LOG_ZERO_32
 from fastmix.kernels.mixture.packing import NEGLIGIBLE, accumulate_component
@@ -61,6 +61,7 @@ class EMContext(NamedTuple):
     rows: Rows
     schedule: Schedule
     hard: bool  # give each row to its most probable component whole (the classification EM of Celeux and Govaert 1992)
+    extra_steps: int  # the address of what few passes want; or 0
     last_phase: int  # ACCUMULATE; an earlier phase where only the time up to it is wanted
     n_joint: int  # the most components that a tile looks at
     wanted: np.ndarray  # (5,) int64, rows of scratch that the family wants, see ``fastmix.kernels.mixture.scratch``
@@ -99,32 +100,6 @@ def _harden(r, w, best, best_component):
 
 
 @helper("elementwise")
-def _note_most_probable(components, q, row_of, vectors, byproducts):
-    """Note the components of each row's largest and second largest log-joint (of equals the first).
-
-    Where only one component is looked at it is both. See ``Byproducts``.
-    """
-    most_probable, floors = byproducts.most_probable, byproducts.floors
-    best, second, best_component, runner_up = vectors[1], vectors[2], vectors[3], vectors[4]
-    for b in range(best.size):
-        best[b], second[b] = q[0, b], -np.inf
-        best_component[b] = runner_up[b] = components[0]
-    for a in range(1, components.size):
-        k = components[a]
-        for b in range(best.size):
-            value = q[a, b]
-            leads, follows = value > best[b], value > second[b]
-            runner_up[b] = best_component[b] if leads else (k if follows else runner_up[b])
-            second[b] = best[b] if leads else (value if follows else second[b])
-            best_component[b] = k if leads else best_component[b]
-            best[b] = value if leads else best[b]
-    for b in range(row_of.size):
-        k = int(best_component[b])
-        most_probable[0, row_of[b]] = k if best[b] >= floors[k] else floors.size
-        most_probable[1, row_of[b]] = int(runner_up[b])
-
-
-@helper("elementwise")
 def _n_out_of_reach(log_row, w, log_zero):
     n = 0
     for b in range(w.size):
@@ -140,7 +115,7 @@ def _take_given(responsibilities, row_of, w, components, r):
 
 
 @part
-def _em_tile(context, t, span, scratch, statistics, shared, totals):
+def _em_tile(context, t, span, scratch, statistics, shared, totals, buffer):
     """Tile t: load, log-joint, normalise, accumulate; or only as far as the last phase.
 
     span : (the positions that the tile begins with and ends before, the position that the next tile begins with).
@@ -170,14 +145,9 @@ def _em_tile(context, t, span, scratch, statistics, shared, totals):
     if rows.responsibilities.size:
         _take_given(rows.responsibilities, row_of, w, components, q)
     else:
-        if rows.labels.size:
-            add_labels(rows, row_of, components, vectors, scratch.packed_r, q)
-        if rows.soft_labels.size:
-            add_soft_labels(rows, row_of, components, vectors, q)
+        take_extra_steps(context, BEFORE_NORMALISER, components, scratch, q, totals[N_TOTALS:], buffer)
         if last_phase == LOG_JOINT:
             return
-        if byproducts.most_probable.size:
-            _note_most_probable(components, q, row_of, vectors, byproducts)
         posterior(parameters, tile, q, vectors, shared)
         totals[OUT_OF_REACH] += _n_out_of_reach(log_row, w, LOG_ZERO if q.itemsize == 8 else LOG_ZERO_32)
         for b in range(min(min(byproducts.log_density.size, end) - begin, w.size)):
@@ -187,8 +157,7 @@ def _em_tile(context, t, span, scratch, statistics, shared, totals):
         totals[ENTROPY] += dot(w, entropy_row)
         if context.hard:
             _harden(q, w, vectors[1], vectors[3])
-        if totals.size > N_TOTALS and rows.labels.size:  # copies of rows that lists are made from have lost theirs
-            count_labels(rows, row_of, components, q, totals[N_TOTALS:])
+        take_extra_steps(context, AFTER_NORMALISER, components, scratch, q, totals[N_TOTALS:], buffer)
     totals[TOTAL_WEIGHT] += sum_of(w)
     if byproducts.masses.size:
         for a in range(components.size):
@@ -220,7 +189,7 @@ def _em_lane(context_pointer, lane, buffer):
         totals[:] = 0.0
     for t in range(context.lane_starts[lane], context.lane_starts[lane + 1], context.step):
         span = span_of_tile(rows, schedule, t, context.step, context.tile_size)
-        _em_tile(context, t, span, scratch, statistics, shared, totals)
+        _em_tile(context, t, span, scratch, statistics, shared, totals, buffer)
 
 
 @cache

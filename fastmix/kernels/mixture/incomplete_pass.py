@@ -151,6 +151,7 @@ def _incomplete_em_lane(context_pointer, lane, buffer):
             rows,
             schedule,
             context.hard,
+            context.extra_steps,
             context.last_phase,
             context.n_joint,
             context.wanted,

@@ -11,34 +11,34 @@ LEAST_SHARE = 2.2250738585072014e-308
 
 
 @helper("elementwise")
-def add_labels(rows, row_of, components, vectors, numbers, q):
+def add_labels(known, row_of, components, vectors, numbers, q):
     """Add log p(label of row b | component) to q[a, b]; 0 where there is no label.
 
     vectors (6, B) float64, but for the first, and numbers (B,) of the type of q are scratch.
     """
-    if rows.label_table.size:
-        _add_from_table(rows, row_of, components, vectors, q)
+    if known.label_table.size:
+        _add_from_table(known, row_of, components, vectors, q)
         return
     # A label says one of two things of a component, so that vector code can select: 2.6 ms for 1e6 rows and 16 components,
     # looked up in a table 7 ms.
     for b in range(numbers.size):
-        numbers[b] = rows.labels[row_of[b]]
+        numbers[b] = known.labels[row_of[b]]
     number = numbers.dtype.type
     for a in range(components.size):
         k = components[a]
-        own = number(rows.label_classes[k])
-        same, other = number(rows.label_terms[k, 0]), number(rows.label_terms[k, 1])
+        own = number(known.label_classes[k])
+        same, other = number(known.label_terms[k, 0]), number(known.label_terms[k, 1])
         for b in range(numbers.size):
             term = same if numbers[b] == own else other
             q[a, b] += number(0.0) if numbers[b] < number(0.0) else term
 
 
 @helper("elementwise")
-def _add_from_table(rows, row_of, components, vectors, q):
-    table, place, terms = rows.label_table, vectors[1].view(row_of.dtype), vectors[2:]
+def _add_from_table(known, row_of, components, vectors, q):
+    table, place, terms = known.label_table, vectors[1].view(row_of.dtype), vectors[2:]
     for b in range(place.size):
-        place[b] = 1 + rows.labels[row_of[b]]
-    if components.size < rows.label_classes.size:
+        place[b] = 1 + known.labels[row_of[b]]
+    if components.size < known.label_classes.size:
         for a in range(components.size):
             for b in range(place.size):
                 q[a, b] += table[place[b], components[a]]
@@ -50,7 +50,7 @@ def _add_from_table(rows, row_of, components, vectors, q):
         place[b] *= n_fours
     for first in range(0, components.size, 4):
         for b in range(0, place.size, VECTOR):
-            transpose_4(fours, place, rows.origin, b, 0, terms)
+            transpose_4(fours, place, vectors[0], b, 0, terms)
         for j in range(min(4, components.size - first)):
             for b in range(place.size):
                 q[first + j, b] += terms[j, b]
@@ -59,12 +59,12 @@ def _add_from_table(rows, row_of, components, vectors, q):
 
 
 @helper("elementwise")
-def add_soft_labels(rows, row_of, components, vectors, q):
+def add_soft_labels(known, row_of, components, vectors, q):
     """Add log of the soft label of row b and component components[a] to q[a, b].
 
     vectors (6, B) float64, but for the first, is scratch.
     """
-    soft, shares = rows.soft_labels, vectors[2:]
+    soft, shares = known.soft_labels, vectors[2:]
     n_components = soft.shape[1]
     if components.size < n_components or n_components % 4:
         for a in range(components.size):
@@ -78,7 +78,7 @@ def add_soft_labels(rows, row_of, components, vectors, q):
         place[b] = row_of[b] * (n_components // 4)
     for first in range(0, n_components, 4):
         for b in range(0, place.size, VECTOR):
-            transpose_4(fours, place, rows.origin, b, 0, shares)
+            transpose_4(fours, place, vectors[0], b, 0, shares)
         for j in range(4):
             _add_logarithms(shares[j], q[first + j])
         for b in range(place.size):
@@ -94,11 +94,11 @@ def _add_logarithms(shares, out):
 
 
 @helper("elementwise")
-def count_labels(rows, row_of, components, r, counts):
+def count_labels(known, row_of, components, r, counts):
     """Add responsibilities times weights r (A, B) of labelled rows to counts, laid out as ``Labels.label_table``."""
-    n_columns = rows.label_table.shape[1]
+    n_columns = known.label_table.shape[1]
     for b in range(row_of.size):
-        label = 1 + rows.labels[row_of[b]]
+        label = 1 + known.labels[row_of[b]]
         if label > 0:
             of_label = counts[label * n_columns : (label + 1) * n_columns]
             for a in range(components.size):

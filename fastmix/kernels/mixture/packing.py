@@ -21,29 +21,23 @@ def _count_above(r, threshold):
 
 
 @helper("elementwise")
-def _pack_row(tile, b, packed, n):
-    for d in range(tile.x.shape[0]):
-        packed.x[d, n] = tile.x[d, b]
-    for d in range(packed.kept.shape[0]):
-        packed.kept[d, n] = tile.kept[d, b]
-    for d in range(tile.carried.shape[0]):
-        packed.carried[d, n] = tile.carried[d, b]
-
-
-@helper("elementwise")
 def _pack(tile, r, threshold, packed, packed_r):
     """Copy the rows with r above the threshold side by side; what is left of the packed arrays gets r = 0."""
-    n = 0
-    last = 0
-    for b in range(r.size):
-        if r[b] > threshold:
+    b, last = 0, 0
+    for n in range(packed_r.size):
+        while b < r.size and not r[b] > threshold:
+            b += 1
+        packed_r[n] = 0.0
+        if b < r.size:
             packed_r[n] = r[b]
-            _pack_row(tile, b, packed, n)
-            n += 1
             last = b
-    for m in range(n, packed_r.size):
-        packed_r[m] = 0.0
-        _pack_row(tile, last, packed, m)
+            b += 1
+        for d in range(tile.x.shape[0]):
+            packed.x[d, n] = tile.x[d, last]
+        for d in range(packed.kept.shape[0]):
+            packed.kept[d, n] = tile.kept[d, last]
+        for d in range(tile.carried.shape[0]):
+            packed.carried[d, n] = tile.carried[d, last]
 
 
 @part
@@ -65,17 +59,17 @@ def accumulate_component(parameters, scratch, a, k, r, mass, out):
     # and 0.54 (D = 64) of the time. What is dropped is beyond the promised accuracy even for a row 1e4 sigma away.
     threshold = NEGLIGIBLE * mass
     n_kept = _count_above(r, threshold) if n_features >= PACK_FEATURES else tile_size
-    if PACK_BELOW * n_kept >= tile_size:
-        accumulate(parameters, tile, k, r, out)
-        return
-    vector = VECTOR * 8 // r.itemsize
-    n_packed = -(-n_kept // vector) * vector
-    few = Tile(
-        _first_columns(packed.x, n_packed),
-        _first_columns(packed.work, n_packed),
-        _first_columns(packed.kept, n_packed),
-        _first_columns(packed.carried, n_packed),
-    )
-    few_r = scratch.packed_r[:n_packed]
-    _pack(tile, r, threshold, few, few_r)
-    accumulate(parameters, few, k, few_r, out)
+    if PACK_BELOW * n_kept < tile_size:
+        vector = VECTOR * 8 // r.itemsize
+        n_packed = -(-n_kept // vector) * vector
+        few = Tile(
+            _first_columns(packed.x, n_packed),
+            _first_columns(packed.work, n_packed),
+            _first_columns(packed.kept, n_packed),
+            _first_columns(packed.carried, n_packed),
+        )
+        few_r = scratch.packed_r[:n_packed]
+        _pack(tile, r, threshold, few, few_r)
+        tile, r = few, few_r
+    # Called from one place: all of it is inlined, and copies take time to compile.
+    accumulate(parameters, tile, k, r, out)
