@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from fastmix.engines.loop import MixtureEngine
 
@@ -33,3 +34,6 @@ class Around:
     @property
     def is_monotone(self) -> bool:
         return self.engine.is_monotone
+
+    def whole_run(self, parameters: Any, max_iter: int) -> None:
+        return None

@@ -9,8 +9,9 @@ import numpy as np
 
 from fastmix.data.source import Source
 from fastmix.engines.layout import WHOLE, Block
-from fastmix.engines.loop import EngineState, RunResult
+from fastmix.engines.loop import ROUNDING, EngineState, RunResult
 from fastmix.engines.passes import EVERYTHING, NOTHING, byproducts, run_em_pass
+from fastmix.engines.whole_runs import whole_run
 from fastmix.families.base import Family
 from fastmix.families.rule import PLAIN, UpdateRule
 from fastmix.families.statistics import Statistics
@@ -64,6 +65,24 @@ class BatchEM:
 
     def started_with(self, labels: np.ndarray | None) -> BatchEM:
         return self
+
+    def whole_run(self, parameters: Any, max_iter: int) -> RunResult | None:
+        """See ``MixtureEngine.whole_run``."""
+        rows, floor = self.rows.in_any_order, self.rule.compiled_floor(self.family, self.rows.n_features)
+        is_more = self.order.size or self.log_density.size or self.all_known or self.dtype != "float64"
+        if rows is None or floor is None or is_more or not rows.is_complete or rows.is_labelled:
+            return None
+        slack = ROUNDING if self.is_monotone else np.inf
+        return whole_run(
+            self.family,
+            rows,
+            parameters,
+            floor,
+            max_iter=max_iter,
+            tol=self.tol,
+            slack=slack,
+            n_threads=self.n_threads,
+        )
 
     def init(self, parameters: Any) -> EngineState:
         return EngineState(parameters, evaluated=parameters, objective=-np.inf)

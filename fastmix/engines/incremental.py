@@ -75,6 +75,9 @@ class IncrementalEM(BatchEM):
     n_blocks: int = 1
     name: ClassVar[str] = "incremental"
 
+    def whole_run(self, parameters: Any, max_iter: int) -> None:
+        return None
+
     def init(self, parameters: Any) -> IncrementalState:
         return IncrementalState(parameters, evaluated=parameters, objective=-np.inf)
 

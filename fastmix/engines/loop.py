@@ -14,7 +14,7 @@ from fastmix.exceptions import CollapsedError
 from fastmix.files.encoding import STORED
 
 # Rounding of a sum of log-likelihoods over rows, relative to its size, with room to spare.
-_ROUNDING = 1e-12
+ROUNDING = 1e-12
 
 
 @STORED.add
@@ -53,7 +53,7 @@ class EngineState:
     objective: float
     settled: bool = False
     anew: bool = False
-    rounding: float = _ROUNDING
+    rounding: float = ROUNDING
     n_looked_at: int | None = None
 
 
@@ -90,6 +90,10 @@ class MixtureEngine(Engine, Protocol):
 
     def started_with(self, labels: np.ndarray | None) -> MixtureEngine:
         """The engine for a run whose start left the rows with these ``labels`` (N,), or None; they need not be used."""
+        ...
+
+    def whole_run(self, parameters: Any, max_iter: int) -> RunResult | None:
+        """What ``run`` would come to, in one call, where nobody looks on; None where the engine has no such call."""
         ...
 
     def finalize(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:

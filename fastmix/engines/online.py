@@ -101,6 +101,9 @@ class OnlineEM(BatchEM):
     def is_monotone(self) -> bool:
         return False
 
+    def whole_run(self, parameters: Any, max_iter: int) -> None:
+        return None
+
     def init(self, parameters: Any) -> OnlineState:
         n_rows, weight, _ = self._counted(self.order)
         worth = min(n_rows, START_BATCHES * self._batch_rows(parameters))

@@ -30,6 +30,10 @@ class UpdateRule:
         """How many of the family's free parameters are known."""
         return 0
 
+    def compiled_floor(self, family: Any, n_features: int) -> np.ndarray | None:
+        """What the compiled M-step of the family adds to each feature's variance, (D,); None where it cannot take its place."""
+        return None
+
     def maximize(self, statistics: Statistics) -> Any:
         """The M-step."""
         return statistics.family.maximize(statistics)

@@ -50,7 +50,9 @@ def best_of(
                     continue
                 started = engine.started_with(labels)
                 del labels  # 4 bytes a row
-            result = run(
+            unseen = callback is None and checkpoint.recorder is None and resumed is None
+            whole = started.whole_run(first, max_iter) if unseen else None
+            result = whole or run(
                 started,
                 first,
                 max_iter=max_iter,

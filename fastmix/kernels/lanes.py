@@ -23,7 +23,7 @@ from numba.core import cgutils, types
 from numba.core.errors import NumbaError
 from numba.extending import intrinsic
 
-from fastmix.kernels.jit import entry_point, helper, serial_function
+from fastmix.kernels.jit import entry_point, helper, part, serial_function
 from fastmix.kernels.memory import LINE, c_strides
 from fastmix.kernels.simd.vectors import index
 from fastmix.kernels.threads import WORTH_THREADS, call_by_lanes, must_run_serially
@@ -206,7 +206,9 @@ def _driver():
     return entry_point(_drive)
 
 
-def _add_lanes(lanes):
+@part
+def add_rows(lanes):
+    """Add the rows of lanes (L, S) pairwise, in their order, into the first."""
     n_lanes, n = lanes.shape
     for first in range(0, n, _COLUMNS):
         last = min(first + _COLUMNS, n)
@@ -216,6 +218,10 @@ def _add_lanes(lanes):
                 for i in range(first, last):
                     lanes[left, i] += lanes[left + stride, i]
             stride *= 2
+
+
+def _add_lanes(lanes):
+    add_rows(lanes)
 
 
 @cache
@@ -257,6 +263,10 @@ class Lanes:
             return
         call_by_lanes(lambda first, last: _driver()(*how, first, last), n_lanes, n_operations, n_threads)
 
+    def work_on(self, lane: int) -> None:
+        """Work on one of them, in this thread."""
+        _driver().serial(self._address, self._words.ctypes.data, self._n_bytes, lane, lane + 1)
+
 
 class LaneFunction:
     """A serial function of a context, a lane and a buffer, for every type of context that it is called with.
@@ -269,6 +279,7 @@ class LaneFunction:
     """
 
     def __init__(self, function: Callable, plugged_in: tuple[Callable, ...] = ()):
+        self.plugged_in = plugged_in
         self.dispatcher = serial_function(function, plugged_in)  # Numba's own: its versions, and where each came from
         self._addresses: dict[tuple[Any, ...], int] = {}
 

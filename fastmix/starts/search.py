@@ -7,7 +7,6 @@ the remedy of Biernacki, Celeux and Govaert (2003); on a subsample they cost nex
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,10 +15,10 @@ from fastmix.data.rows import ArrayRows, make_rows
 from fastmix.data.source import Source
 from fastmix.engines.passes import run_em_pass
 from fastmix.exceptions import CollapsedError
-from fastmix.families.base import Statistics
 from fastmix.families.gaussian.base import GaussianParameters
 from fastmix.starts.from_means import Clusters
 from fastmix.starts.seeding import k_means_plus_plus_runs, subsample_as_is, warn_of_few_distinct
+from fastmix.starts.short_runs import Run, Seeds, maximized, short_runs
 
 # A block holds the rows that one pass of the search looks at.
 _LEAST_ROWS, _MOST_ROWS = 4000, 10_000
@@ -32,7 +31,6 @@ _SEEDINGS = 3  # runs of k-means++ for each run that goes on
 _AGAIN = 3  # so many of the runs go on
 _CLEARLY = 1e-2  # nats a row
 _TRIAL = 4  # iterations after which two ways of going on are compared
-_ABSENT = 1e-3  # of a row of the data
 _SEEDED_PER_COMPONENT = 50  # rows that k-means++ looks at
 
 # What a start may cost, in operations: those of this many EM iterations on the data, or so many if that is more. An iteration
@@ -43,8 +41,6 @@ _LEAST_OPERATIONS, _LEAST_OPERATIONS_SMALL = 4e8, 2e9
 _SMALL = 200_000  # rows
 _OPERATIONS_A_PASS = 6e6
 
-# Log-likelihoods a row that change by less have settled, on a single block.
-_SETTLED = 1e-6
 # Correlations with a condition number beyond this are not whitened: what is left of the data would be noise.
 _WORST_CONDITION = 1e10
 
@@ -147,7 +143,8 @@ class Search:
         self.clusters = clusters
         self.blocks = blocks
         self.n_rows = n_rows
-        self.sees_all = len(blocks[0].X) >= n_rows
+        self.absent = 0.0 if len(blocks[0].X) >= n_rows else 1.0 / n_rows
+        self.runs = short_runs(clusters, self.absent)
         self.few = thinned(blocks[0], max(_LEAST_ROWS, _least_rows(len(clusters.covariance), clusters.n_components)))
         self.generator = generator
         family = clusters.family
@@ -161,33 +158,24 @@ class Search:
         """The start. Where every run collapses: the clusters of one run as they are, which the fit then judges."""
         plan = self.plan
         seeded = self._seeded(plan.n_runs)
-        runs = []
-        for metric, means in seeded:
-            means = self._k_means(means, metric, plan.k_means, [self.few])
-            try:
-                parameters = self.clusters.parameters(self.few, means, metric.covariances)
-                runs.append((*self._em(parameters, plan.em, [self.few]), means, metric))
-            except CollapsedError:
-                continue
+        runs = self.runs.from_seeds(self.few, seeded, plan.k_means, plan.em)
         if not runs:
-            metric, means = seeded[0]
-            return self.clusters.parameters(self.few, means, metric.covariances)
-        runs.sort(key=lambda run: -run[0])
-        again = []
-        for _, parameters, means, metric in runs[:_AGAIN]:
-            try:
-                again.append((*self._em(parameters, plan.em, self.blocks[-1:]), means, metric))
-            except CollapsedError:
-                continue
-        again = sorted(again or runs, key=lambda run: -run[0])
+            means, metric = seeded[0]
+            return self.clusters.parameters(self.few, means, metric)
+        runs.sort(key=lambda run: -run.objective)
+        again = self.runs.on(self.blocks[-1], runs[:_AGAIN], plan.em)
+        again = sorted(again or runs, key=lambda run: -run.objective)
+        if len(self.blocks) == 1:
+            found = self.runs.on(self.blocks[0], again[:1], plan.em_on)
+            return (found or again)[0].parameters
         if len(self.blocks) < _LEAST_BLOCKS or not plan.n_tried:
             try:
-                return self._em(again[0][1], plan.em_on, self.blocks)[1]
+                return self._em(again[0].parameters, plan.em_on, self.blocks)[1]
             except CollapsedError:  # on some of the rows only: the fit sees all of them
-                return again[0][1]
+                return again[0].parameters
         return self._carried_on(again)
 
-    def _carried_on(self, runs: list[tuple[float, GaussianParameters, np.ndarray, Metric]]) -> GaussianParameters:
+    def _carried_on(self, runs: list[Run]) -> GaussianParameters:
         """EM on all blocks in turn, from where EM stood or from where K-means did, whichever gets further.
 
         EM on a few rows fits their noise, and EM on the whole data takes longest to forget just that (16 components 4
@@ -195,28 +183,27 @@ class Search:
         """
         trial = self.blocks[1:-1][:_TRIAL]
         tried = []
-        for _, _, means, metric in runs[: self.plan.n_tried]:
+        for run in runs[: self.plan.n_tried]:
+            means, metric = run.seeds
             means = self._k_means(means, metric, self.plan.k_means_on, self.blocks)
             try:
-                tried.append(
-                    self._em(self.clusters.parameters(self.blocks[-1], means, metric.covariances), len(trial), trial)
-                )
+                tried.append(self._em(self.clusters.parameters(self.blocks[-1], means, metric), len(trial), trial))
             except CollapsedError:
                 continue
-        best, parameters = max(tried, key=lambda run: run[0], default=(-np.inf, runs[0][1]))
+        best, parameters = max(tried, key=lambda run: run[0], default=(-np.inf, runs[0].parameters))
         try:
-            from_em = self._em(runs[0][1], len(trial), trial)
+            from_em = self._em(runs[0].parameters, len(trial), trial)
             better = from_em[1] if from_em[0] > best + _CLEARLY else parameters
             return self._em(better, self.plan.em_on - (1 + self.plan.n_tried) * _TRIAL, self.blocks)[1]
         except CollapsedError:
-            return runs[0][1]
+            return runs[0].parameters
 
     def seeds(self) -> np.ndarray:
         """Means (K, D) by one run of k-means++."""
-        return self._seeded(1)[0][1]
+        return self._seeded(1)[0].means
 
-    def _seeded(self, n_runs: int) -> list[tuple[Metric, np.ndarray]]:
-        """Metric and first means of each run; the runs take turns with the metrics."""
+    def _seeded(self, n_runs: int) -> list[Seeds]:
+        """Where each run begins; the runs take turns with the metrics."""
         n_components, known = self.clusters.n_components, metrics(self.clusters)
         rows = thinned(self.few, max(_LEAST_ROWS, _SEEDED_PER_COMPONENT * n_components))
         X = np.asarray(rows.X, dtype=np.float64)
@@ -236,17 +223,14 @@ class Search:
             # Half of them by potential, which tells where clusters are round and apart; the others as they were drawn.
             best = np.argsort(potential, kind="stable")[: -(-mine // 2)]
             others = np.setdiff1d(np.arange(len(chosen)), best)[: mine // 2]
-            seeded += [(metric, X[chosen[each]]) for each in (*best, *others)]
+            seeded += [Seeds(X[chosen[each]], metric.covariances) for each in (*best, *others)]
             n_distinct = max(n_distinct, int(distinct.max()))
         warn_of_few_distinct(n_distinct, len(X), n_components)
         return seeded
 
-    def _k_means(self, means: np.ndarray, metric: Metric, n: int, blocks: list[ArrayRows]) -> np.ndarray:
+    def _k_means(self, means: np.ndarray, metric: np.ndarray, n: int, blocks: list[ArrayRows]) -> np.ndarray:
         for index in range(n):
-            moved = self.clusters.moved(blocks[index % len(blocks)], means, metric.covariances)
-            if len(blocks) == 1 and np.array_equal(moved, means):
-                break
-            means = moved
+            means = self.clusters.moved(blocks[index % len(blocks)], means, metric)
         return means
 
     def _em(self, parameters: GaussianParameters, n: int, blocks: list[ArrayRows]) -> tuple[float, GaussianParameters]:
@@ -256,33 +240,11 @@ class Search:
         -------
         objective a row before the last iteration (with several blocks: mean over the last few), and the parameters after.
         """
-        family, rule, before = parameters.family, self.clusters.rule, -np.inf
+        family, rule = parameters.family, self.clusters.rule
         seen: list[float] = []
         for index in range(n):
             statistics = run_em_pass(family, parameters, blocks[index % len(blocks)], n_threads=self.clusters.n_threads)
-            objective = (statistics.log_likelihood + rule.log_prior(parameters)) / statistics.total_weight
-            seen.append(objective)
-            parameters = self._maximize(statistics, parameters)
-            if len(blocks) == 1 and abs(objective - before) < _SETTLED:
-                break
-            before = objective
+            seen.append((statistics.log_likelihood + rule.log_prior(parameters)) / statistics.total_weight)
+            parameters = maximized(rule, statistics, parameters, self.absent)
         last = seen[-1:] if len(blocks) == 1 else seen[-_TRIAL // 2 :]
         return float(np.mean(last)) if last else -np.inf, parameters
-
-    def _maximize(self, statistics: Statistics, before: GaussianParameters) -> GaussianParameters:
-        """The M-step; a component without rows in a block that is not the whole data stays, with the weight of a row.
-
-        Its rows may be in other blocks, and EM cannot revive a weight of 0.
-        """
-        after = self.clusters.rule.maximize(statistics)
-        absent = after.weights < _ABSENT / self.n_rows
-        if self.sees_all or not absent.any():
-            return after
-        weights = np.where(absent, 1.0 / self.n_rows, after.weights)
-        covariances = after.covariances
-        if not before.family.tied:
-            chosen = absent.reshape(-1, *[1] * (covariances.ndim - 1))
-            covariances = np.where(chosen, before.covariances, covariances)
-        means = np.where(absent[:, None], before.means, after.means)
-        kept = replace(after, weights=weights / weights.sum(), means=means, covariances=covariances)
-        return self.clusters.rule.with_fixed(kept)

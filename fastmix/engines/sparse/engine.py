@@ -101,6 +101,9 @@ class SparseEM(BatchEM):
     writes_over_most_probable: bool = False
     name: ClassVar[str] = "sparse"
 
+    def whole_run(self, parameters: Any, max_iter: int) -> None:
+        return None
+
     def started_with(self, labels: np.ndarray | None) -> SparseEM:
         return replace(self, most_probable=None if labels is None else np.stack([labels, labels]))
 

@@ -13,10 +13,12 @@ import numpy as np
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Family, Reach, finite_log
 from fastmix.families.domains import Domain, Real, Simplex
+from fastmix.families.gaussian.compiled import maximized
 from fastmix.families.gaussian.coordinates import from_gaussian_coordinates, gaussian_coordinates
 from fastmix.families.gaussian.moments import mean_shifts
 from fastmix.families.gaussian.splitting import SPLITTING, GaussianSplitting
 from fastmix.families.statistics import Statistics
+from fastmix.kernels.mixture.updating import Mixture
 
 LOG_2PI = float(np.log(2 * np.pi))
 # More than what rounding takes off a norm.
@@ -49,6 +51,24 @@ class GaussianParameters:
         CollapsedError : if a covariance is not positive definite.
         """
         return self.family.cholesky(self.covariances)
+
+    @classmethod
+    def of(cls, family: GaussianFamily, mixture: Mixture) -> GaussianParameters:
+        """The parameters of a mixture in the memory of compiled code, which is theirs from now on."""
+        shape = family.covariance_shape(*mixture.means.shape[::-1])
+        made = cls(family, mixture.weights, mixture.means, mixture.covariances.reshape(shape))
+        made.__dict__["kernel"] = mixture.kernel
+        return made
+
+    @cached_property
+    def kernel(self) -> Any:
+        """Kernel parameters, which take longer to make than a row takes to evaluate.
+
+        Raises
+        ------
+        CollapsedError : if a covariance is not positive definite.
+        """
+        return self.family.kernel_from(self)
 
 
 class GaussianFamily(Family):
@@ -86,6 +106,22 @@ class GaussianFamily(Family):
     def n_covariance_parameters(self, n_features: int, n_components: int) -> int:
         """Number of free parameters in ``covariances``."""
         return self.covariances_domain.n_free(self.covariance_shape(n_features, n_components))
+
+    def has_compiled_update(self, n_features: int) -> bool:
+        """Whether M-steps run in compiled code: where Python would take longer than the pass, and LAPACK is not faster."""
+        return False
+
+    def kernel_memory(self, n_features: int, n_components: int, *jobs: int) -> Any:
+        """Kernel parameters to be filled in, of one mixture or of several; for families that have a compiled update."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def kernel_from(self, parameters: GaussianParameters) -> Any:
+        """Kernel parameters made anew; CollapsedError where a covariance is not positive definite."""
+
+    def kernel_parameters(self, parameters: GaussianParameters) -> Any:
+        """See ``Family.kernel_parameters``."""
+        return parameters.kernel
 
     @abstractmethod
     def maximize_covariances(self, statistics: Statistics, shifts: np.ndarray, reg_covar: float) -> np.ndarray:
@@ -143,6 +179,10 @@ class GaussianFamily(Family):
         CollapsedError : if a covariance is not positive definite.
         """
         counts = statistics.counts
+        n_features = statistics.centre.means.shape[1]
+        if self.has_compiled_update(n_features):
+            found = maximized(self, statistics, np.full(n_features, reg_covar))
+            return GaussianParameters.of(self, found)
         shifts = mean_shifts(statistics)
         parameters = GaussianParameters(
             family=self,

@@ -12,6 +12,7 @@ import numpy as np
 from fastmix.families.base import finite_log
 from fastmix.families.domains import Positive
 from fastmix.families.gaussian.base import GaussianFamily
+from fastmix.families.gaussian.compiled import kernel_of_parameters
 from fastmix.families.gaussian.diagonal_kernel import DiagonalKernel
 from fastmix.families.gaussian.diagonal_missing import DiagonalJoint, SphericalJoint
 from fastmix.families.gaussian.moments import over_counts
@@ -49,7 +50,18 @@ class DiagonalGaussian(GaussianFamily):
             values = values[None]
         return values[..., None] if self.spherical else values
 
-    def kernel_parameters(self, parameters):
+    def has_compiled_update(self, n_features):
+        return not self.tied
+
+    def kernel_memory(self, n_features, n_components, *jobs):
+        means, log_constants = np.empty((*jobs, n_components, n_features)), np.empty((*jobs, n_components))
+        if self.spherical:
+            return SphericalKernel(means, np.empty((*jobs, n_components)), log_constants)
+        return DiagonalKernel(means, np.empty_like(means), log_constants)
+
+    def kernel_from(self, parameters):
+        if not self.tied:
+            return kernel_of_parameters(self, parameters)
         shape = parameters.means.shape
         _ = parameters.cholesky  # raises where a start has collapsed
         constants = self.log_constants(parameters)

@@ -9,6 +9,7 @@ import numpy as np
 from fastmix.families.base import finite_log
 from fastmix.families.domains import PositiveDefinite
 from fastmix.families.gaussian.base import GaussianFamily
+from fastmix.families.gaussian.compiled import kernel_of_parameters
 from fastmix.families.gaussian.full_kernel import FullKernel
 from fastmix.families.gaussian.full_missing import FullJoint
 from fastmix.families.gaussian.moments import over_counts
@@ -26,6 +27,9 @@ from fastmix.families.gaussian.triangular import (
 )
 from fastmix.kernels.simd.blocks import BLOCK
 from fastmix.kernels.simd.matrix_rows import padded_shape
+
+# Features up to which the M-step is compiled; of larger matrices LAPACK makes factors in less time.
+_MOST_COMPILED = 32
 
 
 class FullGaussian(GaussianFamily):
@@ -45,7 +49,20 @@ class FullGaussian(GaussianFamily):
         # Products run over a group of rows at a time: a tile need not be in the first-level cache.
         return 288 * 8 // itemsize
 
-    def kernel_parameters(self, parameters):
+    def has_compiled_update(self, n_features):
+        return n_features <= _MOST_COMPILED
+
+    def kernel_memory(self, n_features, n_components, *jobs):
+        size = padded_size(n_features)
+        return FullKernel(
+            means=np.empty((*jobs, n_components, n_features)),
+            factors=np.zeros((*jobs, n_components, size, size)),
+            log_constants=np.empty((*jobs, n_components)),
+        )
+
+    def kernel_from(self, parameters):
+        if self.has_compiled_update(parameters.means.shape[1]):
+            return kernel_of_parameters(self, parameters)
         return FullKernel(parameters.means, padded_inverse_lower(parameters.cholesky), self.log_constants(parameters))
 
     def joint_parameters(self, parameters, kernel):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastmix.families.gaussian.base import GaussianParameters, not_collapsed
+from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters, not_collapsed
 from fastmix.families.gaussian.moments import mean_shifts
 from fastmix.families.gaussian.prior import GaussianPrior
 from fastmix.families.gaussian.splitting import SPLITTING
@@ -100,6 +100,15 @@ class GaussianRule(UpdateRule):
         return self.reg_covar == 0
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it is the M-step of the family, but for a floor."""
+        return self.fixed is None and self.prior is None
+
+    def compiled_floor(self, family: GaussianFamily, n_features: int) -> np.ndarray | None:
+        """See ``UpdateRule.compiled_floor``."""
+        return np.full(n_features, self.reg_covar) if self.is_plain and family.has_compiled_update(n_features) else None
+
+    @property
     def has_fixed(self) -> bool:
         return self.fixed is not None
 
@@ -120,7 +129,7 @@ class GaussianRule(UpdateRule):
         CollapsedError : if a covariance that is not known is not positive definite.
         """
         family, reg_covar = statistics.centre.family, self.reg_covar
-        if self.fixed is None and self.prior is None:
+        if self.is_plain:
             return family.maximize(statistics, reg_covar)
         fixed, prior, previous = self.fixed, self.prior, statistics.centre
         counts = statistics.counts

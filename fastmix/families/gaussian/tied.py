@@ -46,7 +46,7 @@ class TiedGaussian(GaussianFamily):
     def n_kept_rows(self, n_features):
         return padded_size(n_features)
 
-    def kernel_parameters(self, parameters):
+    def kernel_from(self, parameters):
         n_components, n_features = parameters.means.shape
         factor = padded_inverse_lower(parameters.cholesky[None])[0]
         centre = parameters.means.mean(axis=0)

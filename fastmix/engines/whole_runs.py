@@ -1,0 +1,226 @@
+"""Many runs on small stretches of rows, each a job in compiled code (``fastmix.kernels.mixture.whole_runs``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastmix.data.rows import EVERYTHING, ArrayRows
+from fastmix.engines.layout import MOST_LANES, cut_into_lanes, scratch_of, usual_tile
+from fastmix.engines.loop import EngineState, RunResult, StopReason
+from fastmix.engines.passes import NOTHING
+from fastmix.exceptions import CollapsedError
+from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters
+from fastmix.families.gaussian.compiled import check, mixture_for
+from fastmix.kernels.mixture.em_pass import ACCUMULATE, EMContext, em_pass_for
+from fastmix.kernels.mixture.scratch import scratch_bytes
+from fastmix.kernels.mixture.updating import Mixture, UpdateContext, update_bytes, update_for
+from fastmix.kernels.mixture.whole_runs import (
+    COLLAPSED,
+    CONVERGED,
+    LIMIT,
+    NOT_FINITE,
+    WORSENED,
+    RunContext,
+    run_bytes,
+    runs_for,
+)
+from fastmix.kernels.threads import WORTH_THREADS
+
+_NO_INDICES = np.empty(0, np.int64)
+_NO_FLOAT = np.empty(0)
+# Operations that a run may take: half a second or so.
+_LONGEST = 5e9
+
+
+@dataclass(frozen=True, eq=False)
+class Stretches:
+    """Rows of a data set that are fitted by themselves, G times.
+
+    Attributes
+    ----------
+    rows : all of them, one stretch after the other.
+    begins, ends : (G,) int64.
+    n_weighted : (G,) float64, rows of positive weight.
+    floors : (G, D) what is added to each feature's variance.
+    wholes : (G, C) the covariance of all rows of the stretch, with the floor.
+    """
+
+    rows: ArrayRows
+    begins: np.ndarray
+    ends: np.ndarray
+    n_weighted: np.ndarray
+    floors: np.ndarray
+    wholes: np.ndarray
+
+
+def one_stretch(rows: ArrayRows, floor: np.ndarray, whole: np.ndarray = _NO_FLOAT) -> Stretches:
+    """All rows of a data set; ``floor`` (D,), ``whole`` (C,) as for several."""
+    return Stretches(
+        rows,
+        np.zeros(1, np.int64),
+        np.full(1, rows.n_rows),
+        np.full(1, float(rows.n_weighted)),
+        np.ascontiguousarray(floor[None]),
+        np.ascontiguousarray(whole[None]),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Runner:
+    """Runs jobs of one family and number of components on stretches.
+
+    Attributes
+    ----------
+    n_threads : None for all.
+    """
+
+    family: GaussianFamily
+    n_components: int
+    stretches: Stretches
+    n_threads: int | None
+
+    def memory(self, n_jobs: int) -> Mixture:
+        """For the mixtures of so many jobs."""
+        return mixture_for(self.family, self.stretches.rows.n_features, self.n_components, n_jobs)
+
+    def run(
+        self,
+        mixtures: Mixture,
+        groups: np.ndarray,
+        *,
+        n_iterations: int,
+        tol: float,
+        slack: float = np.inf,
+        absent: float = 0.0,
+        k_means: int = -1,
+        metrics: np.ndarray | None = None,
+        metric_of: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Run a job for each of the mixtures, which become what it comes to; see ``RunContext`` for the arguments.
+
+        Returns
+        -------
+        (J, n_iterations) objectives, and (J, 5) how each went, see ``RunContext.found``.
+        """
+        family, rows, stretches = self.family, self.stretches.rows, self.stretches
+        n_jobs, n_features = len(groups), rows.n_features
+        tile_size = usual_tile(family, n_features, self.n_components, "float64")
+        n_statistics = family.n_statistics(n_features)
+        n_tiles = -(-int((stretches.ends - stretches.begins).max()) // tile_size)
+        most_lanes = len(cut_into_lanes(MOST_LANES, self.n_components * n_statistics)) - 1
+        n_lanes = min(most_lanes, n_tiles)
+        wanted = scratch_of(family, n_features)
+        kernel = type(mixtures.kernel)(*(each[0] for each in mixtures.kernel))
+        em = EMContext(
+            parameters=kernel,
+            rows=rows,
+            schedule=EVERYTHING,
+            hard=False,
+            extra_steps=0,
+            last_phase=ACCUMULATE,
+            n_joint=self.n_components,
+            wanted=wanted,
+            tile_size=tile_size,
+            lane_starts=_NO_INDICES,
+            step=1,
+            slots=_NO_INDICES,
+            slot_starts=_NO_INDICES,
+            statistics=np.empty((0, n_statistics)),
+            shared=np.empty((0, 0)),
+            totals=np.empty((0, 0)),
+            byproducts=NOTHING,
+            observed=_NO_INDICES,
+            goes_on=False,
+            pattern_lane=0,
+        )
+        one = Mixture(mixtures.weights[0], mixtures.means[0], mixtures.covariances[0], kernel)
+        n_numbers = one.covariances.shape[1]
+        objectives = np.empty((n_jobs, n_iterations))
+        found = np.empty((n_jobs, 5), np.int64)
+        update = UpdateContext(one, em.statistics, _NO_FLOAT, _NO_FLOAT, 0.0, 0.0, _NO_INDICES)
+        context = RunContext(
+            em=em,
+            em_lane=em_pass_for(family.kernel_class).address(em),
+            update=update_for(family.kernel_class).address(update),
+            most_lanes=n_lanes,
+            mixtures=mixtures,
+            begins=stretches.begins,
+            ends=stretches.ends,
+            groups=groups,
+            floors=stretches.floors,
+            metrics=np.empty((0, 0, 0)) if metrics is None else metrics,
+            metric_of=_NO_INDICES if metric_of is None else metric_of,
+            wholes=stretches.wholes,
+            n_rows=stretches.n_weighted,
+            absent=absent,
+            k_means=k_means,
+            n_iterations=n_iterations,
+            tol=tol,
+            slack=slack,
+            objectives=objectives,
+            found=found,
+        )
+        n_bytes = run_bytes(n_lanes, self.n_components, n_features, n_numbers, n_statistics) + max(
+            scratch_bytes(n_features, self.n_components, wanted, tile_size, 8),
+            update_bytes(self.n_components, n_features, n_numbers),
+        )
+        lanes = runs_for(family.kernel_class).bind(context, n_bytes)
+        n_rows = float((stretches.ends - stretches.begins)[groups].sum())
+        n_passes = n_iterations + max(0, k_means)
+        lanes.work(n_jobs, n_passes * n_rows * self.n_components * (10.0 + n_statistics), self.n_threads)
+        return objectives, found
+
+    def parameters(self, mixtures: Mixture, job: int) -> GaussianParameters:
+        """Of one job."""
+        kernel: Any = type(mixtures.kernel)(*(each[job] for each in mixtures.kernel))
+        one = Mixture(mixtures.weights[job], mixtures.means[job], mixtures.covariances[job], kernel)
+        return GaussianParameters.of(self.family, one)
+
+
+def whole_run(
+    family: Any,
+    rows: Any,
+    parameters: Any,
+    floor: np.ndarray,
+    *,
+    max_iter: int,
+    tol: float,
+    slack: float,
+    n_threads: int | None,
+) -> RunResult | None:
+    """Batch EM from parameters as ``fastmix.engines.loop.run`` does it, to the bit; None where it would be no faster.
+
+    Not where it might take long: it hears of Ctrl-C only when it is done.
+    """
+    n_components = len(parameters.weights)
+    n_operations = rows.n_rows * n_components * (10.0 + family.n_statistics(rows.n_features))
+    if n_operations >= WORTH_THREADS or not 0 < max_iter * n_operations < _LONGEST:
+        return None
+    runner = Runner(family, n_components, one_stretch(rows, floor), n_threads)
+    mixtures = runner.memory(1)
+    mixtures.weights[0], mixtures.means[0] = parameters.weights, parameters.means
+    mixtures.covariances[0] = parameters.covariances.reshape(n_components, -1)
+    objectives, found = runner.run(mixtures, np.zeros(1, np.int64), n_iterations=max_iter, tol=tol, slack=slack)
+    n_iter, how, *wrong = map(int, found[0])
+    after, error = runner.parameters(mixtures, 0), None
+    if how == COLLAPSED:
+        one = Mixture(mixtures.weights[0], mixtures.means[0], mixtures.covariances[0], mixtures.kernel)
+        try:
+            check(np.array(wrong), one)
+        except CollapsedError as collapse:
+            error = collapse
+    seen = tuple(objectives[0, :n_iter].tolist())
+    objective = seen[-1] if seen else -np.inf
+    return RunResult(after, objective, seen, _REASONS[how], error, EngineState(after, after, objective))
+
+
+_REASONS = {
+    LIMIT: StopReason.ITERATION_LIMIT,
+    CONVERGED: StopReason.CONVERGED,
+    WORSENED: StopReason.OBJECTIVE_WORSENED,
+    NOT_FINITE: StopReason.NOT_FINITE,
+    COLLAPSED: StopReason.COLLAPSED,
+}

@@ -1,0 +1,98 @@
+"""The compiled M-step, for the families that have one (``GaussianFamily.has_compiled_update``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import fastmix.families.gaussian.updates  # noqa: F401  what covariance types plug in
+from fastmix.exceptions import CollapsedError
+from fastmix.kernels.mixture.updating import (
+    A_POINT,
+    CONSTANTS,
+    MAXIMIZE,
+    NOT_FINITE,
+    NOT_POSITIVE,
+    NOTHING_WRONG,
+    Mixture,
+    UpdateContext,
+    update_bytes,
+    update_for,
+)
+
+if TYPE_CHECKING:
+    from fastmix.families.gaussian.base import GaussianFamily
+
+_NO_STATISTICS = np.empty((0, 0))
+_NOTHING = np.empty(0)
+
+
+def mixture_for(family: GaussianFamily, n_features: int, n_components: int, *jobs: int) -> Mixture:
+    """Memory for one mixture, or for several."""
+    n_numbers = int(np.prod(family.covariance_shape(n_features, n_components)[1:], dtype=np.int64))
+    return Mixture(
+        weights=np.empty((*jobs, n_components)),
+        means=np.empty((*jobs, n_components, n_features)),
+        covariances=np.empty((*jobs, n_components, n_numbers)),
+        kernel=family.kernel_memory(n_features, n_components, *jobs),
+    )
+
+
+def _update(
+    family: GaussianFamily, mixture: Mixture, what: int, statistics: np.ndarray, floor: np.ndarray
+) -> np.ndarray:
+    """Run the update; returns what went wrong."""
+    found = np.zeros(3, np.int64)
+    context = UpdateContext(mixture, statistics, floor, _NOTHING, 0.0, 0.0, found)
+    n_components, n_features = mixture.means.shape
+    n_bytes = update_bytes(n_components, n_features, mixture.covariances.shape[1])
+    update_for(family.kernel_class).bind(context, n_bytes).work_on(what)
+    return found
+
+
+def check(found: np.ndarray, mixture: Mixture) -> None:
+    """Raise CollapsedError if anything went wrong with the mixture."""
+    what, k, d = map(int, found)
+    if what == NOTHING_WRONG:
+        return
+    n_features, n_numbers = mixture.means.shape[1], mixture.covariances.shape[1]
+    apart = n_features + 1 if n_numbers > n_features else (1 if n_numbers == n_features else 0)
+    variance = mixture.covariances[k, apart * d]
+    if what == NOT_POSITIVE:
+        raise CollapsedError(k, f"its variance in feature {d} is {variance:.3g}")
+    if what == NOT_FINITE:
+        raise CollapsedError(k, "its covariance is not finite")
+    if what == A_POINT:
+        value = mixture.means[k, d]
+        raise CollapsedError(k, f"all its rows have the value {value:.6g} in feature {d} (variance {variance:.3g})")
+    raise CollapsedError(k, "its covariance matrix is singular")
+
+
+def kernel_of_parameters(family: GaussianFamily, parameters: Any) -> Any:
+    """See ``Family.kernel_parameters``.
+
+    Raises
+    ------
+    CollapsedError : if a covariance is not positive definite.
+    """
+    n_components, n_features = parameters.means.shape
+    mixture = Mixture(
+        np.ascontiguousarray(parameters.weights),
+        np.ascontiguousarray(parameters.means),
+        np.ascontiguousarray(parameters.covariances).reshape(n_components, -1),
+        family.kernel_memory(n_features, n_components),
+    )
+    check(_update(family, mixture, CONSTANTS, _NO_STATISTICS, _NOTHING), mixture)
+    return mixture.kernel
+
+
+def maximized(family: GaussianFamily, statistics: Any, floor: np.ndarray) -> Mixture:
+    """See ``GaussianFamily.maximize``; ``floor`` (D,) is added to each feature's variance."""
+    centre = statistics.centre
+    n_components, n_features = centre.means.shape
+    mixture = mixture_for(family, n_features, n_components)
+    mixture.kernel.means[:] = centre.means
+    mixture.covariances[:] = centre.covariances.reshape(n_components, -1)
+    check(_update(family, mixture, MAXIMIZE, np.ascontiguousarray(statistics.components), floor), mixture)
+    return mixture
