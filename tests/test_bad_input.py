@@ -291,6 +291,7 @@ def test_a_likelihood_that_goes_wrong_stops_the_fit_and_says_so(fault, reason, r
         return replace(steps[-1], objective=steps[-1].objective + fault) if len(steps) == 4 else steps[-1]
 
     monkeypatch.setattr(BatchEM, "step", faulty_step)
+    monkeypatch.setattr(BatchEM, "has_whole_run", False)
     model = GaussianMixture(2, reg_covar=0.0, tol=0.0, init_params="random", random_state=0)
     with pytest.warns(ConvergenceWarning, match=r"iteration 4\b"):
         model.fit(rows)

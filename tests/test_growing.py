@@ -11,7 +11,10 @@ from naive import COVARIANCE_TYPES, Mixture, relative_error
 
 import fastmix
 from fastmix import Batch, GaussianMixture, Incremental, StopReason
+from fastmix.data.rows import make_rows
 from fastmix.engines import batch
+from fastmix.engines.batch import BatchEM
+from fastmix.engines.growing import Growing
 from fastmix.exceptions import CollapsedError
 from fastmix.families.gaussian.covariance_types import gaussian_family
 
@@ -99,6 +102,17 @@ def test_any_number_of_threads_gives_the_same_bits(problem, algorithm, dtype):
     models = [fit_quietly(growing(start, algorithm, n_threads=n, random_state=n, **how), rows) for n in (1, 2)]
     assert models[0].lower_bounds_ == models[1].lower_bounds_
     assert bits(models[0]) == bits(models[1])
+
+
+def test_the_standard_error_of_a_sample_counts_weights(rng):
+    X, w, log_density = rng.normal(size=(50, 2)), rng.uniform(0.1, 9.0, 50), rng.normal(size=20)
+    order = rng.permutation(50)[:20]
+    engine = Growing(BatchEM(gaussian_family("diag"), make_rows(X, w)), make_rows(X, w))
+    mean = np.average(log_density, weights=w[order])
+    squares = [(w[row] * (value - mean)) ** 2 for row, value in zip(order, log_density, strict=True)]
+    assert engine._standard_error(log_density, order) == pytest.approx(
+        np.sqrt(sum(squares)) / w[order].sum(), rel=1e-12
+    )
 
 
 @every_engine

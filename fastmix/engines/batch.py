@@ -47,6 +47,7 @@ class BatchEM:
     rule: UpdateRule = PLAIN
     all_known: bool = False
     name: ClassVar[str] = "batch"
+    has_whole_run: ClassVar[bool] = True  # of its steps
 
     @property
     def is_monotone(self) -> bool:
@@ -70,7 +71,14 @@ class BatchEM:
         """See ``MixtureEngine.whole_run``."""
         rows, floor = self.rows.in_any_order, self.rule.compiled_floor(self.family, self.rows.n_features)
         is_more = self.order.size or self.log_density.size or self.all_known or self.dtype != "float64"
-        if rows is None or floor is None or is_more or not rows.is_complete or rows.is_labelled:
+        if (
+            not self.has_whole_run
+            or rows is None
+            or floor is None
+            or is_more
+            or not rows.is_complete
+            or rows.is_labelled
+        ):
             return None
         slack = ROUNDING if self.is_monotone else np.inf
         return whole_run(

@@ -74,9 +74,7 @@ class IncrementalEM(BatchEM):
 
     n_blocks: int = 1
     name: ClassVar[str] = "incremental"
-
-    def whole_run(self, parameters: Any, max_iter: int) -> None:
-        return None
+    has_whole_run: ClassVar[bool] = False
 
     def init(self, parameters: Any) -> IncrementalState:
         return IncrementalState(parameters, evaluated=parameters, objective=-np.inf)

@@ -96,13 +96,11 @@ class OnlineEM(BatchEM):
     rows: ArraySource
     batch_size: int | None = None
     name: ClassVar[str] = "online"
+    has_whole_run: ClassVar[bool] = False
 
     @property
     def is_monotone(self) -> bool:
         return False
-
-    def whole_run(self, parameters: Any, max_iter: int) -> None:
-        return None
 
     def init(self, parameters: Any) -> OnlineState:
         n_rows, weight, _ = self._counted(self.order)

@@ -100,9 +100,7 @@ class SparseEM(BatchEM):
     n_blocks: int = 1
     writes_over_most_probable: bool = False
     name: ClassVar[str] = "sparse"
-
-    def whole_run(self, parameters: Any, max_iter: int) -> None:
-        return None
+    has_whole_run: ClassVar[bool] = False
 
     def started_with(self, labels: np.ndarray | None) -> SparseEM:
         return replace(self, most_probable=None if labels is None else np.stack([labels, labels]))

@@ -1,8 +1,8 @@
-"""The compiled M-step, for the families that have one (``GaussianFamily.has_compiled_update``)."""
+"""The compiled M-step, for the Gaussian families that have one (``has_compiled_update``): ``family`` is such a one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,14 +21,11 @@ from fastmix.kernels.mixture.updating import (
     update_for,
 )
 
-if TYPE_CHECKING:
-    from fastmix.families.gaussian.base import GaussianFamily
-
 _NO_STATISTICS = np.empty((0, 0))
 _NOTHING = np.empty(0)
 
 
-def mixture_for(family: GaussianFamily, n_features: int, n_components: int, *jobs: int) -> Mixture:
+def mixture_for(family: Any, n_features: int, n_components: int, *jobs: int) -> Mixture:
     """Memory for one mixture, or for several."""
     n_numbers = int(np.prod(family.covariance_shape(n_features, n_components)[1:], dtype=np.int64))
     return Mixture(
@@ -39,9 +36,7 @@ def mixture_for(family: GaussianFamily, n_features: int, n_components: int, *job
     )
 
 
-def _update(
-    family: GaussianFamily, mixture: Mixture, what: int, statistics: np.ndarray, floor: np.ndarray
-) -> np.ndarray:
+def _update(family: Any, mixture: Mixture, what: int, statistics: np.ndarray, floor: np.ndarray) -> np.ndarray:
     """Run the update; returns what went wrong."""
     found = np.zeros(3, np.int64)
     context = UpdateContext(mixture, statistics, floor, _NOTHING, 0.0, 0.0, found)
@@ -69,7 +64,7 @@ def check(found: np.ndarray, mixture: Mixture) -> None:
     raise CollapsedError(k, "its covariance matrix is singular")
 
 
-def kernel_of_parameters(family: GaussianFamily, parameters: Any) -> Any:
+def kernel_of_parameters(family: Any, parameters: Any) -> Any:
     """See ``Family.kernel_parameters``.
 
     Raises
@@ -87,7 +82,7 @@ def kernel_of_parameters(family: GaussianFamily, parameters: Any) -> Any:
     return mixture.kernel
 
 
-def maximized(family: GaussianFamily, statistics: Any, floor: np.ndarray) -> Mixture:
+def maximized(family: Any, statistics: Any, floor: np.ndarray) -> Mixture:
     """See ``GaussianFamily.maximize``; ``floor`` (D,) is added to each feature's variance."""
     centre = statistics.centre
     n_components, n_features = centre.means.shape
