@@ -258,7 +258,9 @@ class Lanes:
     def work(self, n_lanes: int, n_operations: float, n_threads: int | None) -> None:
         """Work on all of them, in calls that are short each (see ``call_by_lanes``)."""
         how = self._address, self._words.ctypes.data, self._n_bytes
-        if n_operations < WORTH_THREADS:  # without a word to the threads, which takes as long as a pass over 150 rows
+        if (
+            n_lanes == 1 or n_operations < WORTH_THREADS
+        ):  # without a word to the threads, which takes as long as a pass over 150 rows
             _driver().serial(*how, 0, n_lanes)
             return
         call_by_lanes(lambda first, last: _driver()(*how, first, last), n_lanes, n_operations, n_threads)

@@ -48,7 +48,7 @@ def candidate(tiles, weights, point, nearest, reduced, potential):
 
 
 @part
-def _seed_run(tiles, weights, uniforms, chosen, distances, potentials, point):
+def seed_run(tiles, weights, uniforms, chosen, distances, potentials, point):
     """One run: fill ``chosen`` (K,), and return (how many of the rows are distinct, the potential)."""
     n_tiles, n_features, tile_size = tiles.shape
     n_clusters, n_candidates = uniforms.shape
@@ -97,7 +97,7 @@ def _seed(tiles, weights, uniforms, chosen, n_distinct, potential, scratch):
     """
     distances, potentials, points = scratch
     for r in range(uniforms.shape[0]):
-        n_distinct[r], potential[r] = _seed_run(
+        n_distinct[r], potential[r] = seed_run(
             tiles, weights, uniforms[r], chosen[r], distances[r], potentials[r], points[r]
         )
 
