@@ -3,6 +3,7 @@
 from fastmix import backend, conditional, datasets
 from fastmix._version import __version__
 from fastmix.engines.loop import FitState, StopReason
+from fastmix.estimators.fit_each import FittedGroups, fit_each
 from fastmix.estimators.gaussian_mixture import GaussianMixture
 from fastmix.estimators.kmeans import KMeans
 from fastmix.estimators.mixture import Mixture
@@ -20,6 +21,7 @@ __all__ = [
     "CollapsedError",
     "ConvergenceWarning",
     "FitState",
+    "FittedGroups",
     "GaussianMixture",
     "Incremental",
     "KMeans",
@@ -35,6 +37,7 @@ __all__ = [
     "backend",
     "conditional",
     "datasets",
+    "fit_each",
     "load",
     "profile",
     "warmup",

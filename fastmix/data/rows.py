@@ -11,10 +11,11 @@ from fastmix.data.cells import CellTree, Sums
 from fastmix.data.mapped import MappedRows
 from fastmix.data.source import CellSum
 from fastmix.data.spread import spread_places
+from fastmix.kernels.lanes import as_constant
 from fastmix.kernels.mixture.tiles import Labels, Rows, Schedule
 
 _NO_INDICES = np.empty(0, np.int64)
-EVERYTHING = Schedule(order=np.empty(0, np.int32), offsets=_NO_INDICES, active=_NO_INDICES)
+EVERYTHING = as_constant(Schedule(order=np.empty(0, np.int32), offsets=_NO_INDICES, active=_NO_INDICES))
 
 
 class ArrayRows(Rows):

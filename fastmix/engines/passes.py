@@ -20,6 +20,7 @@ from fastmix.families.base import Family
 from fastmix.families.label_noise import LabelNoise
 from fastmix.families.labelled import split
 from fastmix.families.statistics import Statistics
+from fastmix.kernels.lanes import as_constant
 from fastmix.kernels.mixture.em_pass import (
     ACCUMULATE,
     ENTROPY,
@@ -47,7 +48,7 @@ def byproducts(
     )
 
 
-NOTHING = byproducts()
+NOTHING = as_constant(byproducts())
 
 
 def run_em_pass(
@@ -80,9 +81,10 @@ def run_em_pass(
     parameters, label_noise = split(parameters)
     if not any(each.size for each in schedule):
         schedule = rows.schedule(tile_size)
-    # Of another type, or with gaps, the pass would be compiled once more.
-    index = np.int32 if rows.n_rows < 1 << 31 else np.int64
-    schedule = schedule._replace(order=np.ascontiguousarray(schedule.order, dtype=index))
+    if schedule.order.size:
+        # Of another type, or with gaps, the pass would be compiled once more.
+        index = np.int32 if rows.n_rows < 1 << 31 else np.int64
+        schedule = schedule._replace(order=np.ascontiguousarray(schedule.order, dtype=index))
     computed = _computed_in(family, parameters, label_noise if rows.is_labelled else None, dtype)
     parameters, constants, of_pattern = computed.parameters, computed.constants, None
     rows, unit = rows.in_units_of_weight() if dtype == "float32" else (rows, 1.0)

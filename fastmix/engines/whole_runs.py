@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from fastmix.kernels.threads import WORTH_THREADS
 
 _NO_INDICES = np.empty(0, np.int64)
 _NO_FLOAT = np.empty(0)
+_addresses: dict[Any, tuple[int, int]] = {}
 # Operations that a run may take: half a second or so.
 _LONGEST = 5e9
 
@@ -54,6 +55,11 @@ class Stretches:
     n_weighted: np.ndarray
     floors: np.ndarray
     wholes: np.ndarray
+
+    def among(self, groups: np.ndarray) -> Stretches:
+        """Some of them."""
+        names = ("begins", "ends", "n_weighted", "floors", "wholes")
+        return replace(self, **{name: getattr(self, name)[groups] for name in names})
 
 
 def one_stretch(rows: ArrayRows, floor: np.ndarray, whole: np.ndarray = _NO_FLOAT) -> Stretches:
@@ -140,11 +146,11 @@ class Runner:
         n_numbers = one.covariances.shape[1]
         objectives = np.empty((n_jobs, n_iterations))
         found = np.empty((n_jobs, 5), np.int64)
-        update = UpdateContext(one, em.statistics, _NO_FLOAT, _NO_FLOAT, 0.0, 0.0, _NO_INDICES)
+        em_lane, update = self._addresses(em, one)
         context = RunContext(
             em=em,
-            em_lane=em_pass_for(family.kernel_class).address(em),
-            update=update_for(family.kernel_class).address(update),
+            em_lane=em_lane,
+            update=update,
             most_lanes=n_lanes,
             mixtures=mixtures,
             begins=stretches.begins,
@@ -172,6 +178,15 @@ class Runner:
         n_passes = n_iterations + max(0, k_means)
         lanes.work(n_jobs, n_passes * n_rows * self.n_components * (10.0 + n_statistics), self.n_threads)
         return objectives, found
+
+    def _addresses(self, em: EMContext, one: Mixture) -> tuple[int, int]:
+        """Of a pass and of an update: found out once for each type of rows, which takes as long as ten passes over 200 rows."""
+        kernel_class, rows = self.family.kernel_class, self.stretches.rows
+        key = kernel_class, rows.X.dtype, rows.X.flags.num, one.covariances.ndim
+        if key not in _addresses:
+            update = UpdateContext(one, em.statistics, _NO_FLOAT, _NO_FLOAT, 0.0, 0.0, _NO_INDICES)
+            _addresses[key] = em_pass_for(kernel_class).address(em), update_for(kernel_class).address(update)
+        return _addresses[key]
 
     def parameters(self, mixtures: Mixture, job: int) -> GaussianParameters:
         """Of one job."""
@@ -214,10 +229,10 @@ def whole_run(
             error = collapse
     seen = tuple(objectives[0, :n_iter].tolist())
     objective = seen[-1] if seen else -np.inf
-    return RunResult(after, objective, seen, _REASONS[how], error, EngineState(after, after, objective))
+    return RunResult(after, objective, seen, REASONS[how], error, EngineState(after, after, objective))
 
 
-_REASONS = {
+REASONS = {
     LIMIT: StopReason.ITERATION_LIMIT,
     CONVERGED: StopReason.CONVERGED,
     WORSENED: StopReason.OBJECTIVE_WORSENED,

@@ -47,10 +47,10 @@ class GaussianModel(MixtureModel, Conditioning):
         self._spec().check_goes_on(parameters, n_features, what)
 
     def _attributes(self, parameters: GaussianParameters, rule: UpdateRule) -> dict[str, Any]:
-        family, known = parameters.family, getattr(rule, "known", None)
+        family, fixed = parameters.family, getattr(rule, "fixed", None)
         floored = family.marginal_variances(parameters.covariances) < 2 * self.reg_covar
-        if known is not None:
-            floored = floored & ~known.covariances[:, None]
+        if fixed is not None:
+            floored = floored & ~fixed.covariances[:, None]
         return {
             **super()._attributes(parameters, rule),
             # Both may raise where a start is singular.

@@ -46,6 +46,19 @@ def _address_of(array: np.ndarray, flags: int) -> int:
     return array.ctypes.data
 
 
+# What ``_flatten`` appends for tuples that never change, by identity, and the tuple itself, so that it stays.
+_constants: dict[int, tuple[list[Any], list[int], Any]] = {}
+
+
+def as_constant(value: Any) -> Any:
+    """A tuple that never changes, and is part of many contexts: flattened once."""
+    kinds: list[Any] = []
+    words: list[int] = []
+    _flatten(value, kinds, words)
+    _constants[id(value)] = kinds, words, value
+    return value
+
+
 def _flatten(value: Any, kinds: list[Any], words: list[int]) -> None:
     """Append the words of a context, and what its Numba type depends on: quicker to find out than the type itself."""
     if isinstance(value, np.ndarray):
@@ -56,6 +69,11 @@ def _flatten(value: Any, kinds: list[Any], words: list[int]) -> None:
         if not flags & _C_CONTIGUOUS:
             words += value.strides
     elif isinstance(value, tuple):
+        known = _constants.get(id(value))
+        if known is not None:
+            kinds += known[0]
+            words += known[1]
+            return
         kinds += (type(value), len(value))
         for member in value:
             _flatten(member, kinds, words)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.data.rows import make_rows
+from fastmix.data.rows import ArrayRows, make_rows
 from fastmix.data.source import Source
 from fastmix.data.validation import as_array, as_parameter_array, check_weights
 from fastmix.engines.passes import run_em_pass
@@ -25,7 +25,8 @@ from fastmix.starts.from_means import Clusters
 from fastmix.starts.overseed import many_means, seeds
 from fastmix.starts.responsibilities import check_responsibilities, random_responsibilities
 from fastmix.starts.search import Search, draw_blocks
-from fastmix.starts.seeding import subsample
+from fastmix.starts.seeding import subsample, warn_of_few_distinct
+from fastmix.starts.small import MOST_ROWS, SmallSearch, plan_for, random_numbers, scale_of, stretches_of
 from fastmix.starts.tails import with_far_components
 
 INIT_METHODS = ("kmeans", "k-means++", "random", "random_from_data")
@@ -33,7 +34,7 @@ INIT_METHODS = ("kmeans", "k-means++", "random", "random_from_data")
 _SCALE_ROWS = 2000  # rows that the scale of the data is taken from
 _CHUNK_ENTRIES = 1 << 20
 # From so many components on means are those of ``many``, and rows are assigned before their statistics are taken.
-_MANY = 64
+MANY = 64
 
 
 def broad_covariance(rows: Source, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -194,9 +195,13 @@ class Start:
                     return self._from_means(labelled.means(init, generator))
             if init == "random_from_data":
                 return self._from_means(self._random_rows(generator))
-            if self.n_components >= _MANY:
+            if self.n_components >= MANY:
                 find = many_means if init == "kmeans" else seeds
                 return self._from_means(find(self.clusters, self.rows, generator))
+            if init == "kmeans" and (small := self._small()) is not None:
+                found = self._by_small_search(*small, generator)
+                if found is not None:
+                    return found
             blocks = draw_blocks(self.rows, self.n_components, generator)
             search = Search(self.clusters, self.rows.n_rows, blocks, generator)
             if init != "kmeans":
@@ -209,6 +214,31 @@ class Start:
         again = self.from_responsibilities(lambda part: given[part], means)
         return self.rule.maximize(again)
 
+    def _small(self) -> tuple[ArrayRows, np.ndarray] | None:
+        """The rows, and the floor under variances, where the data set is small enough for a search in compiled code."""
+        rows = self.rows
+        if rows.n_rows > MOST_ROWS or rows.n_weighted < rows.n_rows or not rows.is_complete or rows.is_labelled:
+            return None
+        floor = self.rule.compiled_floor(self.family, rows.n_features)
+        if floor is None:
+            return None
+        with rows.pieces(rows.n_rows) as pieces:
+            X, weights = next(pieces)
+        return make_rows(np.ascontiguousarray(X, dtype=np.float64), weights), floor
+
+    def _by_small_search(
+        self, rows: ArrayRows, floor: np.ndarray, generator: np.random.Generator
+    ) -> GaussianParameters | None:
+        """The start; None where all runs collapse."""
+        begins, ends = np.zeros(1, np.int64), np.full(1, rows.n_rows)
+        scale = scale_of(rows, begins, ends, self.n_threads)
+        stretches = stretches_of(self.family, rows, begins, ends, floor[None], scale)
+        plan = plan_for(self.family, rows.n_rows, rows.n_features, self.n_components)
+        search = SmallSearch(self.family, self.n_components, stretches, scale, plan, self.n_threads)
+        mixtures, collapsed, n_distinct = search(lambda: random_numbers(generator, self.n_components))
+        warn_of_few_distinct(int(n_distinct[0]), rows.n_rows, self.n_components)
+        return None if collapsed[0] else search.runner.parameters(mixtures, 0)
+
     def _all_rows(self) -> np.ndarray:
         """(N, D) without NaN."""
         with self.rows.pieces(self.rows.n_rows) as pieces:
@@ -217,7 +247,7 @@ class Start:
     def _from_means(self, means: np.ndarray) -> GaussianParameters:
         # The pass respects what is known of rows, and of rows in memory alone one label each is kept.
         rows = self.rows.in_any_order
-        if self.n_components < _MANY or rows is None or not rows.is_complete or rows.is_labelled:
+        if self.n_components < MANY or rows is None or not rows.is_complete or rows.is_labelled:
             return self.clusters.parameters(self.rows, means, self.clusters.scaled)
         self.labels = self.clusters.labels(rows, means)
         return self.clusters.by_labels(rows, means, self.labels)

@@ -6,27 +6,82 @@ which NumPy does for all at once.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmix.data.rows import ArrayRows
+from fastmix.data.rows import ArrayRows, make_rows
 from fastmix.engines.whole_runs import Runner, Stretches
 from fastmix.families.gaussian.base import GaussianFamily
+from fastmix.families.gaussian.compiled import packed
 from fastmix.kernels.mixture.updating import Mixture
 from fastmix.kernels.mixture.whole_runs import COLLAPSED
 from fastmix.kernels.starts.small_start import ScaleContext, SeedContext, scales, seed_bytes, seeds_of_each
 from fastmix.starts.short_runs import SETTLED
 
-# Rows of a data set that is small: its scale is that of all rows.
-MOST_ROWS = 2000
+# Rows of a data set that is small.
+MOST_ROWS = 12_000
+# Of more rows than _MANY, runs begin on some: so many, or so many a component if that is more.
+_MANY, _A_COMPONENT = 1500, 250
+# What runs may cost, and those that go on (operations: see ``fastmix.engines.cell_pass``): some milliseconds on two cores.
+_FIRST_OPERATIONS, _LATER_OPERATIONS = 8e7, 4e7
 # Correlations with a condition number beyond this are not whitened: what is left of the data would be noise.
 _WORST_CONDITION = 1e10
 
 _SEEDINGS = 12  # runs of k-means++ in each metric
-_RUNS = 4  # that go on, in each metric
-_K_MEANS, _EM = 3, 10  # iterations of each
-_AGAIN, _EM_ON = 3, 48  # so many of the runs go on, for so many iterations
+
+
+class Plan(NamedTuple):
+    """How much searching is affordable: numbers of runs and of iterations."""
+
+    step: int = 1  # runs begin on each step-th row
+    runs: int = 6  # in each metric
+    k_means: int = 3  # iterations of each
+    em: int = 10
+    again: int = 3  # so many of the runs go on, on all rows
+    em_on: int = 48  # for so many iterations
+
+
+_LEAST_EM, _LEAST_ON = 3, 4
+
+
+def plan_for(family: GaussianFamily, n_rows: int, n_features: int, n_components: int) -> Plan:
+    """The plan for one data set: ``WHOLE_PLAN`` where it is small enough."""
+    operations_a_row = n_components * (10.0 + family.n_statistics(n_features))
+    step = max(1, n_rows // max(_MANY, _A_COMPONENT * n_components))
+    first, later = (operations_a_row * n for n in (n_rows / step, n_rows))
+    runs, k_means, again = WHOLE_PLAN.runs, WHOLE_PLAN.k_means, WHOLE_PLAN.again
+    em = int(_FIRST_OPERATIONS / (2 * runs * first)) - k_means - 1
+    if em < 0:
+        runs //= 2
+        em = int(_FIRST_OPERATIONS / (2 * runs * first)) - k_means - 1
+    on = int(_LATER_OPERATIONS / (again * later))
+    em, on = max(_LEAST_EM, min(WHOLE_PLAN.em, em)), max(_LEAST_ON, min(WHOLE_PLAN.em_on, on))
+    return Plan(step, runs, k_means, em, again, on)
+
+
+WHOLE_PLAN = Plan()
+
+
+# The best runs are alike where they differ by less, in nats a row. Where they are not another round begins, of at most so many.
+ALIKE, ROUNDS = 1e-4, 4
+_LATER_RUNS = 8  # in each metric, of later rounds
+
+
+class _Found(NamedTuple):
+    """What a round has found."""
+
+    mixtures: Mixture
+    objectives: np.ndarray  # (G,)
+    agreed: np.ndarray  # (G,) bool, whether the best was found twice
+    n_distinct: np.ndarray  # (G,)
+
+
+def arrays_of(mixtures: Mixture) -> list[np.ndarray]:
+    """All of them, by job."""
+    return [mixtures.weights, mixtures.means, mixtures.covariances, *mixtures.kernel]
 
 
 class Scale(NamedTuple):
@@ -45,6 +100,20 @@ def scale_of(rows: ArrayRows, begins: np.ndarray, ends: np.ndarray, n_threads: i
     return found
 
 
+def stretches_of(
+    family: GaussianFamily, rows: ArrayRows, begins: np.ndarray, ends: np.ndarray, floors: np.ndarray, scale: Scale
+) -> Stretches:
+    """The data sets, none of whose rows has weight 0; ``floors`` (G, D) are added to each feature's variance."""
+    whole = scale.covariances.copy()
+    _diagonals_of(whole)[:] += floors
+    return Stretches(rows, begins, ends, (ends - begins).astype(np.float64), floors, packed(family, whole))
+
+
+def _diagonals_of(matrices: np.ndarray) -> np.ndarray:
+    """A view that can be written to."""
+    return np.einsum("gii->gi", matrices)
+
+
 def _diagonals(matrices: np.ndarray) -> np.ndarray:
     return np.diagonal(matrices, axis1=1, axis2=2)
 
@@ -55,94 +124,136 @@ class SmallSearch:
     Parameters
     ----------
     family, n_components, n_threads : what will be fitted.
-    stretches : the data sets.
+    stretches : the data sets, each of at most ``MOST_ROWS`` rows.
     scale : of each.
+    plan : of all of them.
     """
 
     def __init__(
-        self, family: GaussianFamily, n_components: int, stretches: Stretches, scale: Scale, n_threads: int | None
+        self,
+        family: GaussianFamily,
+        n_components: int,
+        stretches: Stretches,
+        scale: Scale,
+        plan: Plan,
+        n_threads: int | None,
     ):
         self._family = family
         self._n_components = n_components
         self._stretches = stretches
         self._scale = scale
+        self._plan = plan
         self._n_threads = n_threads
+        self._few = self._thinned()
         self.runner = Runner(family, n_components, stretches, n_threads)
 
-    def __call__(self, uniforms: np.ndarray, uniforms_of: np.ndarray) -> tuple[Mixture, np.ndarray, np.ndarray]:
+    def _thinned(self) -> Stretches:
+        """What runs begin on: all rows, or of a single data set with many rows some, evenly spread."""
+        stretches, rows = self._stretches, self._stretches.rows
+        step = self._plan.step
+        if step == 1:
+            return stretches
+        few = make_rows(
+            np.ascontiguousarray(rows.X[::step]), rows.weights[::step].copy() if rows.weights.size else None
+        )
+        n = np.full(1, few.n_rows)
+        return replace(stretches, rows=few, ends=n, n_weighted=n.astype(np.float64))
+
+    def __call__(self, random: Callable[[], np.ndarray]) -> tuple[Mixture, np.ndarray, np.ndarray]:
         """The starts.
 
         Parameters
         ----------
-        uniforms, uniforms_of : see ``SeedContext`` and ``random_numbers``.
+        random : makes the random numbers of a round, see ``SeedContext.uniforms``; all data sets have the same.
 
         Returns
         -------
         The mixtures (G, ...), which of them collapsed (G,), and how many distinct seeds were found (G,).
         """
+        found = self._round(random())
+        for _ in range(1, ROUNDS):
+            disputed = np.flatnonzero(~found.agreed)
+            if not disputed.size:
+                break
+            other = self._among(disputed)._round(random())
+            better = other.objectives > found.objectives[disputed]
+            for old, new in zip(arrays_of(found.mixtures), arrays_of(other.mixtures), strict=True):
+                old[disputed[better]] = new[better]
+            # As good as the best of an earlier round: found twice, too.
+            again = np.abs(other.objectives - found.objectives[disputed]) <= ALIKE
+            found.agreed[disputed] = again | (other.agreed & better)
+            found.objectives[disputed] = np.maximum(other.objectives, found.objectives[disputed])
+        return found.mixtures, found.objectives == -np.inf, found.n_distinct
+
+    def _among(self, groups: np.ndarray) -> SmallSearch:
+        """The search for some of the data sets."""
+        stretches, scale = self._stretches.among(groups), Scale(*(each[groups] for each in self._scale))
+        plan = self._plan._replace(runs=_LATER_RUNS)
+        return SmallSearch(self._family, self._n_components, stretches, scale, plan, self._n_threads)
+
+    def _round(self, uniforms: np.ndarray) -> _Found:
+        """The best of some runs."""
         transforms, metrics, metric_of = self._metrics()
-        chosen, n_distinct = self._seeds(transforms, uniforms, uniforms_of)
+        chosen, n_distinct = self._seeds(transforms, uniforms)
         n_groups, n_runs, n_components = chosen.shape
         groups = np.repeat(np.arange(n_groups), n_runs)
-        mixtures = self.runner.memory(len(groups))
-        rows = self._stretches.begins[groups, None] + chosen.reshape(-1, n_components)
-        mixtures.means[:] = self._stretches.rows.X[rows]
-        objectives = self._run(
-            mixtures, groups, _EM, k_means=_K_MEANS, metrics=metrics, metric_of=metric_of.reshape(-1)
-        ).reshape(n_groups, n_runs)
-        best = np.argsort(-objectives, axis=1, kind="stable")[:, :_AGAIN]
+        runner = Runner(self._family, n_components, self._few, self._n_threads)
+        mixtures = runner.memory(len(groups))
+        rows = self._few.begins[groups, None] + chosen.reshape(-1, n_components)
+        mixtures.means[:] = self._few.rows.X[rows]
+        begin = {"k_means": self._plan.k_means, "metrics": metrics, "metric_of": metric_of.reshape(-1)}
+        if self._few is not self._stretches:
+            begin["absent"] = 1.0 / self._stretches.rows.n_rows
+        objectives = self._run(runner, mixtures, groups, self._plan.em, **begin).reshape(n_groups, n_runs)
+        best = np.argsort(-objectives, axis=1, kind="stable")[:, : self._plan.again]
         again = (best + n_runs * np.arange(n_groups)[:, None]).reshape(-1)
         mixtures = chosen_of(mixtures, again)
-        objectives = self._run(mixtures, groups[again], _EM_ON).reshape(best.shape)
-        last = objectives.argmax(axis=1)
-        at = last + best.shape[1] * np.arange(n_groups)
-        return chosen_of(mixtures, at), objectives[np.arange(n_groups), last] == -np.inf, n_distinct
+        objectives = self._run(self.runner, mixtures, groups[again], self._plan.em_on).reshape(best.shape)
+        order = np.argsort(-objectives, axis=1, kind="stable")
+        at = order[:, 0] + best.shape[1] * np.arange(n_groups)
+        first, second = np.take_along_axis(objectives, order[:, :2], axis=1).T
+        agreed = (n_components == 1) | (first - second <= ALIKE)
+        return _Found(chosen_of(mixtures, at), first.copy(), agreed & (first > -np.inf), n_distinct)
 
-    def _run(self, mixtures: Mixture, groups: np.ndarray, n: int, **how: Any) -> np.ndarray:
+    def _run(self, runner: Runner, mixtures: Mixture, groups: np.ndarray, n: int, **how: Any) -> np.ndarray:
         """The objectives (J,) after n iterations of EM; minus infinity where a run collapsed."""
-        objectives, found = self.runner.run(mixtures, groups, n_iterations=n, tol=SETTLED, **how)
+        objectives, found = runner.run(mixtures, groups, n_iterations=n, tol=SETTLED, **how)
         last = np.maximum(found[:, 0] - 1, 0)
         reached = objectives[np.arange(len(groups)), last]
         return np.where((found[:, 1] == COLLAPSED) | (found[:, 0] == 0) | ~np.isfinite(reached), -np.inf, reached)
 
     def _metrics(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Transforms (G, M, D, D), covariances (G M, K, C), and which of these each run (G, M _RUNS) has."""
+        """Transforms (G, M, D, D), covariances (G M, K, C), and which of these each run (G, M R') has."""
         family, covariances = self._family, self._scale.covariances
         n_groups, n_features, _ = covariances.shape
         variances = _diagonals(covariances)
         spread = np.sqrt(np.where(variances > 0, variances, 1.0))
         diagonal = np.zeros_like(covariances)
         diagonal[:, range(n_features), range(n_features)] = spread**2
-        transforms, of_metrics = np.zeros((n_groups, 2, n_features, n_features)), [diagonal, diagonal]
-        transforms[:, :, range(n_features), range(n_features)] = 1.0 if family.pools_features else 1.0 / spread[:, None]
+        transforms = np.zeros((n_groups, 2, n_features, n_features))
+        of_metrics: list[np.ndarray] = [diagonal, diagonal]
+        scales = np.ones_like(spread) if family.pools_features else 1.0 / spread
+        np.einsum("gmii->gmi", transforms)[:] = scales[:, None]
         if family.has_matrices and n_features > 1:
             fine = (variances > 0).all(axis=1) & np.isfinite(covariances).all(axis=(1, 2))
             correlations = covariances[fine] / spread[fine, :, None] / spread[fine, None, :]
             values, vectors = np.linalg.eigh(correlations)
             whole = values[:, 0] > values[:, -1] / _WORST_CONDITION
-            fine[fine] = whole
+            fine[np.flatnonzero(fine)[~whole]] = False
             transforms[fine, 1] = (vectors[whole] / np.sqrt(values[whole, None])) / spread[fine, :, None]
             of_metrics[1] = np.where(fine[:, None, None], covariances, diagonal)
-        shape = family.covariance_shape(n_features, 1)
-        packed = np.stack(of_metrics, axis=1).reshape(-1, n_features, n_features)
-        if family.pools_features:
-            packed = _diagonals(packed).mean(axis=1)
-        elif not family.has_matrices:
-            packed = _diagonals(packed)
-        packed = np.repeat(packed.reshape(len(packed), 1, int(np.prod(shape[1:]))), self._n_components, axis=1)
-        metric_of = np.repeat(np.arange(2 * n_groups), _RUNS)
-        return transforms, np.ascontiguousarray(packed), metric_of
+        metrics = packed(family, np.stack(of_metrics, axis=1).reshape(-1, n_features, n_features))
+        metric_of = np.repeat(np.arange(2 * n_groups), self._plan.runs)
+        return transforms, np.repeat(metrics[:, None], self._n_components, axis=1), metric_of
 
-    def _seeds(
-        self, transforms: np.ndarray, uniforms: np.ndarray, uniforms_of: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of each stretch with which runs begin (G, M _RUNS, K), and how many distinct ones were found (G,)."""
-        stretches, shape = self._stretches, (*transforms.shape[:2], _SEEDINGS)
+    def _seeds(self, transforms: np.ndarray, uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of each stretch with which runs begin (G, M R', K), and how many distinct ones were found (G,)."""
+        stretches, shape = self._few, (*transforms.shape[:2], _SEEDINGS)
         chosen, n_distinct = np.empty((*shape, self._n_components), np.int64), np.empty(shape, np.int64)
         potential = np.empty(shape)
         rows, begins, ends = stretches.rows, stretches.begins, stretches.ends
         context = SeedContext(
-            rows, begins, ends, self._scale.means, transforms, uniforms, uniforms_of, chosen, n_distinct, potential
+            rows, begins, ends, self._scale.means, transforms, uniforms, chosen, n_distinct, potential
         )
         n_jobs, n_rows = len(begins) * transforms.shape[1], ends - begins
         n_operations = (
@@ -152,7 +263,8 @@ class SmallSearch:
         lanes.work(n_jobs, n_operations, self._n_threads)
         # Half of them by potential, which tells where clusters are round and apart; the others as they were drawn.
         order = np.argsort(potential, axis=2, kind="stable")
-        by_potential, others = order[:, :, : _RUNS // 2], np.sort(order[:, :, _RUNS // 2 :], axis=2)[:, :, : _RUNS // 2]
+        half = self._plan.runs // 2
+        by_potential, others = order[:, :, :half], np.sort(order[:, :, half:], axis=2)[:, :, :half]
         taken = np.concatenate([by_potential, others], axis=2)[..., None]
         found = np.take_along_axis(chosen, taken, axis=2).reshape(len(begins), -1, self._n_components)
         return found, n_distinct.max(axis=(1, 2))

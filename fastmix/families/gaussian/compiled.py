@@ -36,6 +36,14 @@ def mixture_for(family: Any, n_features: int, n_components: int, *jobs: int) -> 
     )
 
 
+def packed(family: Any, matrices: np.ndarray) -> np.ndarray:
+    """Covariances (G, D, D) as rows of numbers (G, C): as nearly as the covariance type can say it."""
+    if family.has_matrices:
+        return np.ascontiguousarray(matrices).reshape(len(matrices), -1)
+    variances = np.diagonal(matrices, axis1=1, axis2=2)
+    return variances.mean(axis=1)[:, None] if family.pools_features else np.ascontiguousarray(variances)
+
+
 def _update(family: Any, mixture: Mixture, what: int, statistics: np.ndarray, floor: np.ndarray) -> np.ndarray:
     """Run the update; returns what went wrong."""
     found = np.zeros(3, np.int64)

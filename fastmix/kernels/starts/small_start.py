@@ -35,8 +35,7 @@ class SeedContext(NamedTuple):
     ends: np.ndarray
     means: np.ndarray  # (G, D)
     transforms: np.ndarray  # (G, M, D, D)
-    uniforms: np.ndarray  # (U, M, R, K, C) random numbers in [0, 1): C candidates for each of the K seeds of R runs
-    uniforms_of: np.ndarray  # (G,) int64
+    uniforms: np.ndarray  # (M, R, K, C) random numbers in [0, 1): C candidates for each of the K seeds of R runs
     chosen: np.ndarray  # OUT (G, M, R, K) int64, rows from the beginning of the stretch
     n_distinct: np.ndarray  # OUT (G, M, R) int64
     potential: np.ndarray  # OUT (G, M, R), sum of the squared distances to the nearest seed
@@ -113,7 +112,7 @@ def _seed_lane(context_pointer, job, buffer):
     first += 24 * n_tiles
     point = array_at(buffer, first, (n_features,), doubles)
     _load(rows.X[begin:end], weights, context.means[group], transforms[group, metric], tiles, tile_weights)
-    uniforms = context.uniforms[context.uniforms_of[group], metric]
+    uniforms = context.uniforms[metric]
     for r in range(uniforms.shape[0]):
         chosen = context.chosen[group, metric, r]
         found = seed_run(tiles, tile_weights, uniforms[r], chosen, distances, potentials, point)
