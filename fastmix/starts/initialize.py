@@ -237,7 +237,9 @@ class Start:
         search = SmallSearch(self.family, self.n_components, stretches, scale, plan, self.n_threads)
         mixtures, collapsed, n_distinct = search(lambda: random_numbers(generator, self.n_components))
         warn_of_few_distinct(int(n_distinct[0]), rows.n_rows, self.n_components)
-        return None if collapsed[0] else search.runner.parameters(mixtures, 0)
+        if collapsed[0]:
+            return None
+        return with_far_components(self.clusters, self.rows, [search.few], search.runner.parameters(mixtures, 0))
 
     def _all_rows(self) -> np.ndarray:
         """(N, D) without NaN."""

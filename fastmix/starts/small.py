@@ -147,6 +147,11 @@ class SmallSearch:
         self._few = self._thinned()
         self.runner = Runner(family, n_components, stretches, n_threads)
 
+    @property
+    def few(self) -> ArrayRows:
+        """The rows that runs begin on."""
+        return self._few.rows
+
     def _thinned(self) -> Stretches:
         """What runs begin on: all rows, or of a single data set with many rows some, evenly spread."""
         stretches, rows = self._stretches, self._stretches.rows
@@ -208,10 +213,10 @@ class SmallSearch:
         best = np.argsort(-objectives, axis=1, kind="stable")[:, : self._plan.again]
         again = (best + n_runs * np.arange(n_groups)[:, None]).reshape(-1)
         mixtures = chosen_of(mixtures, again)
-        objectives = self._run(self.runner, mixtures, groups[again], self._plan.em_on).reshape(best.shape)
-        order = np.argsort(-objectives, axis=1, kind="stable")
+        reached = self._run(self.runner, mixtures, groups[again], self._plan.em_on).reshape(-1, best.shape[1])
+        order = np.argsort(-reached, axis=1, kind="stable")
         at = order[:, 0] + best.shape[1] * np.arange(n_groups)
-        first, second = np.take_along_axis(objectives, order[:, :2], axis=1).T
+        first, second = np.take_along_axis(reached, order[:, :2], axis=1).T
         agreed = (n_components == 1) | (first - second <= ALIKE)
         return _Found(chosen_of(mixtures, at), first.copy(), agreed & (first > -np.inf), n_distinct)
 
