@@ -25,6 +25,11 @@ _CELL_BYTES = 32 * 1024**2
 _NO_INDICES = np.empty(0, np.int64)
 
 
+def tiles_of_cell(n_features: int, tile_size: int) -> int:
+    """How many tiles a cell has, at most."""
+    return max(1, _CELL_BYTES // (8 * n_features * tile_size))
+
+
 @dataclass(eq=False)
 class CellPass:
     """What all cells of a pass have in common; a call sums one of them.
@@ -70,7 +75,7 @@ class CellPass:
         n_tiles = len(schedule.tile_starts) - 1 if has_patterns else -(-n_positions // self.tile_size)
         self.n_tiles = self.tiles_a_cell = self.block.n_tiles(n_tiles)
         if not has_lists and not has_patterns:  # the rows of a schedule with lists or patterns are one cell
-            self.tiles_a_cell = min(self.n_tiles, max(1, _CELL_BYTES // (8 * self.n_features * self.tile_size)))
+            self.tiles_a_cell = min(self.n_tiles, tiles_of_cell(self.n_features, self.tile_size))
         self._n_joint = int(np.diff(schedule.offsets).max()) if has_lists else n_components  # the most of a tile
         self._n_statistics = self.family.n_statistics(self.n_features)
         n_shared = self.family.n_shared(self.n_features, n_components) if is_last else 0

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastmix.data.rows import EVERYTHING, ArrayRows
+from fastmix.engines.cell_pass import tiles_of_cell
 from fastmix.engines.layout import MOST_LANES, cut_into_lanes, scratch_of, usual_tile
 from fastmix.engines.loop import EngineState, RunResult, StopReason
 from fastmix.engines.passes import NOTHING
@@ -212,7 +213,9 @@ def whole_run(
     """
     n_components = len(parameters.weights)
     n_operations = rows.n_rows * n_components * (10.0 + family.n_statistics(rows.n_features))
-    if n_operations >= WORTH_THREADS or not 0 < max_iter * n_operations < _LONGEST:
+    tile_size = usual_tile(family, rows.n_features, n_components, "float64")
+    is_one_cell = rows.n_rows <= tile_size * tiles_of_cell(rows.n_features, tile_size)
+    if n_operations >= WORTH_THREADS or not 0 < max_iter * n_operations < _LONGEST or not is_one_cell:
         return None
     runner = Runner(family, n_components, one_stretch(rows, floor), n_threads)
     mixtures = runner.memory(1)

@@ -117,7 +117,9 @@ class _Encoder:
         if name is not None:
             # With the cached properties that were computed: of parameters made from factors, the factors of their
             # covariances would differ in the last bits.
-            return {"class": name, "values": {key: self.encode(each) for key, each in vars(value).items()}}
+            left_out = getattr(value, "remade", ())
+            values = {key: self.encode(each) for key, each in vars(value).items() if key not in left_out}
+            return {"class": name, "values": values}
         if type(value) in (tuple, list):
             kind = type(value).__name__
             if value and all(isinstance(each, float) for each in value):  # the objectives of many iterations

@@ -40,6 +40,8 @@ njit: Any = numba.njit  # its annotations list fewer options than it takes
 logger = logging.getLogger("fastmix")
 
 FASTMATH: dict[str, set[str]] = {
+    # Differences that have to be 0 where their terms are equal: fused, the rounding of a product would be left.
+    "strict": set(),
     # Elementwise code: fused multiply-add only; every rounding is where the source puts it.
     "elementwise": {"contract"},
     # Sums over rows: reassociation lets the compiler keep vectors of partial sums (1e5 squares: 5.8 us, strict 49 us).

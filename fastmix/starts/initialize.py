@@ -239,7 +239,7 @@ class Start:
         warn_of_few_distinct(int(n_distinct[0]), rows.n_rows, self.n_components)
         if collapsed[0]:
             return None
-        return with_far_components(self.clusters, self.rows, [search.few], search.runner.parameters(mixtures, 0))
+        return with_far_components(self.clusters, rows, [search.few], search.runner.parameters(mixtures, 0))
 
     def _all_rows(self) -> np.ndarray:
         """(N, D) without NaN."""

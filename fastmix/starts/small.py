@@ -185,7 +185,8 @@ class SmallSearch:
             for old, new in zip(arrays_of(found.mixtures), arrays_of(other.mixtures), strict=True):
                 old[disputed[better]] = new[better]
             # As good as the best of an earlier round: found twice, too.
-            again = np.abs(other.objectives - found.objectives[disputed]) <= ALIKE
+            low, high = np.sort([other.objectives, found.objectives[disputed]], axis=0)
+            again = (low >= high - ALIKE) & (high > -np.inf)
             found.agreed[disputed] = again | (other.agreed & better)
             found.objectives[disputed] = np.maximum(other.objectives, found.objectives[disputed])
         return found.mixtures, found.objectives == -np.inf, found.n_distinct
@@ -217,7 +218,7 @@ class SmallSearch:
         order = np.argsort(-reached, axis=1, kind="stable")
         at = order[:, 0] + best.shape[1] * np.arange(n_groups)
         first, second = np.take_along_axis(reached, order[:, :2], axis=1).T
-        agreed = (n_components == 1) | (first - second <= ALIKE)
+        agreed = (n_components == 1) | (second >= first - ALIKE)
         return _Found(chosen_of(mixtures, at), first.copy(), agreed & (first > -np.inf), n_distinct)
 
     def _run(self, runner: Runner, mixtures: Mixture, groups: np.ndarray, n: int, **how: Any) -> np.ndarray:

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -41,6 +41,8 @@ class GaussianParameters:
     weights: np.ndarray
     means: np.ndarray
     covariances: np.ndarray
+
+    remade: ClassVar = ("kernel",)  # what no file holds: it follows from the rest, to the bit
 
     @cached_property
     def cholesky(self) -> np.ndarray:

@@ -23,6 +23,7 @@ from fastmix.kernels.mixture.updating import (
 
 _NO_STATISTICS = np.empty((0, 0))
 _NOTHING = np.empty(0)
+_C_WRITABLE: Any = ("C", "W")
 
 
 def mixture_for(family: Any, n_features: int, n_components: int, *jobs: int) -> Mixture:
@@ -81,9 +82,10 @@ def kernel_of_parameters(family: Any, parameters: Any) -> Any:
     """
     n_components, n_features = parameters.means.shape
     mixture = Mixture(
-        np.ascontiguousarray(parameters.weights),
-        np.ascontiguousarray(parameters.means),
-        np.ascontiguousarray(parameters.covariances).reshape(n_components, -1),
+        # Of read-only arrays, another type, the update would be compiled once more.
+        np.require(parameters.weights, np.float64, _C_WRITABLE),
+        np.require(parameters.means, np.float64, _C_WRITABLE),
+        np.require(parameters.covariances, np.float64, _C_WRITABLE).reshape(n_components, -1),
         family.kernel_memory(n_features, n_components),
     )
     check(_update(family, mixture, CONSTANTS, _NO_STATISTICS, _NOTHING), mixture)

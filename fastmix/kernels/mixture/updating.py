@@ -77,7 +77,7 @@ def kernel_of(kernel, job):
 _registered: dict[type, UpdateFunctions] = {}
 _GENERIC = {function.__name__: function for function in (covariances_from, constants_from, kernel_of)}
 for _generic in _GENERIC.values():
-    plug_in(_generic, _registered, "elementwise")
+    plug_in(_generic, _registered, "strict")
 
 
 def register_update_functions(kernel_parameters: type, **functions: Callable) -> None:
