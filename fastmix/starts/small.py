@@ -18,6 +18,7 @@ from fastmix.families.gaussian.base import GaussianFamily
 from fastmix.families.gaussian.compiled import packed
 from fastmix.kernels.mixture.updating import Mixture
 from fastmix.kernels.mixture.whole_runs import COLLAPSED
+from fastmix.kernels.starts.reduction import ReductionContext, reduction_bytes, reduction_for
 from fastmix.kernels.starts.small_start import ScaleContext, SeedContext, scales, seed_bytes, seeds_of_each
 from fastmix.starts.short_runs import SETTLED
 
@@ -40,6 +41,7 @@ class Plan(NamedTuple):
     runs: int = 6  # in each metric
     k_means: int = 3  # iterations of each
     em: int = 10
+    merged: int = 1  # starts by merging, in each round
     again: int = 3  # so many of the runs go on, on all rows
     em_on: int = 48  # for so many iterations
 
@@ -67,6 +69,8 @@ WHOLE_PLAN = Plan()
 
 # The best runs are alike where they differ by less, in nats a row. Where they are not another round begins, of at most so many.
 ALIKE, ROUNDS = 1e-4, 4
+# Starts by merging begin with so many clusters, by so many iterations of K-means, and take so many more of EM than others.
+_MANY_A_COMPONENT, _LEAST_MANY, _K_MEANS_OF_MANY, _MORE_EM = 6, 24, 5, 5
 _LATER_RUNS = 8  # in each metric, of later rounds
 
 
@@ -152,6 +156,12 @@ class SmallSearch:
         """The rows that runs begin on."""
         return self._few.rows
 
+    @property
+    def _fewest_rows(self) -> int:
+        """So many rows has each of the data sets, to a power of two: all have a plan in common."""
+        fewest = int((self._few.ends - self._few.begins).min())
+        return 1 << (fewest.bit_length() - 1)
+
     def _thinned(self) -> Stretches:
         """What runs begin on: all rows, or of a single data set with many rows some, evenly spread."""
         stretches, rows = self._stretches, self._stretches.rows
@@ -194,7 +204,7 @@ class SmallSearch:
     def _among(self, groups: np.ndarray) -> SmallSearch:
         """The search for some of the data sets."""
         stretches, scale = self._stretches.among(groups), Scale(*(each[groups] for each in self._scale))
-        plan = self._plan._replace(runs=_LATER_RUNS)
+        plan = self._plan._replace(runs=_LATER_RUNS, merged=2)
         return SmallSearch(self._family, self._n_components, stretches, scale, plan, self._n_threads)
 
     def _round(self, uniforms: np.ndarray) -> _Found:
@@ -207,10 +217,15 @@ class SmallSearch:
         mixtures = runner.memory(len(groups))
         rows = self._few.begins[groups, None] + chosen.reshape(-1, n_components)
         mixtures.means[:] = self._few.rows.X[rows]
-        begin = {"k_means": self._plan.k_means, "metrics": metrics, "metric_of": metric_of.reshape(-1)}
+        begin: dict[str, Any] = {"k_means": self._plan.k_means, "metrics": metrics, "metric_of": metric_of.reshape(-1)}
         if self._few is not self._stretches:
             begin["absent"] = 1.0 / self._stretches.rows.n_rows
         objectives = self._run(runner, mixtures, groups, self._plan.em, **begin).reshape(n_groups, n_runs)
+        if self._plan.merged:
+            others, reached = self._merged(transforms, metrics, uniforms, begin.get("absent", 0.0))
+            mixtures, objectives = side_by_side(mixtures, others, n_groups), np.hstack([objectives, reached])
+            n_runs += reached.shape[1]
+            groups = np.repeat(np.arange(n_groups), n_runs)
         best = np.argsort(-objectives, axis=1, kind="stable")[:, : self._plan.again]
         again = (best + n_runs * np.arange(n_groups)[:, None]).reshape(-1)
         mixtures = chosen_of(mixtures, again)
@@ -220,6 +235,36 @@ class SmallSearch:
         first, second = np.take_along_axis(reached, order[:, :2], axis=1).T
         agreed = (n_components == 1) | (second >= first - ALIKE)
         return _Found(chosen_of(mixtures, at), first.copy(), agreed & (first > -np.inf), n_distinct)
+
+    def _merged(
+        self, transforms: np.ndarray, metrics: np.ndarray, uniforms: np.ndarray, absent: float
+    ) -> tuple[Mixture, np.ndarray]:
+        """Starts by merging the cheapest pairs of many small clusters, after some EM; and their objectives (G, M')."""
+        n_groups, n_components, n_metrics = len(self._few.begins), self._n_components, min(2, self._plan.merged)
+        n_many = max(n_components, min(max(_MANY_A_COMPONENT * n_components, _LEAST_MANY), self._fewest_rows // 4))
+        # The random numbers of the other runs, in other places.
+        flat = uniforms.reshape(2, -1)
+        n_candidates = 2 + int(np.log(n_many))
+        drawn = np.resize(flat[:, ::-1], (2, n_many * n_candidates)).reshape(2, 1, n_many, n_candidates)
+        chosen, _, _ = self._drawn(transforms[:, :n_metrics], drawn[:n_metrics], n_many)
+        many = Runner(self._family, n_many, self._few, self._n_threads)
+        groups = np.repeat(np.arange(n_groups), n_metrics)
+        mixtures = many.memory(len(groups))
+        rows = self._few.begins[groups, None] + chosen.reshape(-1, n_many)
+        mixtures.means[:] = self._few.rows.X[rows]
+        wide = np.repeat(metrics[:, :1], n_many, axis=1)
+        metric_of = (2 * np.arange(n_groups)[:, None] + np.arange(n_metrics)).reshape(-1)
+        many.run(mixtures, groups, n_iterations=0, tol=0.0, k_means=_K_MEANS_OF_MANY, metrics=wide, metric_of=metric_of)
+        context = ReductionContext(mixtures, n_components, np.zeros((len(groups), 3), np.int64))
+        size = n_many, self._few.rows.n_features, mixtures.covariances.shape[2]
+        lanes = reduction_for(self._family.kernel_class).bind(context, reduction_bytes(*size))
+        lanes.work(len(groups), 30.0 * len(groups) * n_many**2 * size[1] ** 2, self._n_threads)
+        runner = Runner(self._family, n_components, self._few, self._n_threads)
+        found = runner.memory(len(groups))
+        for name in ("weights", "means", "covariances"):
+            getattr(found, name)[:] = getattr(mixtures, name)[:, :n_components]
+        reached = self._run(runner, found, groups, self._plan.em + _MORE_EM, absent=absent)
+        return found, reached.reshape(n_groups, n_metrics)
 
     def _run(self, runner: Runner, mixtures: Mixture, groups: np.ndarray, n: int, **how: Any) -> np.ndarray:
         """The objectives (J,) after n iterations of EM; minus infinity where a run collapsed."""
@@ -254,26 +299,43 @@ class SmallSearch:
 
     def _seeds(self, transforms: np.ndarray, uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows of each stretch with which runs begin (G, M R', K), and how many distinct ones were found (G,)."""
-        stretches, shape = self._few, (*transforms.shape[:2], _SEEDINGS)
-        chosen, n_distinct = np.empty((*shape, self._n_components), np.int64), np.empty(shape, np.int64)
-        potential = np.empty(shape)
-        rows, begins, ends = stretches.rows, stretches.begins, stretches.ends
-        context = SeedContext(
-            rows, begins, ends, self._scale.means, transforms, uniforms, chosen, n_distinct, potential
-        )
-        n_jobs, n_rows = len(begins) * transforms.shape[1], ends - begins
-        n_operations = (
-            30.0 * _SEEDINGS * transforms.shape[1] * self._n_components * float(n_rows.sum()) * rows.n_features
-        )
-        lanes = seeds_of_each().bind(context, seed_bytes(int(n_rows.max()), rows.n_features))
-        lanes.work(n_jobs, n_operations, self._n_threads)
+        chosen, n_distinct, potential = self._drawn(transforms, uniforms, self._n_components)
         # Half of them by potential, which tells where clusters are round and apart; the others as they were drawn.
         order = np.argsort(potential, axis=2, kind="stable")
         half = self._plan.runs // 2
         by_potential, others = order[:, :, :half], np.sort(order[:, :, half:], axis=2)[:, :, :half]
         taken = np.concatenate([by_potential, others], axis=2)[..., None]
-        found = np.take_along_axis(chosen, taken, axis=2).reshape(len(begins), -1, self._n_components)
+        found = np.take_along_axis(chosen, taken, axis=2).reshape(len(chosen), -1, self._n_components)
         return found, n_distinct.max(axis=(1, 2))
+
+    def _drawn(
+        self, transforms: np.ndarray, uniforms: np.ndarray, n_seeds: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Runs of k-means++ in each metric: rows chosen (G, M, R, n), how many are distinct, sums of squared distances."""
+        shape = (*transforms.shape[:2], uniforms.shape[1])
+        chosen, n_distinct = np.empty((*shape, n_seeds), np.int64), np.empty(shape, np.int64)
+        potential = np.empty(shape)
+        rows, begins, ends = self._few.rows, self._few.begins, self._few.ends
+        context = SeedContext(
+            rows, begins, ends, self._scale.means, transforms, uniforms, chosen, n_distinct, potential
+        )
+        n_rows = ends - begins
+        n_operations = 30.0 * potential.size / len(begins) * n_seeds * float(n_rows.sum()) * rows.n_features
+        lanes = seeds_of_each().bind(context, seed_bytes(int(n_rows.max()), rows.n_features))
+        lanes.work(len(begins) * shape[1], n_operations, self._n_threads)
+        return chosen, n_distinct, potential
+
+
+def side_by_side(some: Mixture, others: Mixture, n_groups: int) -> Mixture:
+    """Those of each group together, from (G J, ...) and (G J', ...)."""
+    joined = [
+        np.concatenate([each.reshape(n_groups, -1, *each.shape[1:]) for each in pair], axis=1).reshape(
+            -1, *pair[0].shape[1:]
+        )
+        for pair in zip(arrays_of(some), arrays_of(others), strict=True)
+    ]
+    weights, means, covariances, *kernel = joined
+    return Mixture(weights, means, covariances, type(some.kernel)(*kernel))
 
 
 def chosen_of(mixtures: Mixture, jobs: np.ndarray) -> Mixture:

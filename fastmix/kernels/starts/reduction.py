@@ -1,0 +1,126 @@
+"""Mixtures of too many Gaussians, reduced to fewer: the pair that costs least likelihood is merged, again and again.
+
+Runnalls (2007), "Kullback-Leibler approach to Gaussian mixture reduction": the cost of a pair is
+w log|S| - w_i log|S_i| - w_j log|S_j|, S the covariance of both together. A lane is a mixture, of many.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastmix.kernels.jit import helper, part
+from fastmix.kernels.lanes import LaneFunction, context_at
+from fastmix.kernels.memory import LINE, matrix_at, next_line
+from fastmix.kernels.mixture.updating import NOTHING_WRONG, Mixture, constants_from, kernel_of, update_for
+
+
+class ReductionContext(NamedTuple):
+    """J mixtures of M components each."""
+
+    mixtures: Mixture  # IN/OUT (J, M, ...); the first K of each are what is left
+    n_left: int  # K
+    found: np.ndarray  # scratch (J, 3) int64
+
+
+@part
+def _together(mixture, i, j, out):
+    """out (C,): the covariance of two components together; returns their weight."""
+    first, second = mixture.weights[i], mixture.weights[j]
+    total = first + second
+    a, b = first / total, second / total
+    n, n_numbers = mixture.means.shape[1], out.size
+    for c in range(n_numbers):
+        out[c] = a * mixture.covariances[i, c] + b * mixture.covariances[j, c]
+    if n_numbers > n:
+        for d in range(n):
+            apart = a * b * (mixture.means[i, d] - mixture.means[j, d])
+            for e in range(n):
+                out[d * n + e] += apart * (mixture.means[i, e] - mixture.means[j, e])
+    else:
+        for d in range(n):
+            apart = mixture.means[i, d] - mixture.means[j, d]
+            out[d if n_numbers == n else 0] += a * b * apart * apart * (n_numbers / n)
+    return total
+
+
+@helper("elementwise")
+def _cost(mixture, i, j, log_determinants, covariance, scratch, found):
+    total = _together(mixture, i, j, covariance)
+    found[0] = NOTHING_WRONG
+    log_determinant = constants_from(mixture.kernel, 0, covariance, scratch, found)
+    if found[0] != NOTHING_WRONG:
+        return np.inf
+    return total * log_determinant - mixture.weights[i] * log_determinants[i] - mixture.weights[j] * log_determinants[j]
+
+
+def _reduce(context_pointer, job, buffer):
+    context: Any = context_at(context_pointer)
+    mixtures, found = context.mixtures, context.found[job]
+    mixture = Mixture(
+        mixtures.weights[job], mixtures.means[job], mixtures.covariances[job], kernel_of(mixtures.kernel, job)
+    )
+    n_components, n_features = mixture.means.shape
+    n_numbers = mixture.covariances.shape[1]
+    first = next_line(buffer, 0)
+    costs: np.ndarray = matrix_at(buffer, first, n_components, n_components, mixture.weights)
+    first += 8 * n_components**2
+    scratch = matrix_at(buffer, first, n_features + 1, n_features, mixture.weights)
+    first += 8 * (n_features + 1) * n_features
+    covariance = matrix_at(buffer, first, 1, n_numbers, mixture.weights)[0]
+    first += 8 * n_numbers
+    log_determinants = matrix_at(buffer, first, 1, n_components, mixture.weights)[0]
+    n_left, new = n_components, -1
+    for k in range(n_components):
+        log_determinants[k] = constants_from(mixture.kernel, 0, mixture.covariances[k], scratch, found)
+    while n_left > context.n_left:
+        # Of all pairs at first, then of those with the one that is new.
+        for i in range(1, n_left):
+            for j in range(i):
+                if new < 0 or i == new or j == new:
+                    costs[i, j] = _cost(mixture, i, j, log_determinants, covariance, scratch, found)
+        best_i, best_j, lowest = 1, 0, np.inf
+        for i in range(1, n_left):
+            for j in range(i):
+                if costs[i, j] < lowest:
+                    best_i, best_j, lowest = i, j, costs[i, j]
+        total = _together(mixture, best_i, best_j, covariance)
+        share = mixture.weights[best_i] / total
+        for d in range(n_features):
+            mixture.means[best_j, d] += share * (mixture.means[best_i, d] - mixture.means[best_j, d])
+        for c in range(n_numbers):
+            mixture.covariances[best_j, c] = covariance[c]
+        mixture.weights[best_j] = total
+        log_determinants[best_j] = constants_from(mixture.kernel, 0, covariance, scratch, found)
+        # The last takes the place that is free.
+        n_left -= 1
+        if best_i < n_left:
+            _move(mixture, n_left, best_i)
+            log_determinants[best_i] = log_determinants[n_left]
+            for j in range(n_left):
+                if j != best_i:
+                    cost = costs[n_left, j]
+                    costs[max(best_i, j), min(best_i, j)] = cost
+        new = best_j
+
+
+@part
+def _move(mixture, source, target):
+    mixture.weights[target] = mixture.weights[source]
+    for d in range(mixture.means.shape[1]):
+        mixture.means[target, d] = mixture.means[source, d]
+    for c in range(mixture.covariances.shape[1]):
+        mixture.covariances[target, c] = mixture.covariances[source, c]
+
+
+def reduction_bytes(n_components: int, n_features: int, n_numbers: int) -> int:
+    """How much memory a job wants."""
+    return 8 * (n_components * (n_components + 1) + (n_features + 1) * n_features + n_numbers) + LINE
+
+
+@cache
+def reduction_for(kernel_parameters: type) -> LaneFunction:
+    """The compiled reduction for one class of kernel parameters."""
+    return LaneFunction(_reduce, update_for(kernel_parameters).plugged_in)
