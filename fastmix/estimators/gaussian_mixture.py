@@ -15,6 +15,7 @@ from fastmix.estimators.gaussian_spec import GaussianSpec
 from fastmix.estimators.modelfile import MODELS
 from fastmix.families.gaussian.parameters import gaussian
 from fastmix.fitting.course import OnlineProblem
+from fastmix.starts.scale import AUTO, floor_under
 from fastmix.starts.seeding import generators
 
 
@@ -164,7 +165,7 @@ class GaussianMixture(GaussianModel):
         *,
         covariance_type: str = "full",
         tol: float = 1e-3,
-        reg_covar: float = 1e-6,
+        reg_covar: float | str = AUTO,
         max_iter: int = 100,
         n_init: int = 1,
         init_params: Any = "kmeans",
@@ -312,4 +313,7 @@ class GaussianMixture(GaussianModel):
         return GaussianSpec(**{name: getattr(self, name) for name in names})
 
     def _online_problem(self) -> OnlineProblem:
-        return self._spec().online_problem(self._batch_size(), self._control())
+        floor = getattr(self, "reg_covar_", None)
+        if floor is None and self.__sklearn_is_fitted__():
+            floor = floor_under(self._parameters())
+        return self._spec().online_problem(self._batch_size(), self._control(), floor)
