@@ -81,8 +81,11 @@ class GaussianModel(MixtureModel, Conditioning):
             )
         narrow = _narrow_features(self.weights_, self._held_up)
         if collapsed.size < len(self.weights_) and narrow.any():
-            # Of one that is constant the start has warned.
-            narrow &= np.ptp(self.means_, axis=0) > _SAME * np.abs(self.means_).max(axis=0)
+            # Of one that is constant, or varies too little for "auto", the start has warned.
+            gaps = np.ptp(self.means_, axis=0)
+            narrow &= gaps > _SAME * np.abs(self.means_).max(axis=0)
+            if isinstance(self.reg_covar, str):
+                narrow &= gaps**2 > self.reg_covar_
             for d in np.flatnonzero(narrow)[:_MOST_NAMED]:
                 yield (
                     f"{self._feature(d)} has hardly any variance within any component: reg_covar, {self.reg_covar_[d]:.3g} "
@@ -149,5 +152,5 @@ def _collapsed(weights: np.ndarray, held_up: np.ndarray) -> np.ndarray:
     collapsed: np.ndarray = np.asarray(weights == 0)
     if held_up.any():
         alone = held_up & ~_narrow_features(weights, held_up)
-        collapsed |= alone.any(axis=1) | held_up.all(axis=1)
+        return np.asarray(collapsed | alone.any(axis=1) | held_up.all(axis=1))
     return collapsed

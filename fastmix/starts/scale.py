@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from fastmix.data.source import Source
+from fastmix.exceptions import warn_user
 from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters
 
 AUTO = "auto"  # ``reg_covar`` that follows from the data
@@ -89,24 +90,30 @@ class Scale:
 
         Raises
         ------
-        ValueError : for a feature whose variance float64 does not hold.
+        ValueError : where float64 does not hold the variance of a feature, or of any, because it is too small.
         """
         spread = self.spread
         if not (spread.min() >= _LEAST_VARIANCE and spread.max() < np.inf):
-            self._check_spread(spread)
+            self._check_spread(spread, family)
         return _floor(spread, self.mean, family)
 
-    def _check_spread(self, spread: np.ndarray) -> None:
-        """ValueError for a feature that is not constant, and whose variance float64 does not hold."""
-        bad = ~((spread >= _LEAST_VARIANCE) & (spread < np.inf))
-        bad[self.constant_features] = False
-        if bad.any():
-            d = int(np.argmax(bad))
-            size = np.ptp(self.X[:, d] / 2) * 2
+    def _check_spread(self, spread: np.ndarray, family: GaussianFamily) -> None:
+        """A warning or ValueError for a feature that is not constant, and whose variance float64 does not hold."""
+        small = spread < _LEAST_VARIANCE
+        held_up_by_others = not small.all()
+        small[self.constant_features] = False
+        large = ~(spread < np.inf)
+        if not (small | large).any():
+            return
+        d = int(np.argmax(small | large))
+        size = np.ptp(self.X[:, d] / 2) * 2
+        found = f"feature {d} of X varies by about {size:.3g}, whose square is too {'large' if large[d] else 'small'} for float64"
+        if large.any() or not held_up_by_others:
             raise ValueError(
-                f"feature {d} of X varies by about {size:.3g}, whose square is too {'large' if size > 1 else 'small'} for "
-                "float64: reg_covar='auto' has no variance to go by. Give the feature in other units, or reg_covar as a number"
+                f"{found}: reg_covar='auto' has no variance to go by. Give the feature in other units, or reg_covar as a number"
             )
+        if not family.pools_features:
+            warn_user(f"{found}: its variance is held up by reg_covar alone; give the feature in other units")
 
     @cached_property
     def _suspects(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -163,7 +170,8 @@ def floor_under(parameters: GaussianParameters) -> np.ndarray:
 def _floor(spread: np.ndarray, mean: np.ndarray, family: GaussianFamily) -> np.ndarray:
     """A millionth of the spread (D,), and no less than what rounding makes of values about the mean (D,).
 
-    A constant feature has no spread: its own square stands in, and of 0 the mean spread of the others (of none, 1).
+    A constant feature has no spread: its own square stands in, and of 0 the mean spread of the others (of none, 1). So it is
+    for one whose variance is too small for float64.
     """
     rounding = (_ROUNDING * mean) ** 2
     if family.pools_features and spread.any():
