@@ -116,9 +116,10 @@ def test_glitches_do_not_raise_the_floor(rng, n_rows):
     X[:, 1] = np.where(rng.random(n_rows) < 0.05, X[:, 1], 0.0)  # most values are 0
     X[:3, 1] = 1.0, -1.0, 0.5
     before = floor(X)
-    X[5] = 1e6, -1e6
-    assert (floor(X) < 20 * before).all()
-    assert (floor(X) > before / 20).all()
+    for glitch in (1e6, 1e30):
+        X[5] = glitch, -glitch
+        assert (floor(X) < 20 * before).all()
+        assert (floor(X) > before / 20).all()
 
 
 def test_the_floor_of_constant_and_almost_constant_features(rng):
@@ -195,6 +196,18 @@ class Blocks:
 
     def __iter__(self):
         return iter(np.split(self.rows, range(700, len(self.rows), 700)))
+
+
+def test_units_that_float32_holds(rows):
+    model = mixture(dtype="float32").fit(rows)
+    for unit in (1e-17, 1e16):
+        other = mixture(dtype="float32").fit(rows * unit)
+        assert other.score(rows * unit) + 3 * np.log(unit) == pytest.approx(model.score(rows), abs=1e-4)
+    for unit in (1e-30, 1e30):
+        with pytest.raises(ValueError, match=r"^dtype='float32' takes .* of feature 0 of X is .*dtype='float64'"):
+            mixture(dtype="float32").fit(rows * unit)
+    with pytest.raises(ValueError, match="of feature 1 of X"):
+        mixture(dtype="float32").partial_fit(np.tile(rows, (200, 1)) * [1.0, 1e30, 1.0])
 
 
 def test_rows_in_memory_in_files_and_in_streams_have_one_floor(rng, tmp_path):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastmix.data.source import Source
-from fastmix.data.validation import as_parameter_array
+from fastmix.data.validation import as_parameter_array, check_dtype
 from fastmix.estimators.conditioning import Conditioning
 from fastmix.estimators.gaussian_spec import GaussianSpec
 from fastmix.estimators.mixture_model import MixtureModel
@@ -45,7 +45,8 @@ class GaussianModel(MixtureModel, Conditioning):
     def _problem(
         self, source: Source, unit: float, labels: GivenLabels, continued: GaussianParameters | None
     ) -> FitProblem:
-        return self._spec().problem(source, unit, labels, continued, self.n_threads)
+        dtype = check_dtype(self.dtype, "dtype")
+        return self._spec().problem(source, unit, labels, continued, self.n_threads, dtype)
 
     def _check_goes_on(self, parameters: GaussianParameters, n_features: int, what: str) -> None:
         self._spec().check_goes_on(parameters, n_features, what)
@@ -143,8 +144,7 @@ def _held_up(parameters: GaussianParameters, floor: np.ndarray | float) -> np.nd
 
 def _narrow_features(weights: np.ndarray, held_up: np.ndarray) -> np.ndarray:
     """(D,) bool: features whose variance the floor holds up in every component that has weight, which is no component's fault."""
-    narrow: np.ndarray = held_up[weights > 0].all(axis=0)
-    return narrow
+    return np.asarray(held_up[weights > 0].all(axis=0))
 
 
 def _collapsed(weights: np.ndarray, held_up: np.ndarray) -> np.ndarray:

@@ -62,12 +62,13 @@ class GaussianSpec:
         labels: GivenLabels,
         continued: GaussianParameters | None,
         n_threads: int | None,
+        dtype: str = "float64",
     ) -> FitProblem:
         """What a fit to these rows, whose weights are in units of ``unit``, is of.
 
         Raises
         ------
-        ValueError : a prior that does not fit the rows, or arrays of the wrong shape.
+        ValueError : a prior that does not fit the rows, arrays of the wrong shape, or rows beyond what floats hold.
         """
         seen: list[Scale] = []
 
@@ -76,6 +77,8 @@ class GaussianSpec:
                 seen.append(Scale.of(source))
             return seen[0]
 
+        if dtype == "float32":
+            look().check_single(self.family)
         rule = self._rule(source, unit, continued, look)
         return FitProblem(
             self.family,
@@ -112,6 +115,8 @@ class GaussianSpec:
 
         def rule_and_scale(source: Source) -> tuple[GaussianRule, Scale]:
             scale = Scale.of(source)
+            if control.dtype == "float32":
+                scale.check_single(self.family)
             return GaussianRule(reg_covar=self._floor(source, lambda: scale)), scale
 
         is_given = all(each is not None for each in (self.weights_init, self.means_init, self.precisions_init))

@@ -22,6 +22,8 @@ _CHUNK_ENTRIES = 1 << 20
 _TAIL = 0.1
 # A variance so far below the square of the mean is what rounding leaves of 0.
 _ROUNDING = 8 * float(np.finfo(np.float64).eps)
+_LEAST_SINGLE, _MOST_SINGLE = 1e-36, 1e34  # with room for clusters that are smaller, and for rows far out
+_MOST_FLOOR = 1e300  # of constants whose square float64 does not hold
 _LEAST_VARIANCE = float(np.finfo(np.float64).tiny) / _RELATIVE
 
 
@@ -74,7 +76,7 @@ class Scale:
         """
         suspects, variances, _ = self._suspects
         spread = self.covariance.diagonal().copy()
-        low, usual, high = self._quantiles()
+        low, usual, high = self._quantiles
         with np.errstate(over="ignore"):
             middle = (high - low) ** 2
         if not middle.all():
@@ -95,7 +97,20 @@ class Scale:
         spread = self.spread
         if not (spread.min() >= _LEAST_VARIANCE and spread.max() < np.inf):
             self._check_spread(spread, family)
-        return _floor(spread, self.mean, family)
+        return _floor(spread, self._quantiles[1], family)
+
+    def check_single(self, family: GaussianFamily) -> None:
+        """ValueError for a feature that is not constant, and squares of whose deviations float32 does not hold."""
+        bad = ~((self.spread >= _LEAST_SINGLE) & (self.spread <= _MOST_SINGLE))
+        bad[self.constant_features] = False
+        if family.pools_features and self.spread.max() <= _MOST_SINGLE:
+            bad &= self.spread.max() < _LEAST_SINGLE
+        if bad.any():
+            d = int(np.argmax(bad))
+            raise ValueError(
+                f"dtype='float32' takes features with standard deviations from 1e-18 to 1e17, but that of feature {d} of X is "
+                f"{np.sqrt(self.spread[d]):.3g}: give it in other units, or set dtype='float64'"
+            )
 
     def _check_spread(self, spread: np.ndarray, family: GaussianFamily) -> None:
         """A warning or ValueError for a feature that is not constant, and whose variance float64 does not hold."""
@@ -134,6 +149,7 @@ class Scale:
                 squares += np.einsum("n,nd,nd->d", w, deviations, deviations)
         return suspects, np.maximum(0.0, squares / total - (sums / total) ** 2), differ
 
+    @cached_property
     def _quantiles(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(D,) each: where the middle of the values begins, its middle, and where it ends, by weight."""
         n = len(self.X)
@@ -167,20 +183,19 @@ def floor_under(parameters: GaussianParameters) -> np.ndarray:
     return _floor(np.einsum("k,kd->d", weights, variances), mean, family)
 
 
-def _floor(spread: np.ndarray, mean: np.ndarray, family: GaussianFamily) -> np.ndarray:
-    """A millionth of the spread (D,), and no less than what rounding makes of values about the mean (D,).
+def _floor(spread: np.ndarray, middle: np.ndarray, family: GaussianFamily) -> np.ndarray:
+    """A millionth of the spread (D,), and no less than what rounding makes of values about their middle (D,).
 
     A constant feature has no spread: its own square stands in, and of 0 the mean spread of the others (of none, 1). So it is
     for one whose variance is too small for float64.
     """
-    rounding = (_ROUNDING * mean) ** 2
-    if family.pools_features and spread.any():
-        spread, rounding = (np.full(len(mean), each.mean()) for each in (spread, rounding))
-    if spread.min() < _LEAST_VARIANCE:
-        varies = spread >= _LEAST_VARIANCE
-        with np.errstate(over="ignore"):
-            own = np.minimum(mean**2, np.finfo(np.float64).max)
-        others = spread[varies].mean() if varies.any() else 1.0
-        spread = np.where(varies, spread, np.where(own >= _LEAST_VARIANCE, own, others))
-    floor: np.ndarray = np.maximum(_RELATIVE * spread, rounding)
-    return floor
+    with np.errstate(over="ignore"):
+        rounding = (_ROUNDING * middle) ** 2
+        if family.pools_features and spread.any():
+            spread, rounding = (np.full(len(middle), each.mean()) for each in (spread, rounding))
+        if spread.min() < _LEAST_VARIANCE:
+            varies, own = spread >= _LEAST_VARIANCE, middle**2
+            others = spread[varies].mean() if varies.any() else 1.0
+            spread = np.where(varies, spread, np.where(own >= _LEAST_VARIANCE, own, others))
+        floor: np.ndarray = np.minimum(np.maximum(_RELATIVE * spread, rounding), _MOST_FLOOR)
+    return np.full(len(middle), floor.mean()) if family.pools_features else floor
