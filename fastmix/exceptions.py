@@ -32,8 +32,8 @@ class CollapsedError(ValueError):
         self.component = component
         self.description = description
         super().__init__(
-            f"component {component} collapsed: {description}. Give reg_covar a positive value, use fewer components, or a "
-            "covariance_type with fewer parameters"
+            f"component {component} collapsed: {description}. Set reg_covar='auto', or a positive number, use fewer components, "
+            "or a covariance_type with fewer parameters"
         )
 
 

@@ -113,6 +113,7 @@ def test_every_container_of_numbers_gives_the_same_answer(make, rows, tmp_path):
 
 
 @every_estimator
+@pytest.mark.filterwarnings("ignore:.* hardly any variance within:fastmix.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:.* have collapsed:fastmix.ConvergenceWarning")
 def test_booleans_are_numbers(make):
     rows = np.array([[True, False], [False, True], [True, True], [False, False]] * 5)

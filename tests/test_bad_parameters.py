@@ -22,6 +22,7 @@ BAD_PARAMETERS = [
     ("tol", np.nan),
     ("reg_covar", -1e-9),
     ("reg_covar", np.inf),
+    ("reg_covar", "1e-6"),
     ("max_iter", -1),
     ("n_init", 0),
     ("init_params", "kmean"),

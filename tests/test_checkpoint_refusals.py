@@ -59,7 +59,7 @@ def forge(path, fit=None, **changes):
     ("changes", "match"),
     [
         ({"n_components": 5}, r"n_components is 5, there it is 6\. Give the same"),
-        ({"tol": 1e-4, "reg_covar": 0.0}, r"reg_covar is 0\.0, there it is 1e-06; tol is 0\.0001, there it is 1e-09"),
+        ({"tol": 1e-4, "reg_covar": 0.0}, r"reg_covar is 0\.0, there it is 'auto'; tol is 0\.0001, there it is 1e-09"),
         ({"covariance_type": "diag"}, "covariance_type is 'diag', there it is 'full'"),
         ({"random_state": 1}, "random_state is 1, there it is 0"),
         ({"random_state": None}, "random_state is None, there it is 0"),

@@ -101,6 +101,15 @@ def test_fit_takes_every_option(capsys, tmp_path):
     np.testing.assert_array_equal(model.means_, json.loads(out)["means"])
 
 
+def test_the_floor_is_auto_or_a_number(capsys, tmp_path):
+    path = tmp_path / "model"
+    for given in ([], ["--reg-covar", "auto"]):
+        assert run(capsys, "fit", "dataset:galaxies", "-k", 3, "--quiet", "-o", path, *given)[0] == 0
+        assert fastmix.load(path).reg_covar == "auto"
+    err = fails(capsys, "fit", "dataset:galaxies", "-k", 3, "--reg-covar", "automatic")
+    assert "'automatic' is not a finite non-negative number" in err
+
+
 def test_a_fit_that_did_not_converge_warns_in_one_line(capsys):
     status, _, err = run(capsys, "fit", "dataset:faithful", "-k", 2, "--max-iter", 1, "--tol", "1e-12")
     assert status == 0

@@ -105,7 +105,7 @@ def test_means_become_the_parameters_of_their_clusters(covariance_type, kind, rn
     spread = np.ones(3)
     if "spherical" not in covariance_type:
         # Which mean is nearest is asked in units of the features' spread, as at most 2000 rows show it.
-        start = Start(gaussian_family(covariance_type), make_rows(rows, weights), N_MANY, None, streams(7)[1])
+        start = Start(gaussian_family(covariance_type), make_rows(rows, weights), N_MANY, None)
         spread = np.sqrt(np.where(np.diagonal(start.covariance) > 0, np.diagonal(start.covariance), 1.0))
     model = GaussianMixture(
         N_MANY, covariance_type=covariance_type, init_params=lambda X, k, _: X[:k], random_state=7, max_iter=0
@@ -126,7 +126,7 @@ def streams(seed):
 
 def test_a_start_remembers_which_rows_were_given_to_which_component():
     rows, _ = grid(8, 3000)
-    start = Start(gaussian_family("spherical"), make_rows(rows), N_MANY, None, np.random.default_rng(0))
+    start = Start(gaussian_family("spherical"), make_rows(rows), N_MANY, None)
     assert start.labels is None
     parameters = start("kmeans", np.random.default_rng(1))
     assert start.labels.dtype == np.int32

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fastmix.data.rows import make_rows
+from fastmix.starts.scale import moments_of
 from fastmix.starts.seeding import k_means_plus_plus_runs
-from fastmix.starts.small import scale_of
 
 
 def seeds_by_definition(X, weights, uniforms):
@@ -42,8 +42,8 @@ def test_seeds_are_those_of_the_definition(n_rows, n_clusters, weighted, rng):
 def test_the_scale_is_that_of_numpy(weighted, rng):
     X = 1e6 + rng.normal(size=(300, 4)) @ rng.normal(size=(4, 4))
     weights = rng.uniform(0.1, 3, 300) if weighted else None
-    begins, ends = np.array([0, 100]), np.array([100, 300])
-    means, covariances = scale_of(make_rows(X, weights), begins, ends, None)
+    begins, ends, quantiles = np.array([0, 100]), np.array([100, 300]), np.empty((2, 3, 4))
+    means, covariances = moments_of(make_rows(X, weights), begins, ends, None, quantiles)
     for group, (begin, end) in enumerate(zip(begins, ends, strict=True)):
         part = slice(begin, end)
         w = None if weights is None else weights[part]
@@ -51,3 +51,5 @@ def test_the_scale_is_that_of_numpy(weighted, rng):
         centred = X[part] - np.average(X[part], axis=0, weights=w)
         expected = np.cov(centred.T, bias=True, aweights=w)
         np.testing.assert_allclose(covariances[group], expected, rtol=1e-7, atol=1e-9)
+        n, values = end - begin, np.sort(X[part], axis=0)
+        np.testing.assert_array_equal(quantiles[group], values[[n // 10, n // 2, n - 1 - n // 10]])

@@ -13,6 +13,7 @@ __all__ = [
     "add_model",
     "add_quiet",
     "add_threads",
+    "auto_or_nonnegative_float",
     "nonnegative_float",
     "nonnegative_int",
     "positive_int",
@@ -45,6 +46,10 @@ def nonnegative_float(text: str) -> float:
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a finite non-negative number")
     return value
+
+
+def auto_or_nonnegative_float(text: str) -> float | str:
+    return text if text == "auto" else nonnegative_float(text)
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:

@@ -32,7 +32,11 @@ def add_parser(subparsers: shared.Subparsers) -> None:
         "--n-init", type=shared.positive_int, default=1, metavar="N", help="starts; the best is kept (default: 1)"
     )
     parser.add_argument(
-        "--reg-covar", type=shared.nonnegative_float, default=1e-6, help="added to variances (default: %(default)s)"
+        "--reg-covar",
+        type=shared.auto_or_nonnegative_float,
+        default="auto",
+        metavar="V",
+        help="added to variances, in squared units of the data; auto: 1e-6 of each feature's variance (default: %(default)s)",
     )
     parser.add_argument(
         "--dtype", choices=("float64", "float32"), default="float64", help="what to compute in (default: %(default)s)"

@@ -21,6 +21,7 @@ from fastmix.fitting.choice import engine_for
 from fastmix.kernels.mixture.updating import Mixture
 from fastmix.kernels.mixture.whole_runs import COLLAPSED
 from fastmix.starts.initialize import MANY
+from fastmix.starts.scale import AUTO, SCALE_ROWS, floors_of_each, moments_of
 from fastmix.starts.seeding import generators
 from fastmix.starts.small import (
     MOST_ROWS,
@@ -30,7 +31,6 @@ from fastmix.starts.small import (
     chosen_of,
     plan_for,
     random_numbers,
-    scale_of,
     stretches_of,
 )
 
@@ -163,6 +163,8 @@ def fit_each(X: Any, groups: Any, estimator: GaussianMixture, sample_weight: Any
     left = np.ones(len(names), dtype=bool)
     fast = _Fast(estimator, table.shape[1], seed)
     places = np.flatnonzero([fast.takes(int(n)) for n in n_rows])
+    if w is not None and fast.wants_no_weights:
+        places = places[:0]
     if places.size and w is not None:
         smallest = np.minimum.reduceat(w, begins)
         places = places[smallest[places] > 0]
@@ -204,6 +206,7 @@ class _Fast:
     Attributes
     ----------
     n_numbers : how many numbers a group takes, about, while it is worked on.
+    wants_no_weights : it takes rows of weight 1 only.
     """
 
     def __init__(self, estimator: GaussianMixture, n_features: int, seed: Any):
@@ -211,7 +214,7 @@ class _Fast:
         self._spec = estimator._spec()
         self._family = self._spec.family
         self._n_features, self._n_components = n_features, int(estimator.n_components)
-        self._seed = seed
+        self._seed, self._is_auto = seed, False
         self._floor = self._floor_of_all()
         of_mixture = self._n_components * (2 + self._family.n_statistics(n_features)) * 4
         self.n_numbers = 4 * WHOLE_PLAN.runs * of_mixture + self._control.max_iter
@@ -227,11 +230,18 @@ class _Fast:
             return None
         if not isinstance(spec.init_params, str) or spec.init_params != "kmeans":
             return None
-        return GaussianRule(reg_covar=spec.reg_covar).compiled_floor(self._family, self._n_features)
+        # Of "auto" a stand-in: each group has its own.
+        self._is_auto = isinstance(spec.reg_covar, str) and spec.reg_covar == AUTO
+        rule = GaussianRule(reg_covar=1.0 if self._is_auto else spec.reg_covar)
+        return rule.compiled_floor(self._family, self._n_features)
+
+    @property
+    def wants_no_weights(self) -> bool:
+        return self._is_auto
 
     def takes(self, n_rows: int) -> bool:
         """Whether a group of so many rows is fitted in compiled code when it is fitted alone."""
-        if self._floor is None or not self._n_components <= n_rows <= MOST_ROWS:
+        if self._floor is None or not self._n_components <= n_rows <= min(MOST_ROWS, SCALE_ROWS):
             return False
         size = n_rows, self._n_features, self._n_components
         if plan_for(self._family, *size) != WHOLE_PLAN:
@@ -244,10 +254,13 @@ class _Fast:
         """Mixtures, objectives, and how each best run went (see ``RunContext.found``)."""
         control, n_groups = self._control, len(begins)
         assert self._floor is not None
-        floors = np.repeat(self._floor[None], n_groups, axis=0)
-        scale = scale_of(rows, begins, ends, control.n_threads)
+        floors, simple = np.repeat(self._floor[None], n_groups, axis=0), np.ones(n_groups, dtype=bool)
+        quantiles = np.empty((n_groups if self._is_auto else 0, 3, self._n_features))
+        scale = moments_of(rows, begins, ends, control.n_threads, quantiles)
+        if self._is_auto:
+            floors, simple = floors_of_each(self._family, scale, quantiles)
         stretches = stretches_of(self._family, rows, begins, ends, floors, scale)
-        slack = ROUNDING if not self._floor.any() else np.inf
+        slack = ROUNDING if not floors.any() else np.inf
         streams = generators(self._seed, 2 + control.n_init)
         best: tuple[Mixture, np.ndarray, np.ndarray] | None = None
         for stream in streams[2:]:
@@ -256,7 +269,7 @@ class _Fast:
             objectives, found = search.runner.run(
                 mixtures, np.arange(n_groups), n_iterations=control.max_iter, tol=control.tol, slack=slack
             )
-            found[collapsed, 1] = COLLAPSED
+            found[collapsed | ~simple, 1] = COLLAPSED  # these are fitted alone
             last = np.full(n_groups, -np.inf)
             seen = (found[:, 0] > 0) & (found[:, 1] != COLLAPSED)
             last[seen] = objectives[seen, found[seen, 0] - 1]

@@ -192,7 +192,8 @@ class Fitting(Estimator):
             also = course_attributes(course)
             if is_new:
                 also["_sampling"] = generators(stand_in(self.random_state), 1)[0]
-            self._take(problem.result(course.memory, data), OnlineEM.name, features, **also)
+            rule = course.rule or problem.rule
+            self._take(problem.result(course.memory, data, rule), OnlineEM.name, features, rule, **also)
         if is_first or (is_new and course.memory is not None):
             seed_sequence(self.random_state)  # only now does a Generator go on
         if n_left_out:

@@ -15,6 +15,7 @@ from fastmix.estimators.gaussian_spec import GaussianSpec
 from fastmix.estimators.modelfile import MODELS
 from fastmix.families.gaussian.parameters import gaussian
 from fastmix.fitting.course import OnlineProblem
+from fastmix.starts.scale import AUTO, floor_under
 from fastmix.starts.seeding import generators
 
 
@@ -30,13 +31,12 @@ class GaussianMixture(GaussianModel):
         What a covariance looks like: a matrix for each component; one matrix for all; a variance for each component and
         feature; one variance for each component; a variance for each feature, the same in all components; one variance.
     tol : float, default 1e-3
-        Converged when the mean log-likelihood a row (nats) changes by less.
-    reg_covar : float, default 1e-6
-        Added to every variance in the M-step, in squared units of the data: the floor under a collapsing component. With 0 no
-        step lowers the likelihood, and a run in which a covariance stops being positive definite is given up; above 0 the
-        likelihood may fall a little where the floor bears. With ``missing="em"`` it is added to the expected moments, which
-        hold the previous variances of what is missing, so that where EM comes to rest a variance has more of it: for a feature
-        that depends on no other, ``reg_covar`` divided by the share of its entries that are observed.
+        Converged when the mean log-likelihood a row (nats) changes by less: a change is the same in whatever units X is.
+    reg_covar : "auto" or float, default "auto"
+        Added to every variance in the M-step: the floor under a collapsing component. "auto": 1e-6 of each feature's variance
+        over the rows, so that units do not matter (docs/units.md); a number: squared units of the data. With 0 no step lowers
+        the likelihood, and a run in which a covariance stops being positive definite is given up; above 0 the likelihood may
+        fall a little where the floor bears.
     max_iter : int, default 100
         Most iterations of a run; 0 returns the start.
     n_init : int, default 1
@@ -150,7 +150,10 @@ class GaussianMixture(GaussianModel):
     label_noise_ : (C, C) array
         Where ``fit`` was given labels and ``label_noise``: the confusion matrix, row the true class, column the label given.
     n_collapsed_components_ : int
-        Components of the fitted model without any weight, or with a variance that is ``reg_covar`` for the most part.
+        Components of the fitted model without any weight, or with a variance that is ``reg_covar`` for the most part, in all
+        features or in one in which it is not so for all components. (A feature of two values is no component's fault.)
+    reg_covar_ : (D,) array
+        What was added to the variance of each feature.
     n_steps_, n_samples_seen_ : int
         After partial_fit only: batches, and rows in them. (``n_iter_`` is 0 then, and ``lower_bound_`` a running mean of the
         log-likelihood of rows when they came.)
@@ -164,7 +167,7 @@ class GaussianMixture(GaussianModel):
         *,
         covariance_type: str = "full",
         tol: float = 1e-3,
-        reg_covar: float = 1e-6,
+        reg_covar: float | str = AUTO,
         max_iter: int = 100,
         n_init: int = 1,
         init_params: Any = "kmeans",
@@ -312,4 +315,7 @@ class GaussianMixture(GaussianModel):
         return GaussianSpec(**{name: getattr(self, name) for name in names})
 
     def _online_problem(self) -> OnlineProblem:
-        return self._spec().online_problem(self._batch_size(), self._control())
+        floor = getattr(self, "reg_covar_", None)
+        if floor is None and self.__sklearn_is_fitted__():
+            floor = floor_under(self._parameters())
+        return self._spec().online_problem(self._batch_size(), self._control(), floor)

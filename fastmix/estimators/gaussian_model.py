@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from fastmix.data.source import Source
+from fastmix.data.validation import as_parameter_array, check_dtype
 from fastmix.estimators.conditioning import Conditioning
 from fastmix.estimators.gaussian_spec import GaussianSpec
 from fastmix.estimators.mixture_model import MixtureModel
 from fastmix.families.base import Family
 from fastmix.families.gaussian.base import GaussianParameters
+from fastmix.families.gaussian.rule import GaussianRule
 from fastmix.families.rule import UpdateRule
 from fastmix.fitting.given_labels import GivenLabels
 from fastmix.fitting.problem import FitProblem
@@ -22,7 +24,9 @@ from fastmix.fitting.problem import FitProblem
 class GaussianModel(MixtureModel, Conditioning):
     """A mixture of Gaussians; a subclass says by a ``GaussianSpec`` what its arguments mean."""
 
-    reg_covar: float
+    reg_covar: float | str
+    reg_covar_: np.ndarray
+    _held_up: np.ndarray
     means_: np.ndarray
     covariances_: np.ndarray
 
@@ -41,28 +45,112 @@ class GaussianModel(MixtureModel, Conditioning):
     def _problem(
         self, source: Source, unit: float, labels: GivenLabels, continued: GaussianParameters | None
     ) -> FitProblem:
-        return self._spec().problem(source, unit, labels, continued, self.n_threads)
+        dtype = check_dtype(self.dtype, "dtype")
+        return self._spec().problem(source, unit, labels, continued, self.n_threads, dtype)
 
     def _check_goes_on(self, parameters: GaussianParameters, n_features: int, what: str) -> None:
         self._spec().check_goes_on(parameters, n_features, what)
 
     def _attributes(self, parameters: GaussianParameters, rule: UpdateRule) -> dict[str, Any]:
         family, fixed = parameters.family, getattr(rule, "fixed", None)
-        floored = family.marginal_variances(parameters.covariances) < 2 * self.reg_covar
+        floor = getattr(rule, "reg_covar", None)
+        held_up = _held_up(parameters, 0.0 if floor is None else floor)
         if fixed is not None:
-            floored = floored & ~fixed.covariances[:, None]
+            held_up &= ~fixed.covariances[:, None]
+        found = {} if floor is None else {"reg_covar_": np.full(parameters.means.shape[1], floor, dtype=np.float64)}
         return {
             **super()._attributes(parameters, rule),
+            **found,
             # Both may raise where a start is singular.
             "precisions_cholesky_": family.precisions_cholesky(parameters),
             "precisions_": family.precisions(parameters),
-            "n_collapsed_components_": int(((parameters.weights == 0) | floored.any(axis=1)).sum()),
+            "n_collapsed_components_": int(_collapsed(parameters.weights, held_up).sum()),
+            "_held_up": held_up,
         }
 
     def _concerns(self) -> Iterator[str]:
-        if self.n_collapsed_components_:
+        if not self._held_up.any() and self.weights_.all():
+            return
+        collapsed = np.flatnonzero(_collapsed(self.weights_, self._held_up))
+        other_units = "" if isinstance(self.reg_covar, str) else ", or reg_covar='auto' if the features are that small"
+        if collapsed.size:
+            which = "; ".join(self._said_of(k) for k in collapsed[:_MOST_NAMED])
+            more = f"; and {collapsed.size - _MOST_NAMED} more" if collapsed.size > _MOST_NAMED else ""
             yield (
-                f"{self.n_collapsed_components_} of {len(self.weights_)} components have collapsed: no weight is left, or "
-                f"reg_covar={self.reg_covar:g} is most of a variance. Use fewer components, or a smaller reg_covar if the data "
-                "are that small"
+                f"{collapsed.size} of {len(self.weights_)} components have collapsed: {which}{more}. Use fewer components, a "
+                f"prior, or a covariance_type with fewer parameters{other_units}"
             )
+        narrow = _narrow_features(self.weights_, self._held_up)
+        if collapsed.size < len(self.weights_) and narrow.any():
+            # Of one that is constant, or varies too little for "auto", the start has warned.
+            gaps = np.ptp(self.means_, axis=0)
+            narrow &= gaps > _SAME * np.abs(self.means_).max(axis=0)
+            if isinstance(self.reg_covar, str):
+                narrow &= gaps**2 > self.reg_covar_
+            for d in np.flatnonzero(narrow)[:_MOST_NAMED]:
+                yield (
+                    f"{self._feature(d)} has hardly any variance within any component: reg_covar, {self.reg_covar_[d]:.3g} "
+                    "there, is most of it. A feature with few values makes components of its values: leave it out, or fit the "
+                    f"rows of each value by themselves{other_units}"
+                )
+
+    def _said_of(self, k: int) -> str:
+        """Why component k counts as collapsed."""
+        if self.weights_[k] == 0:
+            return f"component {k} has no weight left"
+        of_rows = "" if self._n_fitted is None else f" ({self.weights_[k] * self._n_fitted:.3g} rows)"
+        where = np.flatnonzero(self._held_up[k])
+        names = ", ".join(self._feature(d) for d in where[:_MOST_NAMED]) + (", ..." if where.size > _MOST_NAMED else "")
+        return f"reg_covar is most of the variance of component {k}{of_rows} in {names}"
+
+    def _feature(self, d: int) -> str:
+        names = getattr(self, "feature_names_in_", None)
+        return f"feature {d}" if names is None else f"feature {d} ({names[d]!r})"
+
+    def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        header, arrays = super()._to_model_file()
+        floor = getattr(self, "reg_covar_", None)
+        return header, arrays if floor is None else arrays | {_FLOOR: floor}
+
+    @classmethod
+    def _from_model_file(cls, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
+        floor = arrays.pop(_FLOOR, None)
+        model = super()._from_model_file(header, arrays)
+        if floor is None and isinstance(model.reg_covar, str):
+            return model
+        n_features = model.n_features_in_
+        if floor is None:  # of a file from before it was kept
+            floor = np.full(n_features, float(model.reg_covar))
+        floor = as_parameter_array(floor, _FLOOR, (n_features,))
+        if (floor < 0).any():
+            raise ValueError(f"{_FLOOR} must be at least 0; got {floor.min():g} for feature {int(floor.argmin())}")
+        model.__dict__ |= model._attributes(model._parameters(), GaussianRule(reg_covar=floor)) | {
+            "_n_fixed": model._n_fixed
+        }
+        return model
+
+
+_FLOOR = "reg_covar"  # the array of a model file that has ``reg_covar_``
+_MOST_NAMED = 5  # components or features that a warning names
+_SAME = 8 * float(np.finfo(np.float64).eps)
+
+
+def _held_up(parameters: GaussianParameters, floor: np.ndarray | float) -> np.ndarray:
+    """(K, D) bool: where the floor is most of a variance."""
+    held_up = np.zeros(parameters.means.shape, dtype=bool)
+    held_up |= parameters.family.marginal_variances(parameters.covariances) < 2.0 * np.asarray(floor)
+    return held_up
+
+
+def _narrow_features(weights: np.ndarray, held_up: np.ndarray) -> np.ndarray:
+    """(D,) bool: features whose variance the floor holds up in every component that has weight, which is no component's fault."""
+    return np.asarray(held_up[weights > 0].all(axis=0))
+
+
+def _collapsed(weights: np.ndarray, held_up: np.ndarray) -> np.ndarray:
+    """(K,) bool: components without weight, those held up in all features, and those in one in which not all components are."""
+    collapsed: np.ndarray = np.asarray(weights == 0)
+    if held_up.any():
+        alone = held_up & ~_narrow_features(weights, held_up)
+        return np.asarray(collapsed | alone.any(axis=1) | held_up.all(axis=1))
+    return collapsed

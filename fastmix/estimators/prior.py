@@ -151,10 +151,22 @@ def _scale(prior: Prior, family: GaussianFamily, shape: tuple[int, ...]) -> np.n
     gap = np.abs(scale - scale.T).max()
     if gap > 1e-8 * np.abs(scale).max():
         raise ValueError(f"scale of the prior must be symmetric; it differs from its transpose by up to {gap:.3g}")
-    smallest = np.linalg.eigvalsh(scale)[0]
+    smallest = _least_eigenvalue(scale)
     if not smallest > 0:
-        raise ValueError(f"scale of the prior must be positive definite; its smallest eigenvalue is {smallest:.3g}")
+        raise ValueError(
+            "scale of the prior must be positive definite; with its diagonal scaled to 1 its smallest eigenvalue is "
+            f"{smallest:.3g}"
+        )
     return 0.5 * (scale + scale.T)
+
+
+def _least_eigenvalue(matrix: np.ndarray) -> float:
+    """The smallest, on the correlation scale, so that features in other units do not decide what is singular."""
+    variances = np.diagonal(matrix)
+    if not (variances > 0).all():
+        return float(variances.min())
+    deviations = np.sqrt(variances)
+    return float(np.linalg.eigvalsh(matrix / deviations[:, None] / deviations)[0])
 
 
 def _spread(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -175,11 +187,12 @@ def _mclust(family: GaussianFamily, n_components: int, rows: Source, unit: float
         )
     covariance *= total / (total - 1.0)
     scale = covariance if family.has_matrices else covariance.mean()
-    smallest = np.linalg.eigvalsh(covariance)[0] if family.has_matrices else scale
+    smallest = _least_eigenvalue(covariance) if family.has_matrices else scale
     if not smallest > 0:
         raise ValueError(
             f"prior={MCLUST!r} takes its scale from the covariance of X, which is singular (smallest eigenvalue "
-            f"{smallest:.3g}): leave out features that are constant or follow from others, or give a fastmix.Prior"
+            f"{smallest:.3g}, of correlations): leave out features that are constant or follow from others, or give a "
+            "fastmix.Prior"
         )
     return Prior(None, mean, _MEAN_PRECISION, n_features + 2.0, scale / n_components ** (2.0 / n_features))
 

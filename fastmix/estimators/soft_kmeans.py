@@ -158,7 +158,9 @@ class SoftKMeans(GaussianModel):
         )
 
     def _attributes(self, parameters: GaussianParameters, rule: UpdateRule) -> dict[str, Any]:
-        return super()._attributes(parameters, rule) | {"cluster_centers_": parameters.means}
+        found = super()._attributes(parameters, rule) | {"cluster_centers_": parameters.means}
+        found.pop("reg_covar_", None)
+        return found
 
     def _evaluate_fit(self, X: Any, sample_weight: Any) -> None:
         """``labels_`` and ``inertia_``, of the final centres."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from fastmix.data.rows import make_rows
+from fastmix.data.source import Source
 from fastmix.engines.loop import RunResult, StopReason
 from fastmix.engines.online import START_BATCHES, Memory, OnlineEM, rows_a_batch
 from fastmix.exceptions import CollapsedError
@@ -29,6 +31,7 @@ class Course:
     seed : of the starts.
     n_steps : batches so far.
     n_rows : rows so far.
+    rule : how statistics became parameters after the last batch; None: as the problem says. The next batch asks its problem.
     """
 
     memory: Memory | None
@@ -36,6 +39,7 @@ class Course:
     seed: int
     n_steps: int = 0
     n_rows: int = 0
+    rule: UpdateRule | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +54,8 @@ class OnlineProblem:
     start_is_given : nothing about a start follows from rows.
     start_is_fixed : a start from more rows would be the same, or cannot be.
     batch_size : rows of a step; None for what the engine takes.
-    rule : how statistics become parameters.
+    rule : how statistics become parameters, once there was a start.
+    rule_for : the same, of the rows that a start is made from; None: ``rule``.
     dtype : what log-densities and responsibilities are computed in.
     n_threads : None for all.
     """
@@ -62,6 +67,7 @@ class OnlineProblem:
     start_is_fixed: bool = False
     batch_size: int | None = None
     rule: UpdateRule = PLAIN
+    rule_for: Callable[[Source], UpdateRule] | None = None
     dtype: str = "float64"
     n_threads: int | None = None
 
@@ -83,28 +89,28 @@ class OnlineProblem:
         ------
         CollapsedError, ValueError : if no start can be made from rows that would have to do.
         """
-        course = replace(course, n_steps=course.n_steps + 1, n_rows=course.n_rows + len(X))
-        memory, first, tables = course.memory, course.first, [(X, weights)]
+        course = replace(course, n_steps=course.n_steps + 1, n_rows=course.n_rows + len(X), rule=self.rule)
+        first, tables = course.first, [(X, weights)]
         if first is not None:
-            memory, first, tables = self._start_again(course, first, X, weights)
-        n_left_out = 0
+            course, tables = self._start_again(course, first, X, weights)
+        memory, n_left_out = course.memory, 0
         if memory is not None:
             for rows, its_weights in tables:
-                engine, unit = self._engine(rows, its_weights)
+                engine, unit = self._engine(rows, its_weights, course.rule)
                 memory, _, n = engine.swept(memory, unit)
                 n_left_out += n
-        return replace(course, memory=memory, first=first), n_left_out
+        return replace(course, memory=memory), n_left_out
 
-    def result(self, memory: Memory, X: np.ndarray) -> RunResult:
-        """What a fitted model takes over, after the batch X."""
+    def result(self, memory: Memory, X: np.ndarray, rule: UpdateRule | None = None) -> RunResult:
+        """What a fitted model takes over, after the batch X; ``rule``: that of the course."""
         seen = memory.recent
         objective = seen.log_likelihood / seen.total_weight if seen.total_weight else -np.inf
-        return RunResult(self._engine(X, None)[0].averaged(memory), objective, (), StopReason.PARTIAL_FIT)
+        return RunResult(self._engine(X, None, rule)[0].averaged(memory), objective, (), StopReason.PARTIAL_FIT)
 
     def _start_again(
         self, course: Course, first: FirstRows, X: np.ndarray, weights: np.ndarray | None
-    ) -> tuple[Memory | None, FirstRows | None, list[tuple[np.ndarray, np.ndarray | None]]]:
-        """A start, if one is due: what is then remembered; the rows that are still kept; and those that are to be swept."""
+    ) -> tuple[Course, list[tuple[np.ndarray, np.ndarray | None]]]:
+        """A start, if one is due: the course with what is then remembered, the rows still kept and the rule; rows to sweep."""
         batch_size = max(self._batch_rows, rows_a_batch(self.n_components))
         if count_weighty(X, weights) >= self.n_components and suffice(
             X, batch_size
@@ -120,14 +126,18 @@ class OnlineProblem:
         if is_due:
             started = self._started(course.seed, *table, is_last=is_enough and course.memory is None)
         if started is None:
-            return course.memory, None if is_enough and course.memory is not None else first, [(X, weights)]
+            return replace(course, first=None if is_enough and course.memory is not None else first), [(X, weights)]
+        memory, rule = started
         if is_enough or self.start_is_fixed:
-            return started, None, tables
-        return started, replace(first, started_with=first.n_rows), tables
+            return replace(course, memory=memory, first=None, rule=rule), tables
+        return replace(course, memory=memory, first=replace(first, started_with=first.n_rows), rule=rule), tables
 
-    def _started(self, seed: int, X: np.ndarray, weights: np.ndarray | None, is_last: bool) -> Memory | None:
-        """The memory of a start made from these rows; None where they lie so that it cannot be, unless it ``is_last``."""
-        engine, _ = self._engine(X, weights)
+    def _started(
+        self, seed: int, X: np.ndarray, weights: np.ndarray | None, is_last: bool
+    ) -> tuple[Memory, UpdateRule] | None:
+        """The memory and rule of a start from these rows; None where they lie so that it cannot be, unless it ``is_last``."""
+        rule = self.rule if self.rule_for is None else self.rule_for(self._engine(X, weights)[0].rows)
+        engine, _ = self._engine(X, weights, rule)
         streams = generators(seed, 2)
         try:
             parameters, _ = self.make_start(engine.rows, streams[0])(0, streams[1])
@@ -139,9 +149,11 @@ class OnlineProblem:
         n_rows = START_BATCHES * self._batch_rows
         if not self.start_is_given:
             n_rows = min(n_rows, count_weighty(X, weights))
-        return engine.started(parameters, n_rows, _mean_weight(weights))
+        return engine.started(parameters, n_rows, _mean_weight(weights)), rule
 
-    def _engine(self, X: np.ndarray, weights: np.ndarray | None) -> tuple[OnlineEM, float]:
+    def _engine(
+        self, X: np.ndarray, weights: np.ndarray | None, rule: UpdateRule | None = None
+    ) -> tuple[OnlineEM, float]:
         """An engine for these rows, and the unit that it has their weights in."""
         unit = 1.0
         if weights is not None and weights.any():
@@ -150,7 +162,7 @@ class OnlineProblem:
         engine = OnlineEM(
             self.family,
             make_rows(X, weights),
-            rule=self.rule,
+            rule=self.rule if rule is None else rule,
             n_threads=self.n_threads,
             dtype=self.dtype,
             batch_size=self._batch_rows,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -70,7 +70,7 @@ def run_fit(problem: FitProblem, control: Control) -> FitOutcome:
         interrupted=interrupted,
         n_rows=source.n_weighted,
         sampling=streams[0],
-        concerns=tuple(_concerns(best, control.max_iter, n_collapsed, n_runs)),
+        concerns=tuple(_concerns(best, control.max_iter, file.record.collapses, n_runs)),
     )
 
 
@@ -88,13 +88,16 @@ def _goes_on_from(record: FitRecord, continued: Any) -> Any:
     return continued
 
 
-def _concerns(result: RunResult, max_iter: int, n_collapsed: int, n_runs: int) -> Iterator[str]:
+def _concerns(result: RunResult, max_iter: int, collapses: Sequence[tuple[int, str]], n_runs: int) -> Iterator[str]:
     """One sentence for each thing about the best run, or about the runs given up, that deserves a warning."""
     if result.reason in (StopReason.OBJECTIVE_WORSENED, StopReason.NOT_FINITE):
         yield f"iteration {result.n_iter + 1}: {result.reason.value}"
     elif result.reason is StopReason.ITERATION_LIMIT and max_iter > 0:
         yield f"the best run did not converge in {max_iter} iterations: raise max_iter, or tol"
-    if n_collapsed:
+    if collapses:
+        component, description = collapses[0]
         yield (
-            f"{n_collapsed} of {n_runs} runs were given up because a component collapsed; reg_covar holds variances up"
+            f"{len(collapses)} of {n_runs} runs were given up because a component collapsed, in the first of them component "
+            f"{component}: {description}. Set reg_covar='auto', or a positive number, which holds variances up, or use fewer "
+            "components"
         )

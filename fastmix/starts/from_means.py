@@ -136,7 +136,7 @@ class Clusters:
         prior = float(n_features if self.family.has_matrices else 1)
         share = (counts / (counts + prior)).reshape(-1, *[1] * (covariances.ndim - 1))
         within = np.average(covariances, axis=0, weights=counts)
-        floor = self.rule.reg_covar * np.eye(n_features)
+        floor = self.rule.reg_covar * np.eye(n_features)  # (D,), or a number: either way a diagonal matrix
         whole = self.family.from_matrix(self.covariance + floor, 1)[0]
         for pooled in (within, whole):
             shrunk = replace(parameters, covariances=share * covariances + (1.0 - share) * pooled)

@@ -24,26 +24,17 @@ from fastmix.starts.from_labels import LabelledStart
 from fastmix.starts.from_means import Clusters
 from fastmix.starts.overseed import many_means, seeds
 from fastmix.starts.responsibilities import check_responsibilities, random_responsibilities
+from fastmix.starts.scale import Scale, moments_of
 from fastmix.starts.search import Search, draw_blocks
 from fastmix.starts.seeding import subsample, warn_of_few_distinct
-from fastmix.starts.small import MOST_ROWS, SmallSearch, plan_for, random_numbers, scale_of, stretches_of
+from fastmix.starts.small import MOST_ROWS, SmallSearch, plan_for, random_numbers, stretches_of
 from fastmix.starts.tails import with_far_components
 
 INIT_METHODS = ("kmeans", "k-means++", "random", "random_from_data")
 
-_SCALE_ROWS = 2000  # rows that the scale of the data is taken from
 _CHUNK_ENTRIES = 1 << 20
 # From so many components on means are those of ``many``, and rows are assigned before their statistics are taken.
 MANY = 64
-
-
-def broad_covariance(rows: Source, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (D,) and covariance (D, D) of the data, from at most a few thousand rows: the scale of things."""
-    X, weights = subsample(rows, _SCALE_ROWS, generator)
-    mean = np.average(X, axis=0, weights=weights)
-    deviations = X - mean
-    w = np.full(len(X), 1.0 / len(X)) if weights is None else weights / weights.sum()
-    return mean, np.einsum("n,ni,nj->ij", w, deviations, deviations)
 
 
 def given_parameters(
@@ -75,9 +66,9 @@ class Start:
     Parameters
     ----------
     family, rows, n_components, n_threads : what will be fitted.
-    generator : random numbers for the scale of the data; starts get their own.
     rule : the M-step of the fit, which knows parameters or has a prior.
     names : what users call what says how a start is made, and its means.
+    scale : of the data; None: it is taken from the rows.
 
     Attributes
     ----------
@@ -90,9 +81,9 @@ class Start:
         rows: Source,
         n_components: int,
         n_threads: int | None,
-        generator: np.random.Generator,
         rule: GaussianRule = MAXIMUM_LIKELIHOOD,
         names: tuple[str, str] = ("init_params", "means_init"),
+        scale: Scale | None = None,
     ):
         self.family = family
         self.rows = rows
@@ -100,11 +91,11 @@ class Start:
         self.n_threads = n_threads
         self.rule = rule
         self.names = names
-        self.mean, covariance = broad_covariance(rows, generator)
-        self.covariance = covariance
+        self.scale = Scale.of(rows) if scale is None else scale
+        self.mean, self.covariance = self.scale.mean, self.scale.covariance
         self.labels: np.ndarray | None = None
         self._given: dict[str, Any] = {}
-        self.clusters = Clusters(family, n_components, self.mean, covariance, n_threads, rule)
+        self.clusters = Clusters(family, n_components, self.mean, self.covariance, n_threads, rule)
 
     def give(self, weights: Any, means: Any, precisions: Any) -> None:
         """What the user gave of a start (None: not given); checked, and used in place of what would be computed.
@@ -120,33 +111,17 @@ class Start:
             self._check_constant_features()
 
     def _check_constant_features(self) -> None:
-        constant = self.constant_features()
+        constant = self.scale.constant_features
         n_rows, n_features = self.rows.n_rows, self.rows.n_features
         held_up_by_others = self.family.pools_features and constant.size < n_features
         if not constant.size or n_rows == 1 or held_up_by_others:
             return
-        found = f"feature {constant[0]} of X is constant ({self.mean[constant[0]]:.6g})"
-        if self.rule.reg_covar == 0:
+        d = int(constant[0])
+        found = f"feature {d} of X is constant ({self.mean[d]:.6g})"
+        floor = np.broadcast_to(self.rule.reg_covar, n_features)[d]
+        if floor == 0:
             raise CollapsedError(0, found)
-        warn_user(
-            f"{found}: its variance is held up by reg_covar={self.rule.reg_covar:g} alone; leave such features out"
-        )
-
-    def constant_features(self) -> np.ndarray:
-        """Indices of the features that have one value in all rows."""
-        suspects = np.flatnonzero(np.diagonal(self.covariance) <= (8 * np.finfo(np.float64).eps * self.mean) ** 2)
-        if not suspects.size:
-            return suspects
-        first = self.rows.take(np.zeros(1, np.int64))[0][0]
-        with self.rows.pieces(max(1, _CHUNK_ENTRIES // len(first))) as pieces:
-            for X, weights in pieces:
-                differs = X[:, suspects] != first[suspects]
-                if weights is not None:
-                    differs &= weights[:, None] > 0
-                suspects = suspects[~differs.any(axis=0)]
-                if not suspects.size:
-                    break
-        return suspects
+        warn_user(f"{found}: its variance is held up by reg_covar alone, at {floor:.3g}; leave such features out")
 
     def __call__(self, init: Any, generator: np.random.Generator) -> GaussianParameters:
         """One start by ``init_params`` (see ``GaussianMixture``), with what was given in place of what it would be."""
@@ -231,7 +206,7 @@ class Start:
     ) -> GaussianParameters | None:
         """The start; None where all runs collapse."""
         begins, ends = np.zeros(1, np.int64), np.full(1, rows.n_rows)
-        scale = scale_of(rows, begins, ends, self.n_threads)
+        scale = moments_of(rows, begins, ends, self.n_threads)
         stretches = stretches_of(self.family, rows, begins, ends, floor[None], scale)
         plan = plan_for(self.family, rows.n_rows, rows.n_features, self.n_components)
         search = SmallSearch(self.family, self.n_components, stretches, scale, plan, self.n_threads)

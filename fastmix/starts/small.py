@@ -19,7 +19,8 @@ from fastmix.families.gaussian.compiled import packed
 from fastmix.kernels.mixture.updating import Mixture
 from fastmix.kernels.mixture.whole_runs import COLLAPSED
 from fastmix.kernels.starts.reduction import ReductionContext, reduction_bytes, reduction_for
-from fastmix.kernels.starts.small_start import ScaleContext, SeedContext, scales, seed_bytes, seeds_of_each
+from fastmix.kernels.starts.small_start import SeedContext, seed_bytes, seeds_of_each
+from fastmix.starts.scale import Moments
 from fastmix.starts.short_runs import SETTLED
 
 # Rows of a data set that is small.
@@ -88,24 +89,8 @@ def arrays_of(mixtures: Mixture) -> list[np.ndarray]:
     return [mixtures.weights, mixtures.means, mixtures.covariances, *mixtures.kernel]
 
 
-class Scale(NamedTuple):
-    """Of each of G data sets."""
-
-    means: np.ndarray  # (G, D)
-    covariances: np.ndarray  # (G, D, D)
-
-
-def scale_of(rows: ArrayRows, begins: np.ndarray, ends: np.ndarray, n_threads: int | None) -> Scale:
-    """Means and covariances of stretches of rows."""
-    n_groups, n_features = len(begins), rows.n_features
-    found = Scale(np.empty((n_groups, n_features)), np.empty((n_groups, n_features, n_features)))
-    lanes = scales().bind(ScaleContext(rows, begins, ends, *found), 0)
-    lanes.work(n_groups, float((ends - begins).sum()) * n_features**2, n_threads)
-    return found
-
-
 def stretches_of(
-    family: GaussianFamily, rows: ArrayRows, begins: np.ndarray, ends: np.ndarray, floors: np.ndarray, scale: Scale
+    family: GaussianFamily, rows: ArrayRows, begins: np.ndarray, ends: np.ndarray, floors: np.ndarray, scale: Moments
 ) -> Stretches:
     """The data sets, none of whose rows has weight 0; ``floors`` (G, D) are added to each feature's variance."""
     whole = scale.covariances.copy()
@@ -138,7 +123,7 @@ class SmallSearch:
         family: GaussianFamily,
         n_components: int,
         stretches: Stretches,
-        scale: Scale,
+        scale: Moments,
         plan: Plan,
         n_threads: int | None,
     ):
@@ -203,7 +188,7 @@ class SmallSearch:
 
     def _among(self, groups: np.ndarray) -> SmallSearch:
         """The search for some of the data sets."""
-        stretches, scale = self._stretches.among(groups), Scale(*(each[groups] for each in self._scale))
+        stretches, scale = self._stretches.among(groups), Moments(*(each[groups] for each in self._scale))
         plan = self._plan._replace(runs=_LATER_RUNS, merged=2)
         return SmallSearch(self._family, self._n_components, stretches, scale, plan, self._n_threads)
 

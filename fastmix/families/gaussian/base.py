@@ -126,7 +126,9 @@ class GaussianFamily(Family):
         return parameters.kernel
 
     @abstractmethod
-    def maximize_covariances(self, statistics: Statistics, shifts: np.ndarray, reg_covar: float) -> np.ndarray:
+    def maximize_covariances(
+        self, statistics: Statistics, shifts: np.ndarray, reg_covar: np.ndarray | float
+    ) -> np.ndarray:
         """The M-step for covariances; ``shifts`` (K, D) are new minus previous means."""
 
     @abstractmethod
@@ -170,10 +172,10 @@ class GaussianFamily(Family):
         """Give standard normal noise (n, D) the covariance of component k."""
 
     @abstractmethod
-    def with_second_moments(self, statistics: Statistics, reg_covar: float) -> Statistics:
+    def with_second_moments(self, statistics: Statistics, reg_covar: np.ndarray | float) -> Statistics:
         """``statistics`` with the second moments that the covariances of their centre expect of their counts."""
 
-    def maximize(self, statistics: Statistics, reg_covar: float = 0.0) -> GaussianParameters:
+    def maximize(self, statistics: Statistics, reg_covar: np.ndarray | float = 0.0) -> GaussianParameters:
         """Bishop (2006), eqs. 9.24-9.26. A component without any mass gets weight 0 and keeps its mean.
 
         Raises
@@ -194,10 +196,10 @@ class GaussianFamily(Family):
         )
         return not_collapsed(parameters, reg_covar)
 
-    def expected_statistics(self, parameters: GaussianParameters, *, reg_covar: float = 0.0) -> Statistics:
+    def expected_statistics(self, parameters: GaussianParameters, *, reg_covar: np.ndarray | float = 0.0) -> Statistics:
         """See ``Family.expected_statistics``: about the means first moments are 0, and second moments w_k Sigma_k.
 
-        reg_covar : what the M-step will add.
+        reg_covar : what the M-step will add, (D,) or a number.
         """
         expected = super().expected_statistics(parameters)
         expected.components[:, 0] = parameters.weights
@@ -256,7 +258,7 @@ class GaussianFamily(Family):
 
 
 def not_collapsed(
-    parameters: GaussianParameters, reg_covar: float, known: np.ndarray | None = None
+    parameters: GaussianParameters, reg_covar: np.ndarray | float, known: np.ndarray | None = None
 ) -> GaussianParameters:
     """The parameters after an M-step, with their Cholesky factors, so that a collapse is found where it happens.
 
@@ -264,7 +266,7 @@ def not_collapsed(
     ----------
     known : (K,) bool, components whose covariance is not estimated, and may be as small as it likes.
     """
-    if reg_covar == 0:
+    if not np.any(reg_covar):
         _check_not_a_point(parameters, known)
     _ = parameters.cholesky
     return parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -87,17 +88,17 @@ class GaussianRule(UpdateRule):
     ----------
     fixed : None: nothing.
     prior : None: maximum likelihood. With neither, and no floor, it is plain EM.
-    reg_covar : added to every variance that is estimated, squared units of the data.
+    reg_covar : added to the variances that are estimated, (D,) or one number for all features, squared units of the data.
     """
 
     fixed: Fixed | None = None
     prior: GaussianPrior | None = None
-    reg_covar: float = 0.0
+    reg_covar: np.ndarray | float = 0.0
 
-    @property
+    @cached_property
     def is_exact(self) -> bool:
         """With a floor under the variances the M-step does not quite maximise the likelihood."""
-        return self.reg_covar == 0
+        return not np.any(self.reg_covar)
 
     @property
     def is_plain(self) -> bool:

@@ -37,7 +37,7 @@ class GaussianSplitting(Splitting):
     def prior_weight(self, parameters: Any) -> float:
         return float(parameters.means.shape[1] if parameters.family.has_matrices else 1)
 
-    def towards(self, statistics: Statistics, prior: Any, weight: float, reg_covar: float = 0.0) -> Any:
+    def towards(self, statistics: Statistics, prior: Any, weight: float, reg_covar: np.ndarray | float = 0.0) -> Any:
         """The M-step, with covariances (n_k S_k + a P_k) / (n_k + a): P_k those of ``prior`` and a the ``weight``."""
         counts = statistics.counts
         shifts = mean_shifts(statistics)

@@ -95,6 +95,10 @@ def predict_missing(covariance, features, n_observed, upper, inverse, prediction
         for j in range(p + 1, n):
             upper[p, j] /= root
         upper[p, p] = root
+        for j in range(
+            first, p
+        ):  # of no use, but a product of ever more numbers from row to row: in large units it overflows
+            upper[p, j] = 0.0
         if p < n_observed:
             half_log_determinant += math.log(root)
     for i in range(n_observed):

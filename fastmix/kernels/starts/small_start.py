@@ -15,6 +15,7 @@ from fastmix.kernels.simd.vectors import GROUP
 from fastmix.kernels.starts.seeding_kernel import seed_run
 
 TILE = 8 * GROUP
+TAIL = 0.1  # so large a share of the values at each end does not count for the middle
 
 
 class ScaleContext(NamedTuple):
@@ -25,6 +26,9 @@ class ScaleContext(NamedTuple):
     ends: np.ndarray
     means: np.ndarray  # OUT (G, D)
     covariances: np.ndarray  # OUT (G, D, D)
+    # OUT (G, 3, D): of the values of each feature, of weight 1, the one below which a tenth lies, the middle, and the one above
+    # which a tenth lies; empty: not wanted
+    quantiles: np.ndarray
 
 
 class SeedContext(NamedTuple):
@@ -69,11 +73,48 @@ def _scale(X, weights, mean, covariance):
             covariance[j, i] = covariance[i, j]
 
 
+@helper("elementwise")
+def _nth(values, n):
+    """The n-th smallest of the values, which are put in another order (Hoare 1961, "Find")."""
+    low, high = 0, values.size - 1
+    while low < high:
+        pivot, i, j = values[n], low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while pivot < values[j]:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if j < n:
+            low = i
+        if n < i:
+            high = j
+    return values[n]
+
+
+@part
+def _fill_quantiles(X, values, quantiles):
+    n = X.shape[0]
+    tail = int(TAIL * n)
+    for d in range(X.shape[1]):
+        for i in range(n):
+            values[i] = X[i, d]
+        quantiles[0, d] = _nth(values, tail)
+        quantiles[1, d] = _nth(values, n // 2)
+        quantiles[2, d] = _nth(values, n - 1 - tail)
+
+
 def _scale_lane(context_pointer, job, buffer):
     context: Any = context_at(context_pointer)
     rows, begin, end = context.rows, context.begins[job], context.ends[job]
     weights = rows.weights[begin:end] if rows.weights.size else rows.weights
     _scale(rows.X[begin:end], weights, context.means[job], context.covariances[job])
+    if context.quantiles.size:
+        values: np.ndarray = array_at(buffer, next_line(buffer, 0), (end - begin,), context.means)
+        _fill_quantiles(rows.X[begin:end], values, context.quantiles[job])
 
 
 @part
@@ -117,6 +158,11 @@ def _seed_lane(context_pointer, job, buffer):
         chosen = context.chosen[group, metric, r]
         found = seed_run(tiles, tile_weights, uniforms[r], chosen, distances, potentials, point)
         context.n_distinct[group, metric, r], context.potential[group, metric, r] = found
+
+
+def scale_bytes(n_rows: int) -> int:
+    """How much memory the scale of a data set wants."""
+    return 8 * n_rows + LINE
 
 
 def seed_bytes(n_rows: int, n_features: int) -> int:
