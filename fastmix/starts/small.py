@@ -72,6 +72,7 @@ WHOLE_PLAN = Plan()
 ALIKE, ROUNDS = 1e-4, 4
 # Starts by merging begin with so many clusters, by so many iterations of K-means, and take so many more of EM than others.
 _MANY_A_COMPONENT, _LEAST_MANY, _K_MEANS_OF_MANY, _MORE_EM = 6, 24, 5, 5
+_PLAIN = 2  # starts with seeds among all rows, where the others look at some
 _LATER_RUNS = 8  # in each metric, of later rounds
 
 
@@ -215,11 +216,23 @@ class SmallSearch:
         again = (best + n_runs * np.arange(n_groups)[:, None]).reshape(-1)
         mixtures = chosen_of(mixtures, again)
         reached = self._run(self.runner, mixtures, groups[again], self._plan.em_on).reshape(-1, best.shape[1])
+        if self._few is not self._stretches:
+            others, reached_by_others = self._plain(transforms, metrics, uniforms)
+            mixtures = side_by_side(mixtures, others, n_groups)
+            reached = np.hstack([reached, reached_by_others])
         order = np.argsort(-reached, axis=1, kind="stable")
-        at = order[:, 0] + best.shape[1] * np.arange(n_groups)
+        at = order[:, 0] + reached.shape[1] * np.arange(n_groups)
         first, second = np.take_along_axis(reached, order[:, :2], axis=1).T
         agreed = (n_components == 1) | (second >= first - ALIKE)
         return _Found(chosen_of(mixtures, at), first.copy(), agreed & (first > -np.inf), n_distinct)
+
+    def _plain(self, transforms: np.ndarray, metrics: np.ndarray, uniforms: np.ndarray) -> tuple[Mixture, np.ndarray]:
+        """Starts with seeds among all rows of a single data set, and their objectives (1, R): others may have missed a group."""
+        chosen, _, _ = self._drawn(self._stretches, transforms[:, :1], uniforms[:1, :_PLAIN], self._n_components)
+        mixtures, groups = self.runner.memory(_PLAIN), np.zeros(_PLAIN, np.int64)
+        mixtures.means[:] = self._stretches.rows.X[chosen[0, 0]]
+        n, how = self._plan.k_means, {"metrics": metrics, "metric_of": groups}
+        return mixtures, self._run(self.runner, mixtures, groups, self._plan.em_on, k_means=n, **how)[None]
 
     def _merged(
         self, transforms: np.ndarray, metrics: np.ndarray, uniforms: np.ndarray, absent: float
@@ -231,7 +244,7 @@ class SmallSearch:
         flat = uniforms.reshape(2, -1)
         n_candidates = 2 + int(np.log(n_many))
         drawn = np.resize(flat[:, ::-1], (2, n_many * n_candidates)).reshape(2, 1, n_many, n_candidates)
-        chosen, _, _ = self._drawn(transforms[:, :n_metrics], drawn[:n_metrics], n_many)
+        chosen, _, _ = self._drawn(self._few, transforms[:, :n_metrics], drawn[:n_metrics], n_many)
         many = Runner(self._family, n_many, self._few, self._n_threads)
         groups = np.repeat(np.arange(n_groups), n_metrics)
         mixtures = many.memory(len(groups))
@@ -284,7 +297,7 @@ class SmallSearch:
 
     def _seeds(self, transforms: np.ndarray, uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows of each stretch with which runs begin (G, M R', K), and how many distinct ones were found (G,)."""
-        chosen, n_distinct, potential = self._drawn(transforms, uniforms, self._n_components)
+        chosen, n_distinct, potential = self._drawn(self._few, transforms, uniforms, self._n_components)
         # Half of them by potential, which tells where clusters are round and apart; the others as they were drawn.
         order = np.argsort(potential, axis=2, kind="stable")
         half = self._plan.runs // 2
@@ -294,13 +307,13 @@ class SmallSearch:
         return found, n_distinct.max(axis=(1, 2))
 
     def _drawn(
-        self, transforms: np.ndarray, uniforms: np.ndarray, n_seeds: int
+        self, stretches: Stretches, transforms: np.ndarray, uniforms: np.ndarray, n_seeds: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Runs of k-means++ in each metric: rows chosen (G, M, R, n), how many are distinct, sums of squared distances."""
         shape = (*transforms.shape[:2], uniforms.shape[1])
         chosen, n_distinct = np.empty((*shape, n_seeds), np.int64), np.empty(shape, np.int64)
         potential = np.empty(shape)
-        rows, begins, ends = self._few.rows, self._few.begins, self._few.ends
+        rows, begins, ends = stretches.rows, stretches.begins, stretches.ends
         context = SeedContext(
             rows, begins, ends, self._scale.means, transforms, uniforms, chosen, n_distinct, potential
         )

@@ -20,6 +20,7 @@ from fastmix.exceptions import CollapsedError
 from fastmix.families.gaussian.base import GaussianParameters
 from fastmix.starts.from_means import Clusters
 from fastmix.starts.merging import merged
+from fastmix.starts.seeding import k_means_plus_plus
 
 _MOST = 2000  # rows of the tail that are kept, the farthest
 _MOST_GROUPS = 8  # seeds in the tail
@@ -31,6 +32,7 @@ _TIMES = 10.0
 # Centres with fewer rows than _FEW and a smaller share than _SHARE / K are taken for part of the tail.
 _FEW = 500
 _SHARE = 0.1
+_DRAWN = 3  # times that centres are drawn anew
 _ITERATIONS = 10  # of EM for each of the starts that compete
 _CLEARLY = 1e-4  # nats a row; a start with seeds in the tail has to be better by this
 
@@ -91,9 +93,12 @@ def are_large(counts: np.ndarray, rows: Source) -> np.ndarray:
 
 
 def proposals(
-    centres: np.ndarray, counts: np.ndarray, large: np.ndarray, tail: Tail, units: np.ndarray
+    centres: np.ndarray, counts: np.ndarray, large: np.ndarray, tail: Tail, units: np.ndarray, ordinary: np.ndarray
 ) -> Iterator[np.ndarray]:
-    """Centres (K, D) with some in the tail; to make room the large ones are merged where that is cheapest."""
+    """Centres (K, D) with some in the tail; to make room the large ones are merged where that is cheapest.
+
+    Where too many are in the tail already, the others are drawn anew among the ``ordinary`` rows (n, D).
+    """
     n = len(centres)
     seeds = tail_seeds(tail, units, min(n - 1, _MOST_GROUPS))
     for n_seeds in range(1, len(seeds) + 1):
@@ -104,6 +109,10 @@ def proposals(
         labels = _Centres(seeds[:n_seeds], units).nearest(tail.X)
         middles = [np.average(tail.X[labels == k], axis=0, weights=tail.weights[labels == k]) for k in range(n_seeds)]
         yield np.concatenate([others, middles, centres[~large]])[:n]
+        if n_others < n - n_seeds <= len(ordinary):
+            for seed in range(_DRAWN):
+                drawn, _ = k_means_plus_plus(ordinary / units, None, n - n_seeds, np.random.default_rng(seed))
+                yield np.concatenate([ordinary[drawn], seeds[:n_seeds]])
 
 
 def inertia_of(X: np.ndarray, weights: np.ndarray, centres: np.ndarray, units: np.ndarray) -> float:
@@ -196,7 +205,7 @@ def with_far_centres(
         return centres
     X, w, tail = looked
     best, lowest = centres, inertia_of(X, w, centres, units)
-    for proposed in proposals(centres, counts, large, tail, units):
+    for proposed in proposals(centres, counts, large, tail, units, X[: len(X) - len(tail.X)]):
         inertia = inertia_of(X, w, proposed, units)
         if inertia < lowest:
             best, lowest = proposed, inertia
@@ -217,7 +226,7 @@ def with_far_components(
     X, w, tail = looked
     sample = make_rows(np.ascontiguousarray(X, dtype=np.float64), w)
     best, highest = found, _after_em(clusters, sample, found)[0]
-    for means in proposals(found.means, found.weights, large, tail, clusters.units):
+    for means in proposals(found.means, found.weights, large, tail, clusters.units, X[: len(X) - len(tail.X)]):
         try:
             proposed = clusters.parameters(sample, means, clusters.scaled)
         except CollapsedError:
