@@ -33,6 +33,7 @@ SEEDS = range(5)
 SAME = 1e-3  # nats a row; what differs by less is equal
 TOL, LONGEST = 1e-9, 5000
 RUNS, MOST_ROWS = 20, 5000  # n_init, and the rows up to which it is tried
+MANY = f"scikit-learn, n_init={RUNS}"
 
 # A component is spurious with fewer rows than it takes to say anything about its covariance, or if along some direction its
 # variance is this share of what components have on average, or less.
@@ -164,7 +165,7 @@ def peers(problem: Problem, X: np.ndarray) -> dict[str, Any]:
     """The entry of the record."""
     found = {"scikit-learn": [scikit_learn(problem, X, seed) for seed in SEEDS], "mclust": [mclust(problem, X)]}
     if len(X) <= MOST_ROWS:
-        found["n_init"] = [scikit_learn(problem, X, 0, RUNS)]
+        found[MANY] = [scikit_learn(problem, X, 0, RUNS)]
     entry: dict[str, Any] = {"one": round(fingerprint(X), 9)}
     for name, fits in found.items():
         entry[name] = [_short(each) for each in fits if each is not None]
@@ -203,12 +204,22 @@ class Line:
     fits: list[Found]
     peers: dict[str, list[Found]]
 
-    @property
-    def difference(self) -> float | None:
+    def difference(self, what: str = "polished") -> float | None:
         """fastmix's median less the better peer's."""
-        mine, theirs = middle(self.fits), [middle(each) for each in self.peers.values()]
+        mine, theirs = middle(self.fits, what), [middle(each, what) for each in self.peers.values()]
         known = [each for each in theirs if each is not None]
         return None if mine is None or not known else mine - max(known)
+
+
+def counted(lines: Sequence[Line], what: str) -> tuple[str, int]:
+    """How often fastmix is higher, equal and lower, with the names of those; and how often lower."""
+    found = {line.problem.name: line.difference(what) for line in lines}
+    known = {name: each for name, each in found.items() if each is not None}
+    lower = [f"{name} ({each:+.4f})" for name, each in known.items() if each < -SAME]
+    higher = sum(each > SAME for each in known.values())
+    text = f"{higher} higher, {len(known) - higher - len(lower)} equal, {len(lower)} lower"
+    without = [name for name, each in found.items() if each is None]
+    return "; ".join([text, *lower, *(f"no comparison: {name}" for name in without)]), len(lower) + len(without)
 
 
 def lines_table(lines: Sequence[Line]) -> str:
@@ -229,7 +240,7 @@ def lines_table(lines: Sequence[Line]) -> str:
         cells.append(f"{min(values):.4f}, {max(values):.4f}" if values else "-")
         for name in names:
             cells += [shown(line.peers.get(name, []), "fitted"), shown(line.peers.get(name, []))]
-        difference = line.difference
+        difference = line.difference()
         cells.append("-" if difference is None else f"{difference:+.4f}")
         rows.append(cells)
     return table(header, rows)
@@ -240,14 +251,14 @@ def compare(record: Mapping[str, Any], problems: Sequence[Problem], n_init: int)
     lines = []
     for problem in problems:
         entry, X = record.get(problem.name), problem.draw()
-        if entry is None or (n_init > 1 and "n_init" not in entry):
+        if entry is None or (n_init > 1 and MANY not in entry):
             say(f"{problem.name}: not in the record")
             continue
         if abs(entry["one"] - fingerprint(X)) > 1e-6:
             say(f"{problem.name}: the rows are not those of the record, run --peers")
             continue
         seeds = SEEDS if n_init == 1 else SEEDS[:1]
-        names = ("scikit-learn", "mclust") if n_init == 1 else ("n_init", "mclust")
+        names = ("scikit-learn", "mclust") if n_init == 1 else (MANY, "mclust")
         fits = [fastmix(problem, X, seed, n_init) for seed in seeds]
         lines.append(Line(problem, X.shape, fits, {name: _restored(entry[name]) for name in names}))
     return lines
@@ -275,13 +286,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write(RECORD, record)
     lines = compare(record, chosen, options.n_init)
     print(lines_table(lines))
-    differences = [line.difference for line in lines if line.difference is not None]
-    lower = [line.problem.name for line in lines if line.difference is not None and line.difference < -SAME]
-    higher = sum(each > SAME for each in differences)
-    print(f"\n{higher} higher, {len(differences) - higher - len(lower)} equal, {len(lower)} lower {lower}")
+    (fitted, _), (polished, n_lower) = counted(lines, "fitted"), counted(lines, "polished")
+    print(f"\nas fitted: {fitted}\nafter more EM: {polished}")
     if options.json:
         write(options.json, {line.problem.name: [asdict(each) for each in line.fits] for line in lines})
-    return int(bool(lower))
+    return int(n_lower > 0)
 
 
 if __name__ == "__main__":

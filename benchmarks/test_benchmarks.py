@@ -401,5 +401,6 @@ def test_fit_quality_compares_medians_that_are_not_spurious() -> None:
     found = [fit_quality.Found(0.0, value, spurious) for value, spurious in ((-2.0, False), (-1.0, False), (9.0, True))]
     peers = {"a": [fit_quality.Found(0.0, -1.7, False)], "b": [fit_quality.Found(0.0, 5.0, True)]}
     line = fit_quality.Line(fit_quality.PROBLEMS[0], (272, 2), found, peers)
-    assert line.difference == pytest.approx(0.2)
+    assert line.difference() == pytest.approx(0.2)
+    assert fit_quality.counted([line], "polished") == ("1 higher, 0 equal, 0 lower", 0)
     assert "1 spurious" in fit_quality.lines_table([line])
