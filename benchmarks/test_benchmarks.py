@@ -19,6 +19,7 @@ from benchmarks import (
     datasets,
     documents,
     engines,
+    fit_quality,
     guard,
     incomplete,
     iterations,
@@ -378,3 +379,28 @@ def test_processes_are_measured_by_the_import_of_numba():
     assert guard.named(verdicts, "same") == ["startup: import fastmix", "startup: first fit cached"]
     verdicts = guard.judge(startup(1.0), startup(1.0, unrest=1.5), same_machine=True)
     assert guard.named(verdicts, "disturbed") == names
+
+
+def test_the_record_of_fit_quality_is_of_these_problems() -> None:
+    pytest.importorskip("sklearn")
+    record = documents.read(fit_quality.RECORD)
+    assert set(record) - {"versions"} == {problem.name for problem in fit_quality.PROBLEMS}
+    assert len(fit_quality.RECORD.read_text(encoding="utf-8").splitlines()) < 600
+    for problem in fit_quality.PROBLEMS:
+        assert record[problem.name]["one"] == pytest.approx(fit_quality.fingerprint(problem.draw()), abs=1e-6)
+
+
+def test_a_component_on_a_few_rows_is_spurious() -> None:
+    weights, covariances = np.array([0.5, 0.5]), np.array([np.eye(2), np.diag([1.0, 1e-6])])
+    assert fit_quality.is_spurious(weights, covariances, "full", 100)
+    assert not fit_quality.is_spurious(weights, np.array([np.eye(2), 0.1 * np.eye(2)]), "full", 100)
+    assert fit_quality.is_spurious(np.array([0.98, 0.02]), np.array([np.eye(2)] * 2), "full", 100)
+
+
+def test_fit_quality_compares_medians_that_are_not_spurious() -> None:
+    found = [fit_quality.Found(0.0, value, spurious) for value, spurious in ((-2.0, False), (-1.0, False), (9.0, True))]
+    peers = {"a": [fit_quality.Found(0.0, -1.7, False)], "b": [fit_quality.Found(0.0, 5.0, True)]}
+    line = fit_quality.Line(fit_quality.PROBLEMS[0], (272, 2), found, peers)
+    assert line.difference() == pytest.approx(0.2)
+    assert fit_quality.counted([line], "polished") == ("1 higher, 0 equal, 0 lower", 0)
+    assert "1 spurious" in fit_quality.lines_table([line])
