@@ -24,10 +24,10 @@ from fastmix.starts.from_labels import LabelledStart
 from fastmix.starts.from_means import Clusters
 from fastmix.starts.overseed import many_means, seeds
 from fastmix.starts.responsibilities import check_responsibilities, random_responsibilities
-from fastmix.starts.scale import Scale, moments_of
+from fastmix.starts.scale import Scale
 from fastmix.starts.search import Search, draw_blocks
 from fastmix.starts.seeding import subsample, warn_of_few_distinct
-from fastmix.starts.small import MOST_ROWS, SmallSearch, plan_for, random_numbers, stretches_of
+from fastmix.starts.small import MOST_ROWS, random_numbers, small_search
 from fastmix.starts.tails import with_far_components
 
 INIT_METHODS = ("kmeans", "k-means++", "random", "random_from_data")
@@ -205,11 +205,7 @@ class Start:
         self, rows: ArrayRows, floor: np.ndarray, generator: np.random.Generator
     ) -> GaussianParameters | None:
         """The start; None where all runs collapse."""
-        begins, ends = np.zeros(1, np.int64), np.full(1, rows.n_rows)
-        scale = moments_of(rows, begins, ends, self.n_threads)
-        stretches = stretches_of(self.family, rows, begins, ends, floor[None], scale)
-        plan = plan_for(self.family, rows.n_rows, rows.n_features, self.n_components)
-        search = SmallSearch(self.family, self.n_components, stretches, scale, plan, self.n_threads)
+        search = small_search(self.family, self.n_components, rows, floor, self.n_threads)
         mixtures, collapsed, n_distinct = search(lambda: random_numbers(generator, self.n_components))
         warn_of_few_distinct(int(n_distinct[0]), rows.n_rows, self.n_components)
         if collapsed[0]:

@@ -19,6 +19,7 @@ from fastmix.families.gaussian.base import GaussianParameters
 from fastmix.starts.from_means import Clusters
 from fastmix.starts.seeding import k_means_plus_plus_runs, subsample_as_is, warn_of_few_distinct
 from fastmix.starts.short_runs import Run, Seeds, maximized, short_runs
+from fastmix.starts.small import random_numbers, small_search
 
 # A block holds the rows that one pass of the search looks at.
 _LEAST_ROWS, _MOST_ROWS = 4000, 10_000
@@ -157,13 +158,15 @@ class Search:
     def __call__(self) -> GaussianParameters:
         """The start. Where every run collapses: the clusters of one run as they are, which the fit then judges."""
         plan = self.plan
-        seeded = self._seeded(plan.n_runs)
+        small = self._by_small_search()
+        seeded = self._seeded(plan.n_runs if small is None else -(-plan.n_runs // 2))
         runs = self.runs.from_seeds(self.few, seeded, plan.k_means, plan.em)
         if not runs:
             means, metric = seeded[0]
             return self.clusters.parameters(self.few, means, metric)
         runs.sort(key=lambda run: -run.objective)
-        again = self.runs.on(self.blocks[-1], runs[:_AGAIN], plan.em)
+        chosen = runs[:_AGAIN] if small is None else [small, *runs[: _AGAIN - 1]]
+        again = self.runs.on(self.blocks[-1], chosen, plan.em)
         again = sorted(again or runs, key=lambda run: -run.objective)
         if len(self.blocks) == 1:
             found = self.runs.on(self.blocks[0], again[:1], plan.em_on)
@@ -174,6 +177,20 @@ class Search:
             except CollapsedError:  # on some of the rows only: the fit sees all of them
                 return again[0].parameters
         return self._carried_on(again)
+
+    def _by_small_search(self) -> Run | None:
+        """What the search of small data comes to on a block; None where it cannot run, or all its runs collapse."""
+        clusters, rows = self.clusters, self.blocks[0]
+        floor = clusters.rule.compiled_floor(clusters.family, rows.n_features)
+        if floor is None:
+            return None
+        block = make_rows(np.ascontiguousarray(rows.X, dtype=np.float64), rows.weights if rows.weights.size else None)
+        search = small_search(clusters.family, clusters.n_components, block, floor, clusters.n_threads)
+        mixtures, collapsed, _ = search(lambda: random_numbers(self.generator, clusters.n_components))
+        if collapsed[0]:
+            return None
+        found = search.runner.parameters(mixtures, 0)
+        return Run(np.inf, found, Seeds(found.means, clusters.scaled))
 
     def _carried_on(self, runs: list[Run]) -> GaussianParameters:
         """EM on all blocks in turn, from where EM stood or from where K-means did, whichever gets further.

@@ -20,7 +20,7 @@ from fastmix.kernels.mixture.updating import Mixture
 from fastmix.kernels.mixture.whole_runs import COLLAPSED
 from fastmix.kernels.starts.reduction import ReductionContext, reduction_bytes, reduction_for
 from fastmix.kernels.starts.small_start import SeedContext, seed_bytes, seeds_of_each
-from fastmix.starts.scale import Moments
+from fastmix.starts.scale import Moments, moments_of
 from fastmix.starts.short_runs import SETTLED
 
 # Rows of a data set that is small.
@@ -106,6 +106,17 @@ def _diagonals_of(matrices: np.ndarray) -> np.ndarray:
 
 def _diagonals(matrices: np.ndarray) -> np.ndarray:
     return np.diagonal(matrices, axis1=1, axis2=2)
+
+
+def small_search(
+    family: GaussianFamily, n_components: int, rows: ArrayRows, floor: np.ndarray, n_threads: int | None
+) -> SmallSearch:
+    """The search for one data set, none of whose rows has weight 0; ``floor`` (D,) is added to variances."""
+    begins, ends = np.zeros(1, np.int64), np.full(1, rows.n_rows)
+    moments = moments_of(rows, begins, ends, n_threads)
+    stretches = stretches_of(family, rows, begins, ends, floor[None], moments)
+    plan = plan_for(family, rows.n_rows, rows.n_features, n_components)
+    return SmallSearch(family, n_components, stretches, moments, plan, n_threads)
 
 
 class SmallSearch:
