@@ -192,13 +192,16 @@ class Start:
     def _small(self) -> tuple[ArrayRows, np.ndarray] | None:
         """The rows, and the floor under variances, where the data set is small enough for a search in compiled code."""
         rows = self.rows
-        if rows.n_rows > MOST_ROWS or rows.n_weighted < rows.n_rows or not rows.is_complete or rows.is_labelled:
+        if rows.n_weighted > MOST_ROWS or not rows.is_complete or rows.is_labelled:
             return None
         floor = self.rule.compiled_floor(self.family, rows.n_features)
         if floor is None:
             return None
-        with rows.pieces(rows.n_rows) as pieces:
-            X, weights = next(pieces)
+        if rows.n_weighted < rows.n_rows:
+            X, weights = rows.take(np.arange(rows.n_weighted))
+        else:
+            with rows.pieces(rows.n_rows) as pieces:
+                X, weights = next(pieces)
         return make_rows(np.ascontiguousarray(X, dtype=np.float64), weights), floor
 
     def _by_small_search(

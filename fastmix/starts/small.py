@@ -15,7 +15,7 @@ import numpy as np
 from fastmix.data.rows import ArrayRows, make_rows
 from fastmix.engines.whole_runs import Runner, Stretches
 from fastmix.families.gaussian.base import GaussianFamily
-from fastmix.families.gaussian.compiled import packed
+from fastmix.families.gaussian.compiled import least_variances, packed
 from fastmix.kernels.mixture.updating import Mixture
 from fastmix.kernels.mixture.whole_runs import COLLAPSED
 from fastmix.kernels.starts.reduction import ReductionContext, reduction_bytes, reduction_for
@@ -70,6 +70,9 @@ WHOLE_PLAN = Plan()
 
 # The best runs are alike where they differ by less, in nats a row. Where they are not another round begins, of at most so many.
 ALIKE, ROUNDS = 1e-4, 4
+# Runs count as so much less likely where a component of many rows (so many times as many as features, and one) is thin: where a
+# variance is less than so many times the floor.
+_REFUSED, _MANY_IN_A_PLANE, _THIN = 1e6, 3, 4.0
 # Starts by merging begin with so many clusters, by so many iterations of K-means, and take so many more of EM than others.
 _MANY_A_COMPONENT, _LEAST_MANY, _K_MEANS_OF_MANY, _MORE_EM = 6, 24, 5, 5
 _PLAIN = 2  # starts with seeds among all rows, where the others look at some
@@ -280,7 +283,16 @@ class SmallSearch:
         objectives, found = runner.run(mixtures, groups, n_iterations=n, tol=SETTLED, **how)
         last = np.maximum(found[:, 0] - 1, 0)
         reached = objectives[np.arange(len(groups)), last]
-        return np.where((found[:, 1] == COLLAPSED) | (found[:, 0] == 0) | ~np.isfinite(reached), -np.inf, reached)
+        collapsed = (found[:, 1] == COLLAPSED) | (found[:, 0] == 0) | ~np.isfinite(reached)
+        return np.where(collapsed, -np.inf, reached - _REFUSED * self._are_thin(mixtures, groups))
+
+    def _are_thin(self, mixtures: Mixture, groups: np.ndarray) -> np.ndarray:
+        """(J,) whether many rows of a mixture lie in a plane, as those of rounded data may: likely, and no use to anybody."""
+        stretches, floors = self._stretches, self._stretches.floors[groups][:, None]
+        with np.errstate(all="ignore"):
+            thin = (least_variances(self._family, mixtures) < _THIN * floors).any(axis=2)
+        n_rows = mixtures.weights * stretches.n_weighted[groups, None]
+        return (thin & (n_rows >= _MANY_IN_A_PLANE * (1 + mixtures.means.shape[2]))).any(axis=1)
 
     def _metrics(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Transforms (G, M, D, D), covariances (G M, K, C), and which of these each run (G, M R') has."""

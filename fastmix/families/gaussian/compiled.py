@@ -101,3 +101,11 @@ def maximized(family: Any, statistics: Any, floor: np.ndarray) -> Mixture:
     mixture.covariances[:] = centre.covariances.reshape(n_components, -1)
     check(_update(family, mixture, MAXIMIZE, np.ascontiguousarray(statistics.components), floor), mixture)
     return mixture
+
+
+def least_variances(family: Any, mixtures: Mixture) -> np.ndarray:
+    """(J, K, D) of many mixtures the variance of each feature given those before it, or (J, K, 1)."""
+    if not family.has_matrices:
+        return mixtures.covariances
+    n_features = mixtures.means.shape[2]
+    return np.einsum("jkdd->jkd", mixtures.kernel.factors)[:, :, :n_features] ** -2.0
