@@ -177,7 +177,9 @@ class Runner:
         lanes = runs_for(family.kernel_class).bind(context, n_bytes)
         n_rows = float((stretches.ends - stretches.begins)[groups].sum())
         n_passes = n_iterations + max(0, k_means)
-        lanes.work(n_jobs, n_passes * n_rows * self.n_components * (10.0 + n_statistics), self.n_threads)
+        # Most runs end before their last iteration, and threads that wait for each other cost more where others use the cores.
+        n_operations = 0.25 * n_passes * n_rows * self.n_components * (10.0 + n_statistics)
+        lanes.work(n_jobs, n_operations, self.n_threads)
         return objectives, found
 
     def _addresses(self, em: EMContext, one: Mixture) -> tuple[int, int]:

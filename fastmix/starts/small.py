@@ -39,7 +39,7 @@ class Plan(NamedTuple):
     """How much searching is affordable: numbers of runs and of iterations."""
 
     step: int = 1  # runs begin on each step-th row
-    runs: int = 6  # in each metric
+    runs: int = 4  # in each metric
     k_means: int = 3  # iterations of each
     em: int = 10
     merged: int = 1  # starts by merging, in each round
@@ -47,7 +47,7 @@ class Plan(NamedTuple):
     em_on: int = 48  # for so many iterations
 
 
-_LEAST_EM, _LEAST_ON = 3, 4
+_LEAST_EM, _LEAST_ON = 3, 3
 
 
 def plan_for(family: GaussianFamily, n_rows: int, n_features: int, n_components: int) -> Plan:
@@ -62,21 +62,21 @@ def plan_for(family: GaussianFamily, n_rows: int, n_features: int, n_components:
         em = int(_FIRST_OPERATIONS / (2 * runs * first)) - k_means - 1
     on = int(_LATER_OPERATIONS / (again * later))
     em, on = max(_LEAST_EM, min(WHOLE_PLAN.em, em)), max(_LEAST_ON, min(WHOLE_PLAN.em_on, on))
-    return Plan(step, runs, k_means, em, again, on)
+    return WHOLE_PLAN._replace(step=step, runs=runs, em=em, em_on=on)
 
 
 WHOLE_PLAN = Plan()
 
 
 # The best runs are alike where they differ by less, in nats a row. Where they are not another round begins, of at most so many.
-ALIKE, ROUNDS = 1e-4, 4
+ALIKE, ROUNDS = 1e-4, 3
 # Runs count as so much less likely where a component of many rows (so many times as many as features, and one) is thin: where a
 # variance is less than so many times the floor.
 _REFUSED, _MANY_IN_A_PLANE, _THIN = 1e6, 3, 4.0
 # Starts by merging begin with so many clusters, by so many iterations of K-means, and take so many more of EM than others.
-_MANY_A_COMPONENT, _LEAST_MANY, _K_MEANS_OF_MANY, _MORE_EM = 6, 24, 5, 5
-_PLAIN = 2  # starts with seeds among all rows, where the others look at some
-_LATER_RUNS = 8  # in each metric, of later rounds
+_MANY_A_COMPONENT, _LEAST_MANY, _K_MEANS_OF_MANY, _MORE_EM = 6, 24, 3, 5
+_PLAIN, _K_MEANS_OF_PLAIN = 1, 1  # starts with seeds among all rows, where the others look at some
+_LATER_RUNS = 6  # in each metric, of later rounds
 
 
 class _Found(NamedTuple):
@@ -245,7 +245,7 @@ class SmallSearch:
         chosen, _, _ = self._drawn(self._stretches, transforms[:, :1], uniforms[:1, :_PLAIN], self._n_components)
         mixtures, groups = self.runner.memory(_PLAIN), np.zeros(_PLAIN, np.int64)
         mixtures.means[:] = self._stretches.rows.X[chosen[0, 0]]
-        n, how = self._plan.k_means, {"metrics": metrics, "metric_of": groups}
+        n, how = _K_MEANS_OF_PLAIN, {"metrics": metrics, "metric_of": groups}
         return mixtures, self._run(self.runner, mixtures, groups, self._plan.em_on, k_means=n, **how)[None]
 
     def _merged(
@@ -267,7 +267,7 @@ class SmallSearch:
         wide = np.repeat(metrics[:, :1], n_many, axis=1)
         metric_of = (2 * np.arange(n_groups)[:, None] + np.arange(n_metrics)).reshape(-1)
         many.run(mixtures, groups, n_iterations=0, tol=0.0, k_means=_K_MEANS_OF_MANY, metrics=wide, metric_of=metric_of)
-        context = ReductionContext(mixtures, n_components, np.zeros((len(groups), 3), np.int64))
+        context = ReductionContext(mixtures, n_components)
         size = n_many, self._few.rows.n_features, mixtures.covariances.shape[2]
         lanes = reduction_for(self._family.kernel_class).bind(context, reduction_bytes(*size))
         lanes.work(len(groups), 30.0 * len(groups) * n_many**2 * size[1] ** 2, self._n_threads)

@@ -7,7 +7,13 @@ import numpy as np
 from fastmix.families.gaussian.diagonal_kernel import DiagonalKernel
 from fastmix.families.gaussian.full_kernel import FullKernel
 from fastmix.families.gaussian.spherical_kernel import SphericalKernel
-from fastmix.kernels.mixture.updating import NOT_POSITIVE, cholesky_and_inverse, register_update_functions, wrong
+from fastmix.kernels.mixture.updating import (
+    NOT_POSITIVE,
+    cholesky_and_inverse,
+    log_determinant,
+    register_update_functions,
+    wrong,
+)
 from fastmix.kernels.simd.blocks import BLOCK
 
 
@@ -28,6 +34,10 @@ def full_covariances_from(kernel, statistics, k, shift, floor, out):
 def full_constants_from(kernel, k, covariance, scratch, found):
     n = scratch.shape[1]
     return cholesky_and_inverse(covariance, k, scratch[:n], scratch[n], kernel.factors[k], found)
+
+
+def full_log_determinant_of(kernel, covariance, scratch):
+    return log_determinant(covariance, scratch)
 
 
 def full_kernel_of(kernel, job):
@@ -51,6 +61,13 @@ def diagonal_constants_from(kernel, k, covariance, scratch, found):
     return log_determinant
 
 
+def diagonal_log_determinant_of(kernel, covariance, scratch):
+    found = 0.0
+    for d in range(covariance.size):
+        found += math.log(covariance[d]) if covariance[d] > 0.0 else np.inf
+    return found
+
+
 def diagonal_kernel_of(kernel, job):
     return DiagonalKernel(kernel.means[job], kernel.scales[job], kernel.log_constants[job])
 
@@ -71,6 +88,10 @@ def spherical_constants_from(kernel, k, covariance, scratch, found):
     return scratch.shape[1] * math.log(variance)
 
 
+def spherical_log_determinant_of(kernel, covariance, scratch):
+    return scratch.shape[1] * (math.log(covariance[0]) if covariance[0] > 0.0 else np.inf)
+
+
 def spherical_kernel_of(kernel, job):
     return SphericalKernel(kernel.means[job], kernel.precisions[job], kernel.log_constants[job])
 
@@ -79,17 +100,20 @@ register_update_functions(
     FullKernel,
     covariances_from=full_covariances_from,
     constants_from=full_constants_from,
+    log_determinant_of=full_log_determinant_of,
     kernel_of=full_kernel_of,
 )
 register_update_functions(
     DiagonalKernel,
     covariances_from=diagonal_covariances_from,
     constants_from=diagonal_constants_from,
+    log_determinant_of=diagonal_log_determinant_of,
     kernel_of=diagonal_kernel_of,
 )
 register_update_functions(
     SphericalKernel,
     covariances_from=spherical_covariances_from,
     constants_from=spherical_constants_from,
+    log_determinant_of=spherical_log_determinant_of,
     kernel_of=spherical_kernel_of,
 )

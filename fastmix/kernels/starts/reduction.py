@@ -14,7 +14,7 @@ import numpy as np
 from fastmix.kernels.jit import helper, part
 from fastmix.kernels.lanes import LaneFunction, context_at
 from fastmix.kernels.memory import LINE, matrix_at, next_line
-from fastmix.kernels.mixture.updating import NOTHING_WRONG, Mixture, constants_from, kernel_of, update_for
+from fastmix.kernels.mixture.updating import Mixture, kernel_of, log_determinant_of, update_for
 
 
 class ReductionContext(NamedTuple):
@@ -22,7 +22,6 @@ class ReductionContext(NamedTuple):
 
     mixtures: Mixture  # IN/OUT (J, M, ...); the first K of each are what is left
     n_left: int  # K
-    found: np.ndarray  # scratch (J, 3) int64
 
 
 @part
@@ -47,18 +46,15 @@ def _together(mixture, i, j, out):
 
 
 @helper("elementwise")
-def _cost(mixture, i, j, log_determinants, covariance, scratch, found):
+def _cost(mixture, i, j, log_determinants, covariance, scratch):
     total = _together(mixture, i, j, covariance)
-    found[0] = NOTHING_WRONG
-    log_determinant = constants_from(mixture.kernel, 0, covariance, scratch, found)
-    if found[0] != NOTHING_WRONG:
-        return np.inf
+    log_determinant = log_determinant_of(mixture.kernel, covariance, scratch)
     return total * log_determinant - mixture.weights[i] * log_determinants[i] - mixture.weights[j] * log_determinants[j]
 
 
 def _reduce(context_pointer, job, buffer):
     context: Any = context_at(context_pointer)
-    mixtures, found = context.mixtures, context.found[job]
+    mixtures = context.mixtures
     mixture = Mixture(
         mixtures.weights[job], mixtures.means[job], mixtures.covariances[job], kernel_of(mixtures.kernel, job)
     )
@@ -74,13 +70,13 @@ def _reduce(context_pointer, job, buffer):
     log_determinants = matrix_at(buffer, first, 1, n_components, mixture.weights)[0]
     n_left, new = n_components, -1
     for k in range(n_components):
-        log_determinants[k] = constants_from(mixture.kernel, 0, mixture.covariances[k], scratch, found)
+        log_determinants[k] = log_determinant_of(mixture.kernel, mixture.covariances[k], scratch)
     while n_left > context.n_left:
         # Of all pairs at first, then of those with the one that is new.
         for i in range(1, n_left):
             for j in range(i):
                 if new < 0 or i == new or j == new:
-                    costs[i, j] = _cost(mixture, i, j, log_determinants, covariance, scratch, found)
+                    costs[i, j] = _cost(mixture, i, j, log_determinants, covariance, scratch)
         best_i, best_j, lowest = 1, 0, np.inf
         for i in range(1, n_left):
             for j in range(i):
@@ -93,7 +89,7 @@ def _reduce(context_pointer, job, buffer):
         for c in range(n_numbers):
             mixture.covariances[best_j, c] = covariance[c]
         mixture.weights[best_j] = total
-        log_determinants[best_j] = constants_from(mixture.kernel, 0, covariance, scratch, found)
+        log_determinants[best_j] = log_determinant_of(mixture.kernel, covariance, scratch)
         # The last takes the place that is free.
         n_left -= 1
         if best_i < n_left:
