@@ -26,6 +26,7 @@ from fastmix.starts.seeding import generators
 from fastmix.starts.small import (
     MOST_ROWS,
     WHOLE_PLAN,
+    Plan,
     SmallSearch,
     arrays_of,
     chosen_of,
@@ -162,7 +163,8 @@ def fit_each(X: Any, groups: Any, estimator: GaussianMixture, sample_weight: Any
         seed = np.random.SeedSequence().entropy
     left = np.ones(len(names), dtype=bool)
     fast = _Fast(estimator, table.shape[1], seed)
-    places = np.flatnonzero([fast.takes(int(n)) for n in n_rows])
+    plans = [fast.plan(int(n)) for n in n_rows]
+    places = np.flatnonzero([plan is not None for plan in plans])
     if w is not None and fast.wants_no_weights:
         places = places[:0]
     if places.size and w is not None:
@@ -171,15 +173,17 @@ def fit_each(X: Any, groups: Any, estimator: GaussianMixture, sample_weight: Any
         w = w / np.repeat(np.maximum.reduceat(w, begins), n_rows)
     if places.size:
         rows = make_rows(X_sorted, w)
-        step = max(1, _MOST_NUMBERS // fast.n_numbers)
-        for first in range(0, len(places), step):
-            some = places[first : first + step]
-            some_fitted = fast.fit(rows, begins[some], ends[some])
-            good = some_fitted[2][:, 1] != COLLAPSED
-            fitted._take(
-                some[good], chosen_of(some_fitted[0], np.flatnonzero(good)), *(e[good] for e in some_fitted[1:])
-            )
-            left[some[good]] = False
+        for plan in dict.fromkeys(plans[place] for place in places):
+            assert plan is not None
+            alike = np.array([place for place in places if plans[place] == plan])
+            step = max(1, _MOST_NUMBERS // fast.n_numbers)
+            for first in range(0, len(alike), step):
+                some = alike[first : first + step]
+                some_fitted = fast.fit(rows, begins[some], ends[some], plan)
+                good = some_fitted[2][:, 1] != COLLAPSED
+                mixtures = chosen_of(some_fitted[0], np.flatnonzero(good))
+                fitted._take(some[good], mixtures, *(each[good] for each in some_fitted[1:]))
+                left[some[good]] = False
     for place in np.flatnonzero(left):
         part = slice(begins[place], ends[place])
         model = type(estimator)(**{**estimator.get_params(), "random_state": seed})
@@ -215,6 +219,7 @@ class _Fast:
         self._family = self._spec.family
         self._n_features, self._n_components = n_features, int(estimator.n_components)
         self._seed, self._is_auto = seed, False
+        self._plans: dict[int, Plan | None] = {}
         self._floor = self._floor_of_all()
         of_mixture = self._n_components * (2 + self._family.n_statistics(n_features)) * 4
         self.n_numbers = 4 * WHOLE_PLAN.runs * of_mixture + self._control.max_iter
@@ -239,18 +244,23 @@ class _Fast:
     def wants_no_weights(self) -> bool:
         return self._is_auto
 
-    def takes(self, n_rows: int) -> bool:
-        """Whether a group of so many rows is fitted in compiled code when it is fitted alone."""
-        if self._floor is None or not self._n_components <= n_rows <= min(MOST_ROWS, SCALE_ROWS):
-            return False
-        size = n_rows, self._n_features, self._n_components
-        if plan_for(self._family, *size) != WHOLE_PLAN:
-            return False
-        rows = make_rows(np.empty(size[:2]))
-        engine = engine_for(self._control.algorithm, None, self._family, rows, self._n_components)
-        return getattr(engine, "has_whole_run", False)
+    def plan(self, n_rows: int) -> Plan | None:
+        """How a group of so many rows is searched; None where it is not fitted in compiled code when it is fitted alone."""
+        if n_rows in self._plans:
+            return self._plans[n_rows]
+        found = None
+        if self._floor is not None and self._n_components <= n_rows <= min(MOST_ROWS, SCALE_ROWS):
+            rows = make_rows(np.empty((n_rows, self._n_features)))
+            engine = engine_for(self._control.algorithm, None, self._family, rows, self._n_components)
+            plan = plan_for(self._family, n_rows, self._n_features, self._n_components)
+            if getattr(engine, "has_whole_run", False) and plan.step == 1:
+                found = plan
+        self._plans[n_rows] = found
+        return found
 
-    def fit(self, rows: ArrayRows, begins: np.ndarray, ends: np.ndarray) -> tuple[Mixture, np.ndarray, np.ndarray]:
+    def fit(
+        self, rows: ArrayRows, begins: np.ndarray, ends: np.ndarray, plan: Plan
+    ) -> tuple[Mixture, np.ndarray, np.ndarray]:
         """Mixtures, objectives, and how each best run went (see ``RunContext.found``)."""
         control, n_groups = self._control, len(begins)
         assert self._floor is not None
@@ -264,7 +274,7 @@ class _Fast:
         streams = generators(self._seed, 2 + control.n_init)
         best: tuple[Mixture, np.ndarray, np.ndarray] | None = None
         for stream in streams[2:]:
-            search = SmallSearch(self._family, self._n_components, stretches, scale, WHOLE_PLAN, control.n_threads)
+            search = SmallSearch(self._family, self._n_components, stretches, scale, plan, control.n_threads)
             mixtures, collapsed, _ = search(partial(random_numbers, stream, self._n_components))
             objectives, found = search.runner.run(
                 mixtures, np.arange(n_groups), n_iterations=control.max_iter, tol=control.tol, slack=slack

@@ -190,9 +190,12 @@ class Start:
         return self.rule.maximize(again)
 
     def _small(self) -> tuple[ArrayRows, np.ndarray] | None:
-        """The rows, and the floor under variances, where the data set is small enough for a search in compiled code."""
+        """The rows, and the floor under variances, where the data set is small enough for a search in compiled code.
+
+        What is known about the components of the rows says nothing here.
+        """
         rows = self.rows
-        if rows.n_weighted > MOST_ROWS or not rows.is_complete or rows.is_labelled:
+        if rows.n_weighted > MOST_ROWS or not rows.is_complete:
             return None
         floor = self.rule.compiled_floor(self.family, rows.n_features)
         if floor is None:

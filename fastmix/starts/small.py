@@ -42,7 +42,8 @@ class Plan(NamedTuple):
     runs: int = 4  # in each metric
     k_means: int = 3  # iterations of each
     em: int = 10
-    merged: int = 1  # starts by merging, in each round
+    merged: int = 1  # starts by merging, in each round,
+    many: int = 24  # of so many clusters
     again: int = 3  # so many of the runs go on, on all rows
     em_on: int = 48  # for so many iterations
 
@@ -62,7 +63,11 @@ def plan_for(family: GaussianFamily, n_rows: int, n_features: int, n_components:
         em = int(_FIRST_OPERATIONS / (2 * runs * first)) - k_means - 1
     on = int(_LATER_OPERATIONS / (again * later))
     em, on = max(_LEAST_EM, min(WHOLE_PLAN.em, em)), max(_LEAST_ON, min(WHOLE_PLAN.em_on, on))
-    return WHOLE_PLAN._replace(step=step, runs=runs, em=em, em_on=on)
+    # Where rows are few: a power of two, so that most data sets of like size have a plan in common.
+    fourth = max(1, int(n_rows / step) // 4)
+    many = min(max(_MANY_A_COMPONENT * n_components, _LEAST_MANY), 1 << (fourth.bit_length() - 1))
+    merged = WHOLE_PLAN.merged if many > n_components else 0
+    return WHOLE_PLAN._replace(step=step, runs=runs, em=em, em_on=on, merged=merged, many=many)
 
 
 WHOLE_PLAN = Plan()
@@ -156,12 +161,6 @@ class SmallSearch:
         """The rows that runs begin on."""
         return self._few.rows
 
-    @property
-    def _fewest_rows(self) -> int:
-        """So many rows has each of the data sets, to a power of two: all have a plan in common."""
-        fewest = int((self._few.ends - self._few.begins).min())
-        return 1 << (fewest.bit_length() - 1)
-
     def _thinned(self) -> Stretches:
         """What runs begin on: all rows, or of a single data set with many rows some, evenly spread."""
         stretches, rows = self._stretches, self._stretches.rows
@@ -204,7 +203,7 @@ class SmallSearch:
     def _among(self, groups: np.ndarray) -> SmallSearch:
         """The search for some of the data sets."""
         stretches, scale = self._stretches.among(groups), Moments(*(each[groups] for each in self._scale))
-        plan = self._plan._replace(runs=_LATER_RUNS, merged=2)
+        plan = self._plan._replace(runs=_LATER_RUNS, merged=2 * self._plan.merged)
         return SmallSearch(self._family, self._n_components, stretches, scale, plan, self._n_threads)
 
     def _round(self, uniforms: np.ndarray) -> _Found:
@@ -253,7 +252,7 @@ class SmallSearch:
     ) -> tuple[Mixture, np.ndarray]:
         """Starts by merging the cheapest pairs of many small clusters, after some EM; and their objectives (G, M')."""
         n_groups, n_components, n_metrics = len(self._few.begins), self._n_components, min(2, self._plan.merged)
-        n_many = max(n_components, min(max(_MANY_A_COMPONENT * n_components, _LEAST_MANY), self._fewest_rows // 4))
+        n_many = self._plan.many
         # The random numbers of the other runs, in other places.
         flat = uniforms.reshape(2, -1)
         n_candidates = 2 + int(np.log(n_many))
