@@ -21,7 +21,7 @@ from fastmix.fitting.choice import engine_for
 from fastmix.kernels.mixture.updating import Mixture
 from fastmix.kernels.mixture.whole_runs import COLLAPSED
 from fastmix.starts.initialize import MANY
-from fastmix.starts.scale import AUTO, SCALE_ROWS, floors_of_each, moments_of
+from fastmix.starts.scale import AUTO, MOST_FEATURES, SCALE_ROWS, floors_of_each, moments_of
 from fastmix.starts.seeding import generators
 from fastmix.starts.small import (
     MOST_ROWS,
@@ -231,6 +231,8 @@ class _Fast:
         looked_at = control.callback, control.checkpoint, control.accelerate
         is_plain = all(each is None for each in (*given, *looked_at)) and not control.print_every
         is_repeated = isinstance(self._seed, (int, np.integer, np.random.SeedSequence))
+        if self._n_features > MOST_FEATURES:
+            return None
         if not is_plain or not is_repeated or control.dtype != "float64" or self._n_components >= MANY:
             return None
         if not isinstance(spec.init_params, str) or spec.init_params != "kmeans":

@@ -24,7 +24,7 @@ from fastmix.starts.from_labels import LabelledStart
 from fastmix.starts.from_means import Clusters
 from fastmix.starts.overseed import many_means, seeds
 from fastmix.starts.responsibilities import check_responsibilities, random_responsibilities
-from fastmix.starts.scale import Scale
+from fastmix.starts.scale import MOST_FEATURES, Scale
 from fastmix.starts.search import Search, draw_blocks
 from fastmix.starts.seeding import subsample, warn_of_few_distinct
 from fastmix.starts.small import MOST_ROWS, random_numbers, small_search
@@ -195,7 +195,7 @@ class Start:
         What is known about the components of the rows says nothing here.
         """
         rows = self.rows
-        if rows.n_weighted > MOST_ROWS or not rows.is_complete:
+        if rows.n_weighted > MOST_ROWS or rows.n_features > MOST_FEATURES or not rows.is_complete:
             return None
         floor = self.rule.compiled_floor(self.family, rows.n_features)
         if floor is None:

@@ -21,6 +21,7 @@ _RELATIVE = 1e-6
 SCALE_ROWS = 2000  # rows that the scale of the data is taken from
 _SEED = 20240229  # of which rows these are: the same data have one scale, whatever random_state is
 _CHUNK_ENTRIES = 1 << 20
+MOST_FEATURES = 32  # of small searches, whose loops over pairs of features are plain ones
 _NOTHING = np.empty((0, 3, 0))
 # A variance so far below the square of the mean is what rounding leaves of 0.
 _ROUNDING = 8 * float(np.finfo(np.float64).eps)
@@ -46,6 +47,17 @@ def moments_of(
     lanes = scales().bind(ScaleContext(rows, begins, ends, *found, quantiles), n_bytes)
     lanes.work(n_groups, float((ends - begins).sum()) * n_features**2, n_threads)
     return found
+
+
+def _moments(X: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The same of one data set of many features, in NumPy."""
+    shares = np.full(len(X), 1.0 / len(X)) if weights is None else weights / weights.sum()
+    with np.errstate(over="ignore", invalid="ignore"):
+        # einsum, not BLAS: its order of summation depends on nothing but the shapes
+        mean = np.einsum("n,ni->i", shares, X)
+        mean += np.einsum("n,ni->i", shares, X - mean)  # of a constant feature, to the last digit
+        deviations = X - mean
+        return mean, np.einsum("ni,nj->ij", shares[:, None] * deviations, deviations)
 
 
 def floors_of_each(family: GaussianFamily, moments: Moments, quantiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -93,6 +105,8 @@ class Scale:
         else:
             X, weights = rows.sample(SCALE_ROWS, np.random.default_rng(_SEED))
         X = np.asarray(X, dtype=np.float64)
+        if X.shape[1] > MOST_FEATURES:
+            return cls(rows, X, weights, *_moments(X, weights))
         begins, ends = np.zeros(1, np.int64), np.full(1, len(X))
         means, covariances = moments_of(make_rows(np.ascontiguousarray(X), weights), begins, ends, 1)
         return cls(rows, X, weights, means[0], covariances[0])

@@ -17,6 +17,7 @@ from fastmix.engines.passes import run_em_pass
 from fastmix.exceptions import CollapsedError
 from fastmix.families.gaussian.base import GaussianParameters
 from fastmix.starts.from_means import Clusters
+from fastmix.starts.scale import MOST_FEATURES
 from fastmix.starts.seeding import k_means_plus_plus_runs, subsample_as_is, warn_of_few_distinct
 from fastmix.starts.short_runs import Run, Seeds, maximized, short_runs
 from fastmix.starts.small import random_numbers, small_search
@@ -182,7 +183,7 @@ class Search:
         """What the search of small data comes to on a block; None where it cannot run, or all its runs collapse."""
         clusters, rows = self.clusters, self.blocks[0]
         floor = clusters.rule.compiled_floor(clusters.family, rows.n_features)
-        if floor is None:
+        if floor is None or rows.n_features > MOST_FEATURES:
             return None
         block = make_rows(np.ascontiguousarray(rows.X, dtype=np.float64), rows.weights if rows.weights.size else None)
         search = small_search(clusters.family, clusters.n_components, block, floor, clusters.n_threads)
