@@ -12,6 +12,11 @@ import numpy as np
 # How many numbers are looked at in one go, so that checking a memory map never holds much of it.
 _CHUNK = 1 << 20
 
+# Arrays with fewer bytes as float64 are converted to it, whatever they hold.
+_SMALL = 64 * 1024**2
+# So few numbers are looked at one by one: a sum would have to be guarded against overflow, which takes 4 us.
+_FEW = 4096
+
 _LARGEST = float(np.finfo(np.float64).max)
 
 # What to do about rows that cannot be read.
@@ -29,7 +34,7 @@ def is_sparse(X: Any) -> bool:
 
 def is_stream(X: Any) -> bool:
     """Whether X can only be asked for blocks of rows, by iterating: it is neither an array nor made of anything like one."""
-    if isinstance(X, (Sequence, Mapping, Set)):
+    if isinstance(X, (np.ndarray, Sequence, Mapping, Set)):
         return False
     like_an_array = ("__array__", "__array_interface__", "__array_struct__", "__dataframe__", "shape")
     return hasattr(type(X), "__iter__") and not any(hasattr(X, name) for name in like_an_array)
@@ -155,22 +160,25 @@ def _as_real(array: np.ndarray, name: str) -> np.ndarray:
 
 
 def kernels_read(array: np.ndarray) -> bool:
-    """Whether kernels read the array (N, D) as it is: float64 or float32 in C order.
+    """Whether kernels read the array (N, D) as it is: float64 in C order, and where it is large float32, too.
 
-    A memory map may hold any native real type, since kernels convert what they load; others are converted first, because
-    each type is one more kernel to compile.
+    A large memory map may hold any native real type, since kernels convert what they load, and come to the same bits; others are
+    converted first, because each type is one more set of kernels to compile (23 s for 120 rows of int32).
     """
     if not array.flags.c_contiguous or not array.dtype.isnative:
         return False
+    if 8 * array.size < _SMALL:
+        return array.dtype == np.float64
     is_map = isinstance(array, np.memmap) and array.dtype.itemsize <= 8 and array.dtype != np.float16
     return is_map or array.dtype in (np.float64, np.float32)
 
 
 def as_kernels_read(array: np.ndarray) -> np.ndarray:
-    """The array itself where ``kernels_read`` it, else a copy in float64 (float32 for float32)."""
+    """The array itself where ``kernels_read`` it, else a copy in float64 (float32 for what is large and float32)."""
     if kernels_read(array):
         return array
-    return np.ascontiguousarray(array, dtype=np.float32 if array.dtype == np.float32 else np.float64)
+    stays = array.dtype == np.float32 and 8 * array.size >= _SMALL
+    return np.ascontiguousarray(array, dtype=np.float32 if stays else np.float64)
 
 
 def check_finite(
@@ -180,7 +188,7 @@ def check_finite(
 
     Where entries ``may_miss`` only infinity is looked for.
     """
-    if array.dtype.kind != "f":
+    if array.dtype.kind != "f" or (array.size <= _FEW and array.itemsize <= 8 and np.isfinite(array).all()):
         return
     n_columns = array.shape[1] if array.ndim == 2 else 1
     step = max(1, _CHUNK // n_columns)

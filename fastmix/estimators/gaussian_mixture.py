@@ -250,7 +250,7 @@ class GaussianMixture(GaussianModel):
         Parameters
         ----------
         X : (N, D) array-like of finite real numbers (or NaN, see ``missing``), or stream of blocks
-            float32 and memory maps are read as they are. A stream is any object that yields blocks (n, D), or pairs of a block
+            float32 and memory maps of 64 MB or more are read as they are. A stream yields blocks (n, D), or pairs of a block
             and its weights (n,), each time it is iterated, always the same rows: for data that do not fit in memory
             (``fastmix.data.streams`` has the details). It is read once to be checked, up to four times for a start, and once an
             iteration, ahead of the computation, with some 100 MB of memory besides its own; algorithm "batch" only, and no
