@@ -13,9 +13,10 @@ from fastmix.data.validation import as_parameter_array, as_weights, check_choice
 from fastmix.engines.kmeans.assign import Assigner
 from fastmix.engines.kmeans.lloyd import Lloyd
 from fastmix.engines.kmeans.neighbourhoods import worth_while
-from fastmix.engines.kmeans.partial_distances import inertia, nearest, squared_deviations
+from fastmix.engines.kmeans.partial_distances import NearestCentre, inertia, squared_deviations
 from fastmix.engines.loop import Callback, RunResult, StopReason, run
 from fastmix.estimators.base import Estimator, features_of
+from fastmix.estimators.kept import Kept
 from fastmix.estimators.kmeans_file import read_clusters, stored_clusters
 from fastmix.estimators.modelfile import MODELS
 from fastmix.exceptions import warn_user
@@ -30,6 +31,7 @@ _SEEDED_PER_CLUSTER = 100
 _LEAST_SEEDED = 20_000
 _SEEDED_PER_CLUSTER_OF_MANY = 50
 _CHUNK_ENTRIES = 1 << 22
+_NEAREST = Kept()
 
 
 @MODELS.add
@@ -167,7 +169,7 @@ class KMeans(Estimator):
 
         Parameters
         ----------
-        X : (N, D) array-like of finite real numbers (or NaN, see ``missing``); float32 and memory maps are read as they are.
+        X : (N, D) array-like of finite real numbers (or NaN, see ``missing``); large memory maps are read as they are.
         y : ignored.
         sample_weight : (N,) array-like, optional
             Weight of each row, at least 0; weight k counts as k copies.
@@ -292,7 +294,7 @@ class KMeans(Estimator):
     def predict(self, X: Any) -> np.ndarray:
         """The nearest centre of each row, (N,) int32."""
         data = self._rows_to_evaluate(X)
-        return nearest(data, self.cluster_centers_, self.n_threads)
+        return _NEAREST.value(self, None, (self.cluster_centers_,), NearestCentre)(data, self.n_threads)
 
     def transform(self, X: Any) -> np.ndarray:
         """Distances to the centres, (N, K), in the units of the data: Euclidean, over the features that a row has."""

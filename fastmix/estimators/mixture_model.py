@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 
 from fastmix.data.validation import as_weights, check_integer, check_not_negative, is_stream
-from fastmix.engines.evaluate import Evaluation, run_evaluation, total_log_density, total_of_stream
+from fastmix.engines.evaluate import Evaluation, Evaluator, total_log_density, total_of_stream
 from fastmix.engines.loop import RunResult, StopReason
 from fastmix.estimators.fitting import Fitting
+from fastmix.estimators.kept import Kept
 from fastmix.estimators.mixture_file import read_mixture, stored_mixture
 from fastmix.families.base import Family
 from fastmix.families.rule import PLAIN, UpdateRule
 from fastmix.families.sampling import draw
+
+_EVALUATORS = Kept()
 
 
 class MixtureModel(Fitting):
@@ -113,9 +116,18 @@ class MixtureModel(Fitting):
         return draw(parameters, n_samples, self._sampling)
 
     def _parameters(self) -> Any:
+        return self._evaluator().parameters
+
+    def _evaluator(self) -> Evaluator:
+        """Of the parameters as the attributes have them now."""
         self._check_fitted()
         family = self._fitted_family
-        return family.parameters_class(family, **{name: getattr(self, f"{name}_") for name in family.domains})
+        arrays = tuple([getattr(self, f"{name}_") for name in family.domains])
+
+        def make(*arrays: np.ndarray) -> Evaluator:
+            return Evaluator(family.parameters_class(family, *arrays))
+
+        return _EVALUATORS.value(self, family, arrays, make)
 
     def _take(
         self, result: RunResult, algorithm: str, features: Mapping[str, Any], rule: UpdateRule = PLAIN, **also: Any
@@ -166,10 +178,7 @@ class MixtureModel(Fitting):
 
     def _evaluate(self, X: Any, **wanted: bool) -> Evaluation:
         rows = self._table_to_evaluate(X)
-        parameters = self._parameters()
-        return run_evaluation(
-            parameters.family, parameters, rows, may_miss=bool(self._may_miss()), n_threads=self.n_threads, **wanted
-        )
+        return self._evaluator()(rows, may_miss=bool(self._may_miss()), n_threads=self.n_threads, **wanted)
 
     def _total_and_weight(self, X: Any, sample_weight: Any) -> tuple[float, float]:
         """(log-likelihood, sum of weights)."""

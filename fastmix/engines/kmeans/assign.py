@@ -13,7 +13,7 @@ from fastmix.kernels.kmeans.assign_arguments import Centres, Memory
 from fastmix.kernels.kmeans.assign_pass import FAR, LABELS_ONLY, SUM_ALL, SUM_CHANGES, AssignContext, assign_pass
 from fastmix.kernels.kmeans.assign_scratch import TILE, scratch_bytes
 from fastmix.kernels.kmeans.nearest import CENTRES
-from fastmix.kernels.lanes import add_lanes
+from fastmix.kernels.lanes import Lanes, Template, add_lanes
 from fastmix.kernels.mixture.tiles import Rows
 from fastmix.kernels.simd.row_vectors import WIDTH
 
@@ -102,6 +102,11 @@ class Assigner:
         self._moments = None
         self._run(centres, LABELS_ONLY)
         return self.labels
+
+    def template(self, centres: np.ndarray) -> tuple[Template, int, float]:
+        """(Lanes that label other rows than these, n lanes, n operations); gaps are rows, labels of 0 and bounds of -inf."""
+        lanes, n_operations, _ = self._bound(centres, LABELS_ONLY)
+        return lanes.template([self.rows.X, self.labels, self._bounds]), len(self._lane_sums), n_operations
 
     def assign(self, centres: np.ndarray, *, afresh: bool = False) -> Assignment:
         """Assign all rows; ``afresh`` sums over all rows instead of correcting the last sums."""
@@ -201,6 +206,15 @@ class Assigner:
         return bool((self._largest > _LARGEST_CANCELLATION * self._within(moments, centres)).any())
 
     def _run(self, centres: np.ndarray, sums_of: int) -> int:
+        n_lanes = len(self._lane_sums)
+        lanes, n_operations, n_changed = self._bound(centres, sums_of)
+        lanes.work(n_lanes, n_operations, self._n_threads)
+        if sums_of != LABELS_ONLY:
+            add_lanes(self._lane_sums.reshape(n_lanes, -1))
+        return int(n_changed.sum())
+
+    def _bound(self, centres: np.ndarray, sums_of: int) -> tuple[Lanes, float, np.ndarray]:
+        """(Lanes, how many operations they make, how many labels each of them will have changed)."""
         n_rows, n_features = self.rows.X.shape
         n_lanes = len(self._lane_sums)
         packed = self._packed(centres)
@@ -213,11 +227,7 @@ class Assigner:
         memory = Memory(labels.view(np.uint32), self._bounds)
         context = AssignContext(packed, self.rows, groups, memory, sums_of, lane_starts, self._lane_sums, n_changed)
         n_bytes = scratch_bytes(n_features, groups.members.shape[1])
-        lanes = assign_pass().bind(context, n_bytes)
-        lanes.work(n_lanes, float(n_rows * n_seen * n_features), self._n_threads)
-        if sums_of != LABELS_ONLY:
-            add_lanes(self._lane_sums.reshape(n_lanes, -1))
-        return int(n_changed.sum())
+        return assign_pass().bind(context, n_bytes), float(n_rows * n_seen * n_features), n_changed
 
     def _packed(self, centres: np.ndarray) -> Centres:
         """The centres as the kernel reads them; also keeps account of how far they have moved."""

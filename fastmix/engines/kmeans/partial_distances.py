@@ -9,11 +9,12 @@ import numpy as np
 from fastmix.data.patterns import has_missing
 from fastmix.data.rows import ArrayRows, make_rows
 from fastmix.data.source import ArraySource, PatternSource
-from fastmix.engines.evaluate import parts, run_evaluation
+from fastmix.engines.evaluate import FEW_ROWS, parts, run_evaluation
 from fastmix.engines.kmeans.assign import Assigner, Assignment
 from fastmix.engines.kmeans.partial_means import PARTIAL_MEANS, Centres, FeatureMoments, by_feature, precision_for
 from fastmix.engines.passes import byproducts, run_em_pass
 from fastmix.families.statistics import Statistics
+from fastmix.kernels.lanes import Template
 from fastmix.kernels.mixture.em_pass import NORMALISE
 
 
@@ -107,6 +108,30 @@ def nearest(X: np.ndarray, centres: np.ndarray, n_threads: int | None) -> np.nda
         return Assigner(make_rows(X), len(centres), n_threads).label(centres)
     found = run_evaluation(PARTIAL_MEANS, Centres(centres), X, labels=True, may_miss=True, n_threads=n_threads)
     return found.labels.astype(np.int32)
+
+
+class NearestCentre:
+    """``nearest`` of the same centres again and again; of few rows everything is kept but where rows and labels lie.
+
+    Nobody may change the centres meanwhile.
+    """
+
+    def __init__(self, centres: np.ndarray):
+        self._centres = centres
+        self._templates: dict[int, tuple[Template, int, float]] = {}  # by the number of rows
+
+    def __call__(self, X: np.ndarray, n_threads: int | None) -> np.ndarray:
+        n_rows = len(X)
+        is_ordinary = X.dtype == np.float64 and X.flags.aligned and X.flags.c_contiguous
+        if n_rows > FEW_ROWS or not is_ordinary or has_missing(X):
+            return nearest(X, self._centres, n_threads)
+        if n_rows not in self._templates:
+            assigner = Assigner(make_rows(np.zeros(X.shape)), len(self._centres), n_threads)
+            self._templates[n_rows] = assigner.template(self._centres)
+        template, n_lanes, n_operations = self._templates[n_rows]
+        labels = np.zeros(n_rows, np.int32)
+        template.filled([X, labels, np.full(n_rows, -np.inf, np.float32)]).work(n_lanes, n_operations, n_threads)
+        return labels
 
 
 def inertia(rows: ArrayRows, centres: np.ndarray, n_threads: int | None) -> float:
