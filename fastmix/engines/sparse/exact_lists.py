@@ -77,6 +77,11 @@ def exact_lists(
     return bounds.lists(rows, order, tile_size)
 
 
+def worth_finding_out(n_rows: int, n_components: int) -> bool:
+    """Whether there are so many evaluations that lists may pay."""
+    return n_rows * n_components >= _WORTH_FINDING_OUT
+
+
 def coherent_lists(
     family: Family, parameters: Any, X: np.ndarray, *, only_labels: bool = False, n_threads: int | None = None
 ) -> CoherentLists | None:
@@ -87,7 +92,7 @@ def coherent_lists(
     """
     n_components = len(parameters.weights)
     longest = _WORTHWHILE * n_components - (_COST_OF_ORDER_FOR_LABELS if only_labels else _COST_OF_ORDER)
-    reach = family.reach(parameters) if longest > 0 and len(X) * n_components >= _WORTH_FINDING_OUT else None
+    reach = family.reach(parameters) if longest > 0 and worth_finding_out(len(X), n_components) else None
     if reach is None:
         return None
     bounds = _Bounds(family, parameters, reach, _LOSS, n_threads)
