@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from fits import fit_quietly
 from tiers import first_tier, thorough
 
-from fastmix import GaussianMixture, KMeans, backend
+from fastmix import GaussianMixture, backend
 
 NAMES = ("full", "tied", "diag", "spherical", "tied_diag", "tied_spherical")
 TYPES = first_tier(NAMES, "full")
@@ -134,29 +133,3 @@ def test_another_dtype_is_refused(rng):
         GaussianMixture(2, dtype="float16").fit(X)
     with pytest.raises(ValueError, match=r"dtype.*float16"):
         backend.em_pass(backend.gaussian([1.0], means[:1], np.eye(5)[None]), X, dtype="float16")
-
-
-def test_small_data_of_whatever_type_compile_nothing_of_their_own(rng):
-    from fastmix.families.gaussian.full_kernel import FullKernel
-    from fastmix.kernels.kmeans.assign_pass import assign_pass
-    from fastmix.kernels.mixture.em_pass import em_pass_for
-    from fastmix.kernels.mixture.evaluation_pass import evaluation_pass_for
-
-    whole = rng.integers(0, 50, size=(200, 2))
-    lanes = [em_pass_for(FullKernel), evaluation_pass_for(FullKernel), assign_pass()]
-
-    def fitted(rows):
-        model = fit_quietly(GaussianMixture(2, random_state=0, max_iter=3), rows)
-        return model, fit_quietly(KMeans(2, random_state=0, n_init=1), rows), model.score_samples(rows)
-
-    wanted, clusters, scores = fitted(whole.astype(np.float64))
-    before = [len(each.contexts) for each in lanes]
-    for dtype in ("int8", "uint16", "int32", "int64", "float16", "float32", "bool"):
-        rows = whole.astype(dtype)
-        model, found, densities = fitted(rows)
-        assert model.means_.dtype == found.cluster_centers_.dtype == np.float64
-        if dtype != "bool":
-            np.testing.assert_array_equal(model.covariances_, wanted.covariances_)
-            np.testing.assert_array_equal(found.cluster_centers_, clusters.cluster_centers_)
-            np.testing.assert_array_equal(densities, scores)
-    assert [len(each.contexts) for each in lanes] == before

@@ -148,13 +148,8 @@ def test_a_profile_of_drawn_rows(covariance_type, limits):
 def test_a_profile_of_given_rows():
     X = load_dataset("iris").data.astype(np.float32) + np.float32(1e4)
     found = fastmix.profile(X, 3, quick=True, n_threads=10_000)
-    assert (found.n_rows, found.n_features, found.data_dtype, found.dtype) == (
-        150,
-        4,
-        "float64",
-        "float64",
-    )  # as fits do
-    assert found.iteration.bytes == 150 * 4 * 8
+    assert (found.n_rows, found.n_features, found.data_dtype, found.dtype) == (150, 4, "float32", "float64")
+    assert found.iteration.bytes == 150 * 4 * 4
     assert found.n_threads == numba.config.NUMBA_NUM_THREADS
     assert [each.n_threads for each in found.scaling][-1] == found.n_threads
     assert found.scaling[0].speed_up == 1

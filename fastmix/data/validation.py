@@ -12,7 +12,7 @@ import numpy as np
 # How many numbers are looked at in one go, so that checking a memory map never holds much of it.
 _CHUNK = 1 << 20
 
-# Arrays with fewer bytes as float64 are converted to it, whatever they hold.
+# Memory maps with fewer bytes as float64 are converted to it, whatever they hold but float32.
 _SMALL = 64 * 1024**2
 # So few numbers are looked at one by one: a sum would have to be guarded against overflow, which takes 4 us.
 _FEW = 4096
@@ -160,25 +160,27 @@ def _as_real(array: np.ndarray, name: str) -> np.ndarray:
 
 
 def kernels_read(array: np.ndarray) -> bool:
-    """Whether kernels read the array (N, D) as it is: float64 in C order, and where it is large float32, too.
+    """Whether kernels read the array (N, D) as it is: float64 or float32 in C order.
 
-    A large memory map may hold any native real type, since kernels convert what they load, and come to the same bits; others are
-    converted first, because each type is one more set of kernels to compile (23 s for 120 rows of int32).
+    A large memory map may hold any native real type, since kernels convert what they load; others are converted first, because
+    each type is one more set of kernels to compile (23 s for 120 rows of int32).
     """
     if not array.flags.c_contiguous or not array.dtype.isnative:
         return False
-    if 8 * array.size < _SMALL:
-        return array.dtype == np.float64
-    is_map = isinstance(array, np.memmap) and array.dtype.itemsize <= 8 and array.dtype != np.float16
+    is_map = (
+        8 * array.size >= _SMALL
+        and isinstance(array, np.memmap)
+        and array.dtype.itemsize <= 8
+        and array.dtype != np.float16
+    )
     return is_map or array.dtype in (np.float64, np.float32)
 
 
 def as_kernels_read(array: np.ndarray) -> np.ndarray:
-    """The array itself where ``kernels_read`` it, else a copy in float64 (float32 for what is large and float32)."""
+    """The array itself where ``kernels_read`` it, else a copy in float64 (float32 for float32)."""
     if kernels_read(array):
         return array
-    stays = array.dtype == np.float32 and 8 * array.size >= _SMALL
-    return np.ascontiguousarray(array, dtype=np.float32 if stays else np.float64)
+    return np.ascontiguousarray(array, dtype=np.float32 if array.dtype == np.float32 else np.float64)
 
 
 def check_finite(

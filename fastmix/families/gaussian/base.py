@@ -44,6 +44,10 @@ class GaussianParameters:
 
     remade: ClassVar = ("kernel",)  # what no file holds: it follows from the rest, to the bit
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickles and copies hold."""
+        return {name: value for name, value in vars(self).items() if name not in self.remade}
+
     @cached_property
     def cholesky(self) -> np.ndarray:
         """Lower Cholesky factors, or standard deviations where there is no matrix; of the shape of ``covariances``.
