@@ -54,7 +54,7 @@ class Run(NamedTuple):
 
     objective: float  # a row, before the last iteration
     parameters: GaussianParameters
-    seeds: Seeds  # with the means that K-means ended with
+    seeds: Seeds  # where it began, or where K-means left the means where runs go pass by pass
 
 
 class ShortRuns(Protocol):

@@ -52,7 +52,7 @@ _LEAST_EM, _LEAST_ON = 3, 3
 
 
 def plan_for(family: GaussianFamily, n_rows: int, n_features: int, n_components: int) -> Plan:
-    """The plan for one data set: ``WHOLE_PLAN`` where it is small enough."""
+    """The plan for one data set: ``WHOLE_PLAN``, as far as it is affordable, and there are rows enough for many clusters."""
     operations_a_row = n_components * (10.0 + family.n_statistics(n_features))
     step = max(1, n_rows // max(_MANY, _A_COMPONENT * n_components))
     first, later = (operations_a_row * n for n in (n_rows / step, n_rows))

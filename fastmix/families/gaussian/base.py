@@ -119,7 +119,7 @@ class GaussianFamily(Family):
 
     def kernel_memory(self, n_features: int, n_components: int, *jobs: int) -> Any:
         """Kernel parameters to be filled in, of one mixture or of several; for families that have a compiled update."""
-        raise NotImplementedError
+        raise TypeError(f"the family {self.name!r} has no compiled update")
 
     @abstractmethod
     def kernel_from(self, parameters: GaussianParameters) -> Any:
