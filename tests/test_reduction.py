@@ -7,7 +7,7 @@ from fits import fit_quietly
 from fastmix import GaussianMixture
 from fastmix.families.gaussian.compiled import mixture_for
 from fastmix.families.gaussian.covariance_types import gaussian_family
-from fastmix.kernels.starts.reduction import ReductionContext, reduction_bytes, reduction_for
+from fastmix.kernels.starts.reduction import ReductionContext, reduction, reduction_bytes
 
 
 def together(first, second, kind):
@@ -54,7 +54,8 @@ def test_pairs_are_merged_as_defined(kind, n_features, n_many, n_left, rng):
     numbers = {"full": covariances.reshape(n_many, -1), "diag": np.einsum("kdd->kd", covariances)}
     mixtures.covariances[0] = numbers.get(kind, covariances[:, 0, :1])
     n_bytes = reduction_bytes(n_many, n_features, mixtures.covariances.shape[2])
-    reduction_for(family.kernel_class).bind(ReductionContext(mixtures, n_left), n_bytes).work(1, 1.0, 1)
+    context = ReductionContext(mixtures.weights, mixtures.means, mixtures.covariances, n_left)
+    reduction().bind(context, n_bytes).work(1, 1.0, 1)
     expected = reduced_by_definition(zip(weights, means, covariances, strict=True), n_left, kind)
     order, expected_order = np.argsort(mixtures.weights[0, :n_left]), np.argsort([w for w, _, _ in expected])
     for k, e in zip(order, expected_order, strict=True):

@@ -11,7 +11,7 @@ from fastmix.data.cells import CellTree, Sums
 from fastmix.data.mapped import MappedRows
 from fastmix.data.source import CellSum
 from fastmix.data.spread import spread_places
-from fastmix.kernels.lanes import as_constant
+from fastmix.kernels.contexts import as_constant
 from fastmix.kernels.mixture.tiles import Labels, Rows, Schedule
 
 _NO_INDICES = np.empty(0, np.int64)

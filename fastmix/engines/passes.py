@@ -20,7 +20,7 @@ from fastmix.families.base import Family
 from fastmix.families.label_noise import LabelNoise
 from fastmix.families.labelled import split
 from fastmix.families.statistics import Statistics
-from fastmix.kernels.lanes import as_constant
+from fastmix.kernels.contexts import as_constant
 from fastmix.kernels.mixture.em_pass import (
     ACCUMULATE,
     ENTROPY,

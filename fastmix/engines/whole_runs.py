@@ -15,7 +15,8 @@ from fastmix.engines.passes import NOTHING
 from fastmix.exceptions import CollapsedError
 from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters
 from fastmix.families.gaussian.compiled import check, mixture_for
-from fastmix.kernels.mixture.em_pass import ACCUMULATE, EMContext, em_pass_for
+from fastmix.kernels.contexts import begin_of, place_of, words_of_jobs
+from fastmix.kernels.mixture.em_pass import ACCUMULATE, N_TOTALS, EMContext, em_pass_for
 from fastmix.kernels.mixture.scratch import scratch_bytes
 from fastmix.kernels.mixture.updating import Mixture, UpdateContext, update_bytes, update_for
 from fastmix.kernels.mixture.whole_runs import (
@@ -24,9 +25,9 @@ from fastmix.kernels.mixture.whole_runs import (
     LIMIT,
     NOT_FINITE,
     WORSENED,
+    Numbers,
     RunContext,
-    run_bytes,
-    runs_for,
+    runs,
 )
 from fastmix.kernels.threads import WORTH_THREADS
 
@@ -113,14 +114,19 @@ class Runner:
         (J, n_iterations) objectives, and (J, 5) how each went, see ``RunContext.found``.
         """
         family, rows, stretches = self.family, self.stretches.rows, self.stretches
-        n_jobs, n_features = len(groups), rows.n_features
-        tile_size = usual_tile(family, n_features, self.n_components, "float64")
+        n_jobs, n_components, n_features = len(groups), self.n_components, rows.n_features
+        tile_size = usual_tile(family, n_features, n_components, "float64")
         n_statistics = family.n_statistics(n_features)
-        n_tiles = -(-int((stretches.ends - stretches.begins).max()) // tile_size)
-        most_lanes = len(cut_into_lanes(MOST_LANES, self.n_components * n_statistics)) - 1
-        n_lanes = min(most_lanes, n_tiles)
+        n_rows = (stretches.ends - stretches.begins)[groups]
+        n_tiles = -(-n_rows // tile_size)
+        most_lanes = len(cut_into_lanes(MOST_LANES, n_components * n_statistics)) - 1
+        n_lanes = np.minimum(most_lanes, n_tiles)
+        n_slots = int(n_lanes.max())
+        lane_starts = np.arange(n_slots + 1) * n_tiles[:, None] // n_lanes[:, None]
         wanted = scratch_of(family, n_features)
         kernel = type(mixtures.kernel)(*(each[0] for each in mixtures.kernel))
+        statistics = np.empty((n_jobs, n_slots, n_components * n_statistics))
+        totals = np.empty((n_jobs, n_slots, N_TOTALS))
         em = EMContext(
             parameters=kernel,
             rows=rows,
@@ -128,41 +134,57 @@ class Runner:
             hard=False,
             extra_steps=0,
             last_phase=ACCUMULATE,
-            n_joint=self.n_components,
+            n_joint=n_components,
             wanted=wanted,
             tile_size=tile_size,
-            lane_starts=_NO_INDICES,
+            lane_starts=lane_starts[0],
             step=1,
             slots=_NO_INDICES,
-            slot_starts=_NO_INDICES,
-            statistics=np.empty((0, n_statistics)),
-            shared=np.empty((0, 0)),
-            totals=np.empty((0, 0)),
+            slot_starts=n_components * np.arange(n_slots + 1),
+            statistics=statistics[0].reshape(-1, n_statistics),
+            shared=np.empty((n_slots, 0)),
+            totals=totals[0],
             byproducts=NOTHING,
             observed=_NO_INDICES,
             goes_on=False,
             pattern_lane=0,
         )
-        one = Mixture(mixtures.weights[0], mixtures.means[0], mixtures.covariances[0], kernel)
-        n_numbers = one.covariances.shape[1]
-        objectives = np.empty((n_jobs, n_iterations))
+        em_words = words_of_jobs(em, [*mixtures.kernel, lane_starts, statistics, totals], n_jobs)
+        for array in (rows.X, rows.weights) if rows.weights.size else (rows.X,):
+            place = int(np.flatnonzero(em_words[0] == begin_of(array))[0])
+            em_words[:, place] += stretches.begins[groups] * array.strides[0]
+            em_words[:, place + 1] = n_rows
+        numbers = Numbers(mixtures.weights, mixtures.means, mixtures.covariances)
+        floors, wholes, n_weighted = stretches.floors[groups], stretches.wholes[groups], stretches.n_weighted[groups]
         found = np.empty((n_jobs, 5), np.int64)
-        em_lane, update = self._addresses(em, one)
+        update = UpdateContext(
+            mixture=Mixture(numbers.weights[0], numbers.means[0], numbers.covariances[0], kernel),
+            statistics=statistics[0, 0].reshape(-1, n_statistics),
+            floor=floors[0],
+            whole=wholes[0],
+            n_rows=float(n_weighted[0]),
+            absent=absent,
+            found=found[0, 2:],
+        )
+        parts = [*numbers, *mixtures.kernel, statistics, floors, found[:, 2:]]
+        update_words = words_of_jobs(update, [*parts, wholes] if wholes.size else parts, n_jobs)
+        update_words[:, place_of(update, "n_rows")] = n_weighted.view(np.int64)
+        em_lane, update_lane = self._addresses(em, update)
+        objectives = np.empty((n_jobs, n_iterations))
         context = RunContext(
-            em=em,
             em_lane=em_lane,
-            update=update,
-            most_lanes=n_lanes,
-            mixtures=mixtures,
-            begins=stretches.begins,
-            ends=stretches.ends,
-            groups=groups,
-            floors=stretches.floors,
+            em_words=em_words,
+            hard=place_of(em, "hard"),
+            update=update_lane,
+            update_words=update_words,
+            n_lanes=n_lanes,
+            statistics=statistics,
+            totals=totals,
+            numbers=numbers,
+            before=Numbers(*(np.empty_like(each) for each in numbers)),
+            centres=mixtures.kernel.means,
             metrics=np.empty((0, 0, 0)) if metrics is None else metrics,
             metric_of=_NO_INDICES if metric_of is None else metric_of,
-            wholes=stretches.wholes,
-            n_rows=stretches.n_weighted,
-            absent=absent,
             k_means=k_means,
             n_iterations=n_iterations,
             tol=tol,
@@ -170,24 +192,22 @@ class Runner:
             objectives=objectives,
             found=found,
         )
-        n_bytes = run_bytes(n_lanes, self.n_components, n_features, n_numbers, n_statistics) + max(
-            scratch_bytes(n_features, self.n_components, wanted, tile_size, 8),
-            update_bytes(self.n_components, n_features, n_numbers),
+        n_bytes = max(
+            scratch_bytes(n_features, n_components, wanted, tile_size, 8),
+            update_bytes(n_components, n_features, numbers.covariances.shape[2]),
         )
-        lanes = runs_for(family.kernel_class).bind(context, n_bytes)
-        n_rows = float((stretches.ends - stretches.begins)[groups].sum())
+        lanes = runs().bind(context, n_bytes)
         n_passes = n_iterations + max(0, k_means)
         # Most runs end before their last iteration, and threads that wait for each other cost more where others use the cores.
-        n_operations = 0.25 * n_passes * n_rows * self.n_components * (10.0 + n_statistics)
+        n_operations = 0.25 * n_passes * float(n_rows.sum()) * n_components * (10.0 + n_statistics)
         lanes.work(n_jobs, n_operations, self.n_threads)
         return objectives, found
 
-    def _addresses(self, em: EMContext, one: Mixture) -> tuple[int, int]:
+    def _addresses(self, em: EMContext, update: UpdateContext) -> tuple[int, int]:
         """Of a pass and of an update: found out once for each type of rows, which takes as long as ten passes over 200 rows."""
         kernel_class, rows = self.family.kernel_class, self.stretches.rows
-        key = kernel_class, rows.X.dtype, rows.X.flags.num, one.covariances.ndim
+        key = kernel_class, rows.X.dtype, rows.X.flags.num
         if key not in _addresses:
-            update = UpdateContext(one, em.statistics, _NO_FLOAT, _NO_FLOAT, 0.0, 0.0, _NO_INDICES)
             _addresses[key] = em_pass_for(kernel_class).address(em), update_for(kernel_class).address(update)
         return _addresses[key]
 

@@ -2,29 +2,25 @@
 
 What a parallel loop calls directly Numba compiles again in each of the modules that it makes of the loop, and the loop's
 arguments may not be nested tuples. So the loop is compiled once, for all passes: it is handed the address of a *lane function*,
-and that of a *context*, a NamedTuple of arrays, numbers and further tuples, laid out as words of eight bytes: of an array its
-address, its shape and, unless it is C-contiguous, its strides.
+and that of its context (``fastmix.kernels.contexts``).
 """
 
 from __future__ import annotations
 
-import ctypes
 import re
-import struct
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import ir
 from numba import prange
 from numba.core import cgutils, types
 from numba.core.errors import NumbaError
 from numba.extending import intrinsic
 
+from fastmix.kernels.contexts import begin_of, flatten, flattened
 from fastmix.kernels.jit import entry_point, helper, part, serial_function
-from fastmix.kernels.memory import LINE, c_strides
 from fastmix.kernels.simd.vectors import index
 from fastmix.kernels.threads import WORTH_THREADS, call_by_lanes, must_run_serially
 
@@ -32,149 +28,6 @@ from fastmix.kernels.threads import WORTH_THREADS, call_by_lanes, must_run_seria
 _BUFFER = types.uint8[::1]
 # Columns of lanes that are added at once: 1 MB of 64 lanes. All at once they came from memory three times over.
 _COLUMNS = 2048
-# Of ``ndarray.flags.num``.
-_C_CONTIGUOUS, _WRITEABLE = 0x1, 0x400
-_from_buffer = ctypes.c_char.from_buffer
-
-
-def _address_of(array: np.ndarray, flags: int) -> int:
-    """Where an array's numbers lie; 0 where it has none."""
-    if not array.size:
-        return 0
-    if flags & _C_CONTIGUOUS and flags & _WRITEABLE:
-        return ctypes.addressof(_from_buffer(array))  # a seventh of the time that ``array.ctypes.data`` takes
-    return array.ctypes.data
-
-
-# What ``_flatten`` appends for tuples that never change, by identity, and the tuple itself, so that it stays.
-_constants: dict[int, tuple[list[Any], list[int], Any]] = {}
-
-
-def as_constant(value: Any) -> Any:
-    """A tuple that never changes, and is part of many contexts: flattened once."""
-    kinds: list[Any] = []
-    words: list[int] = []
-    _flatten(value, kinds, words)
-    _constants[id(value)] = kinds, words, value
-    return value
-
-
-def _begin_of(array: np.ndarray) -> int:
-    return _address_of(array, array.flags.num)
-
-
-def _flatten(value: Any, kinds: list[Any], words: list[int]) -> None:
-    """Append the words of a context, and what its Numba type depends on: quicker to find out than the type itself."""
-    if isinstance(value, np.ndarray):
-        flags = value.flags.num  # order, alignment, writeability
-        kinds += (value.dtype, value.ndim, flags)
-        words.append(_address_of(value, flags))
-        words += value.shape
-        if not flags & _C_CONTIGUOUS:
-            words += value.strides
-    elif isinstance(value, tuple):
-        known = _constants.get(id(value))
-        if known is not None:
-            kinds += known[0]
-            words += known[1]
-            return
-        kinds += (type(value), len(value))
-        for member in value:
-            _flatten(member, kinds, words)
-    elif isinstance(value, float):
-        kinds.append(float)
-        words += struct.unpack("q", struct.pack("d", value))
-    else:
-        kinds.append(type(value))
-        words.append(int(value))
-
-
-def _is_tuple(kind: Any) -> bool:
-    return isinstance(kind, types.BaseTuple)
-
-
-def _loaded(context, builder, words, kind: Any, first: int):
-    """(The value of a type that begins with word ``first``, the word after it)."""
-
-    def word(n):
-        return builder.load(builder.gep(words, [index(first + n)]))
-
-    if _is_tuple(kind):
-        members = []
-        for member in kind:
-            value, first = _loaded(context, builder, words, member, first)
-            members.append(value)
-        return context.make_tuple(builder, kind, members), first
-    if isinstance(kind, types.Array):
-        from numba.np.arrayobj import populate_array  # see ``fastmix.kernels.memory``
-
-        array = context.make_array(kind)(context, builder)
-        itemsize = index(context.get_abi_sizeof(context.get_data_type(kind.dtype)))
-        shape = [word(1 + d) for d in range(kind.ndim)]
-        if kind.layout == "C":
-            strides, n_words = c_strides(builder, shape, itemsize), 1 + kind.ndim
-        else:
-            strides, n_words = [word(1 + kind.ndim + d) for d in range(kind.ndim)], 1 + 2 * kind.ndim
-        populate_array(
-            array,
-            data=builder.inttoptr(word(0), array.data.type),
-            shape=shape,
-            strides=strides,
-            itemsize=itemsize,
-            meminfo=None,
-        )
-        return array._getvalue(), first + n_words
-    value = word(0)
-    if kind == types.float64:
-        value = builder.bitcast(value, context.get_value_type(kind))
-    elif kind == types.boolean:
-        value = builder.trunc(value, context.get_value_type(kind))
-    elif kind != types.int64:
-        raise TypeError(f"a context holds arrays, int, float, bool and tuples of them; not {kind}")
-    return value, first + 1
-
-
-def _flattened(context, builder, kind: Any, value) -> list[Any]:
-    """What ``_loaded`` reads, in compiled code."""
-    if _is_tuple(kind):
-        members = [builder.extract_value(value, n) for n in range(len(kind))]
-        return [word for each in zip(kind, members, strict=True) for word in _flattened(context, builder, *each)]
-    word_type, kind = context.get_value_type(types.int64), types.unliteral(kind)
-    if isinstance(kind, types.Array):
-        array = context.make_array(kind)(context, builder, value)
-        sizes = [array.shape] if kind.layout == "C" else [array.shape, array.strides]
-        words = [word for each in sizes for word in cgutils.unpack_tuple(builder, each, kind.ndim)]
-        return [builder.ptrtoint(array.data, word_type), *words]
-    if kind == types.float64:
-        return [builder.bitcast(value, word_type)]
-    return [builder.zext(value, word_type) if kind == types.boolean else value]
-
-
-def _align_stack(builder) -> None:
-    """Have the stack of the function at hand aligned to cache lines.
-
-    LLVM aligns what spills from registers only where something else on the stack asks for it, and decides that before it knows
-    of spills. With AVX2 the sums of 7 features do not fit in registers; spilled across lines, a pass took up to 1.25 times as
-    long, according to who had called it.
-    """
-    with builder.goto_entry_block():
-        slot = builder.alloca(ir.ArrayType(ir.IntType(8), LINE))
-    slot.align = LINE
-    # Nothing, but LLVM cannot know.
-    builder.asm(ir.FunctionType(ir.VoidType(), [slot.type]), "", "r", [slot], side_effect=True)
-
-
-@intrinsic
-def context_at(typing_context, pointer):
-    """The context that a lane function was handed."""
-    kind = pointer.dtype
-
-    def generate(context, builder, signature, values):
-        _align_stack(builder)
-        words = builder.bitcast(values[0], context.get_value_type(types.int64).as_pointer())
-        return _loaded(context, builder, words, kind, 0)[0]
-
-    return kind(pointer), generate
 
 
 def _call(context, builder, address, words, lane, buffer):
@@ -200,11 +53,24 @@ def _call_with_words(typing_context, address, words, lane, buffer):
 
 
 @intrinsic
+def call_lane_at(typing_context, address, contexts, n, lane, buffer):
+    """Call a lane function, from another one, with the context whose words are row n of a matrix."""
+
+    def generate(context, builder, signature, values):
+        model = context.data_model_manager[contexts]
+        row = builder.mul(values[2], builder.extract_value(values[1], [model.get_field_position("shape"), 1]))
+        words = builder.gep(builder.extract_value(values[1], model.get_field_position("data")), [row])
+        return _call(context, builder, values[0], words, values[3], values[4])
+
+    return types.void(types.int64, types.int64[:, ::1], types.int64, types.int64, _BUFFER), generate
+
+
+@intrinsic
 def call_lane(typing_context, address, context_of_call, lane, buffer):
     """Call a lane function, from another one, with a context of exactly the type it was compiled for."""
 
     def generate(context, builder, signature, values):
-        found = _flattened(context, builder, context_of_call, values[1])
+        found = flattened(context, builder, context_of_call, values[1])
         words = cgutils.alloca_once(builder, context.get_value_type(types.int64), size=len(found))
         for n, word in enumerate(found):
             builder.store(word, builder.gep(words, [index(n)]))
@@ -279,7 +145,7 @@ class Lanes:
 
     def template(self, arrays: Sequence[np.ndarray]) -> Template:
         """These lanes, but for some of the context's arrays, none of which may be empty or lie where another one begins."""
-        places = [int(np.flatnonzero(self._words == _begin_of(array))[0]) for array in arrays]
+        places = [int(np.flatnonzero(self._words == begin_of(array))[0]) for array in arrays]
         return Template(self, self._words, places)
 
     def over(self, words: np.ndarray, arrays: Sequence[np.ndarray]) -> Lanes:
@@ -288,7 +154,7 @@ class Lanes:
 
     def work(self, n_lanes: int, n_operations: float, n_threads: int | None) -> None:
         """Work on all of them, in calls that are short each (see ``call_by_lanes``)."""
-        how = self._address, _begin_of(self._words), self._n_bytes
+        how = self._address, begin_of(self._words), self._n_bytes
         # Without a word to the threads, which takes as long as a pass over 150 rows.
         if n_lanes == 1 or n_operations < WORTH_THREADS:
             _driver().serial(*how, 0, n_lanes)
@@ -312,7 +178,7 @@ class Template:
         """Lanes over these arrays, of the types and shapes of those that they take the places of; from any Python thread."""
         words = self._words.copy()
         for place, array in zip(self._places, arrays, strict=True):
-            words[place] = _begin_of(array)
+            words[place] = begin_of(array)
         return self._lanes.over(words, arrays)
 
 
@@ -339,14 +205,14 @@ class LaneFunction:
     def address(self, context: tuple[Any, ...]) -> int:
         """Where the function begins that was compiled for contexts of this type."""
         kinds: list[Any] = []
-        _flatten(context, kinds, [])
+        flatten(context, kinds, [])
         return self._address(context, tuple(kinds))
 
     def bind(self, context: tuple[Any, ...], n_bytes: int) -> Lanes:
         """The lanes of a context, each with so many bytes of memory."""
         kinds: list[Any] = []
         words: list[int] = []
-        _flatten(context, kinds, words)
+        flatten(context, kinds, words)
         return Lanes(self._address(context, tuple(kinds)), context, np.array(words, np.int64), n_bytes)
 
     def _address(self, context: tuple[Any, ...], kinds: tuple[Any, ...]) -> int:

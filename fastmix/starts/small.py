@@ -18,7 +18,7 @@ from fastmix.families.gaussian.base import GaussianFamily
 from fastmix.families.gaussian.compiled import least_variances, packed
 from fastmix.kernels.mixture.updating import Mixture
 from fastmix.kernels.mixture.whole_runs import COLLAPSED
-from fastmix.kernels.starts.reduction import ReductionContext, reduction_bytes, reduction_for
+from fastmix.kernels.starts.reduction import ReductionContext, reduction, reduction_bytes
 from fastmix.kernels.starts.small_start import SeedContext, seed_bytes, seeds_of_each
 from fastmix.starts.scale import Moments, moments_of
 from fastmix.starts.short_runs import SETTLED
@@ -266,9 +266,9 @@ class SmallSearch:
         wide = np.repeat(metrics[:, :1], n_many, axis=1)
         metric_of = (2 * np.arange(n_groups)[:, None] + np.arange(n_metrics)).reshape(-1)
         many.run(mixtures, groups, n_iterations=0, tol=0.0, k_means=_K_MEANS_OF_MANY, metrics=wide, metric_of=metric_of)
-        context = ReductionContext(mixtures, n_components)
+        context = ReductionContext(mixtures.weights, mixtures.means, mixtures.covariances, n_components)
         size = n_many, self._few.rows.n_features, mixtures.covariances.shape[2]
-        lanes = reduction_for(self._family.kernel_class).bind(context, reduction_bytes(*size))
+        lanes = reduction().bind(context, reduction_bytes(*size))
         lanes.work(len(groups), 30.0 * len(groups) * n_many**2 * size[1] ** 2, self._n_threads)
         runner = Runner(self._family, n_components, self._few, self._n_threads)
         found = runner.memory(len(groups))

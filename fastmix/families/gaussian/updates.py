@@ -10,7 +10,6 @@ from fastmix.families.gaussian.spherical_kernel import SphericalKernel
 from fastmix.kernels.mixture.updating import (
     NOT_POSITIVE,
     cholesky_and_inverse,
-    log_determinant,
     register_update_functions,
     wrong,
 )
@@ -36,14 +35,6 @@ def full_constants_from(kernel, k, covariance, scratch, found):
     return cholesky_and_inverse(covariance, k, scratch[:n], scratch[n], kernel.factors[k], found)
 
 
-def full_log_determinant_of(kernel, covariance, scratch):
-    return log_determinant(covariance, scratch)
-
-
-def full_kernel_of(kernel, job):
-    return FullKernel(kernel.means[job], kernel.factors[job], kernel.log_constants[job])
-
-
 def diagonal_covariances_from(kernel, statistics, k, shift, floor, out):
     for d in range(shift.size):
         out[d] = statistics[1 + shift.size + d] / statistics[0] - shift[d] * shift[d] + floor[d]
@@ -59,17 +50,6 @@ def diagonal_constants_from(kernel, k, covariance, scratch, found):
         kernel.scales[k, d] = 1.0 / math.sqrt(variance)
         log_determinant += math.log(variance)
     return log_determinant
-
-
-def diagonal_log_determinant_of(kernel, covariance, scratch):
-    found = 0.0
-    for d in range(covariance.size):
-        found += math.log(covariance[d]) if covariance[d] > 0.0 else np.inf
-    return found
-
-
-def diagonal_kernel_of(kernel, job):
-    return DiagonalKernel(kernel.means[job], kernel.scales[job], kernel.log_constants[job])
 
 
 def spherical_covariances_from(kernel, statistics, k, shift, floor, out):
@@ -88,32 +68,18 @@ def spherical_constants_from(kernel, k, covariance, scratch, found):
     return scratch.shape[1] * math.log(variance)
 
 
-def spherical_log_determinant_of(kernel, covariance, scratch):
-    return scratch.shape[1] * (math.log(covariance[0]) if covariance[0] > 0.0 else np.inf)
-
-
-def spherical_kernel_of(kernel, job):
-    return SphericalKernel(kernel.means[job], kernel.precisions[job], kernel.log_constants[job])
-
-
 register_update_functions(
     FullKernel,
     covariances_from=full_covariances_from,
     constants_from=full_constants_from,
-    log_determinant_of=full_log_determinant_of,
-    kernel_of=full_kernel_of,
 )
 register_update_functions(
     DiagonalKernel,
     covariances_from=diagonal_covariances_from,
     constants_from=diagonal_constants_from,
-    log_determinant_of=diagonal_log_determinant_of,
-    kernel_of=diagonal_kernel_of,
 )
 register_update_functions(
     SphericalKernel,
     covariances_from=spherical_covariances_from,
     constants_from=spherical_constants_from,
-    log_determinant_of=spherical_log_determinant_of,
-    kernel_of=spherical_kernel_of,
 )

@@ -23,11 +23,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmix.kernels.contexts import context_at
 from fastmix.kernels.jit import helper, part
 from fastmix.kernels.kmeans.assign_arguments import Centres, Memory, Neighbourhoods
 from fastmix.kernels.kmeans.assign_scratch import REST, TILE, carve
 from fastmix.kernels.kmeans.nearest import CENTRES, ROWS, nearest_by_difference, nearest_by_product
-from fastmix.kernels.lanes import LaneFunction, context_at
+from fastmix.kernels.lanes import LaneFunction
 from fastmix.kernels.mixture.tiles import Rows
 from fastmix.kernels.simd.row_vectors import add_row, load_columns, prefetch_row
 

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmix.kernels.contexts import context_at
 from fastmix.kernels.jit import helper, part
-from fastmix.kernels.lanes import LaneFunction, context_at
+from fastmix.kernels.lanes import LaneFunction
+from fastmix.kernels.memory import zero
 from fastmix.kernels.mixture.extra_steps import AFTER_NORMALISER, BEFORE_NORMALISER, take_extra_steps
 from fastmix.kernels.mixture.joint import components_of_tile, log_joints
 from fastmix.kernels.mixture.loading import load_tile, span_of_tile
@@ -184,9 +186,9 @@ def _em_lane(context_pointer, lane, buffer):
     shared, totals = context.shared[lane], context.totals[lane]
     # By the thread that will write there: 10 MB and more take as long as some per cent of a cell.
     if not context.goes_on:
-        statistics[:] = 0.0
-        shared[:] = 0.0
-        totals[:] = 0.0
+        zero(statistics)
+        zero(shared)
+        zero(totals)
     for t in range(context.lane_starts[lane], context.lane_starts[lane + 1], context.step):
         span = span_of_tile(rows, schedule, t, context.step, context.tile_size)
         _em_tile(context, t, span, scratch, statistics, shared, totals, buffer)

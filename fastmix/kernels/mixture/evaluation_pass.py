@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmix.kernels.contexts import context_at
 from fastmix.kernels.jit import helper, part
-from fastmix.kernels.lanes import LaneFunction, context_at
+from fastmix.kernels.lanes import LaneFunction
 from fastmix.kernels.mixture.joint import components_of_tile, log_joints
 from fastmix.kernels.mixture.loading import load_tile, span_of_tile
 from fastmix.kernels.mixture.normalise import LOG_ZERO

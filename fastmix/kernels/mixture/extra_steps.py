@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmix.kernels.contexts import context_at
 from fastmix.kernels.jit import helper, part
-from fastmix.kernels.lanes import LaneFunction, call_lane, context_at
+from fastmix.kernels.lanes import LaneFunction, call_lane
 from fastmix.kernels.mixture.label_terms import add_labels, add_soft_labels, count_labels
 from fastmix.kernels.mixture.tiles import Labels, Rows
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from fastmix.kernels.contexts import context_at
 from fastmix.kernels.jit import part
-from fastmix.kernels.lanes import LaneFunction, call_lane, context_at
+from fastmix.kernels.lanes import LaneFunction, call_lane
+from fastmix.kernels.memory import zero
 from fastmix.kernels.mixture.em_pass import ENTROPY, EMContext
 from fastmix.kernels.mixture.evaluation_pass import EvaluationContext
 from fastmix.kernels.mixture.marginals import (
@@ -112,9 +114,9 @@ def _incomplete_em_lane(context_pointer, lane, buffer):
     )
     statistics = context.statistics[context.slot_starts[lane] : context.slot_starts[lane + 1]]
     shared, totals = context.shared[lane], context.totals[lane]
-    statistics[:] = 0.0
-    shared[:] = 0.0
-    totals[:] = 0.0
+    zero(statistics)
+    zero(shared)
+    zero(totals)
     n_slots, n_statistics = statistics.shape
     n_components = joint.means.shape[0]
     hidden, used = carve_hidden(buffer, joint, rows, n_slots, n_statistics, shared.size)

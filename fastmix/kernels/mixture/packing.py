@@ -1,6 +1,7 @@
 """A tile's statistics of one component: of all its rows, or of those that matter, packed side by side."""
 
 from fastmix.kernels.jit import helper, part
+from fastmix.kernels.memory import first_columns
 from fastmix.kernels.mixture.scratch import tile_of
 from fastmix.kernels.mixture.tiles import Tile, accumulate
 from fastmix.kernels.simd.vectors import VECTOR
@@ -41,13 +42,6 @@ def _pack(tile, r, threshold, packed, packed_r):
 
 
 @part
-def _first_columns(matrix, n_columns):
-    """The memory of a matrix as one of as many rows and fewer columns."""
-    n_rows = matrix.shape[0]
-    return matrix.reshape(matrix.size)[: n_rows * n_columns].reshape((n_rows, n_columns))
-
-
-@part
 def accumulate_component(parameters, scratch, a, k, r, mass, out):
     """Add the tile's statistics of component k, the a-th, given its responsibilities times weights r (B,) and their sum."""
     whole, packed = tile_of(scratch, a), scratch.packed
@@ -63,10 +57,10 @@ def accumulate_component(parameters, scratch, a, k, r, mass, out):
         vector = VECTOR * 8 // r.itemsize
         n_packed = -(-n_kept // vector) * vector
         few = Tile(
-            _first_columns(packed.x, n_packed),
-            _first_columns(packed.work, n_packed),
-            _first_columns(packed.kept, n_packed),
-            _first_columns(packed.carried, n_packed),
+            first_columns(packed.x, n_packed),
+            first_columns(packed.work, n_packed),
+            first_columns(packed.kept, n_packed),
+            first_columns(packed.carried, n_packed),
         )
         few_r = scratch.packed_r[:n_packed]
         _pack(tile, r, threshold, few, few_r)

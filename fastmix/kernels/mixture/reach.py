@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmix.kernels.contexts import context_at
 from fastmix.kernels.jit import helper, part
-from fastmix.kernels.lanes import LaneFunction, context_at
+from fastmix.kernels.lanes import LaneFunction
 from fastmix.kernels.mixture.loading import load_tile, n_positions
 from fastmix.kernels.mixture.scratch import carve, tile_of
 from fastmix.kernels.mixture.tiles import Rows, Schedule, log_joint, prepare, registered_sources

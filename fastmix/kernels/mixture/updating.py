@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmix.kernels.contexts import context_at
 from fastmix.kernels.jit import helper, part
-from fastmix.kernels.lanes import LaneFunction, context_at
+from fastmix.kernels.lanes import LaneFunction
 from fastmix.kernels.memory import LINE, matrix_at, next_line
 from fastmix.kernels.mixture.tiles import check_arguments, plug_in, registered_sources
 
@@ -56,8 +57,6 @@ class UpdateFunctions(NamedTuple):
 
     covariances_from: Callable
     constants_from: Callable
-    log_determinant_of: Callable
-    kernel_of: Callable
 
 
 def covariances_from(kernel, statistics, k, shift, floor, out):
@@ -71,18 +70,8 @@ def constants_from(kernel, k, covariance, scratch, found):
     """
 
 
-def log_determinant_of(kernel, covariance, scratch):
-    """The logarithm of the determinant of a covariance (C,) alone; infinite where it is not positive. scratch : (D + 1, D)."""
-
-
-def kernel_of(kernel, job):
-    """The kernel parameters of one of several mixtures."""
-
-
 _registered: dict[type, UpdateFunctions] = {}
-_GENERIC = {
-    function.__name__: function for function in (covariances_from, constants_from, log_determinant_of, kernel_of)
-}
+_GENERIC = {function.__name__: function for function in (covariances_from, constants_from)}
 for _generic in _GENERIC.values():
     plug_in(_generic, _registered, "strict")
 
@@ -140,26 +129,6 @@ def cholesky_and_inverse(covariance, k, factor, scales, inverse, found):
                 rest -= factor[i, m] * scales[i] * inverse[m, j]
             inverse[i, j] = rest / diagonal
     return 2.0 * log_determinant
-
-
-@helper("elementwise")
-def log_determinant(covariance, factor):
-    """That of a covariance (D D,); infinite where it is not positive definite. factor (D.., D) is scratch."""
-    n = factor.shape[1]
-    found = 0.0
-    for i in range(n):
-        for j in range(i + 1):
-            rest = covariance[i * n + j]
-            for m in range(j):
-                rest -= factor[i, m] * factor[j, m]
-            if i > j:
-                factor[i, j] = rest * factor[j, j]
-            elif rest > 0.0:
-                factor[i, i] = 1.0 / math.sqrt(rest)
-                found += math.log(rest)
-            else:
-                return np.inf
-    return found
 
 
 @part

@@ -6,25 +6,57 @@ w log|S| - w_i log|S_i| - w_j log|S_j|, S the covariance of both together. A lan
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmix.kernels.contexts import context_at
 from fastmix.kernels.jit import helper, part
-from fastmix.kernels.lanes import LaneFunction, context_at
+from fastmix.kernels.lanes import LaneFunction
 from fastmix.kernels.memory import LINE, matrix_at, next_line
-from fastmix.kernels.mixture.updating import Mixture, kernel_of, log_determinant_of, update_for
 
 
 class ReductionContext(NamedTuple):
     """J mixtures of M components each."""
 
-    mixtures: Mixture  # IN/OUT (J, M, ...); the first K of each are what is left
+    weights: np.ndarray  # IN/OUT (J, M); the first K of each are what is left
+    means: np.ndarray  # IN/OUT (J, M, D)
+    covariances: np.ndarray  # IN/OUT (J, M, C), C = D^2, D or 1
     n_left: int  # K
 
 
-@part
+class _Mixture(NamedTuple):
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+
+
+@helper("elementwise")
+def _log_determinant(covariance, factor):
+    """That of a covariance (C,); infinite where it is not positive definite. factor (D, D) is scratch."""
+    n, n_numbers, found = factor.shape[1], covariance.size, 0.0
+    if n_numbers <= n:
+        for c in range(n_numbers):
+            found += math.log(covariance[c]) if covariance[c] > 0.0 else np.inf
+        return found * (n // n_numbers)
+    for i in range(n):
+        for j in range(i + 1):
+            rest = covariance[i * n + j]
+            for m in range(j):
+                rest -= factor[i, m] * factor[j, m]
+            if i > j:
+                factor[i, j] = rest * factor[j, j]
+            elif rest > 0.0:
+                factor[i, i] = 1.0 / math.sqrt(rest)
+                found += math.log(rest)
+            else:
+                return np.inf
+    return found
+
+
+@helper("elementwise")
 def _together(mixture, i, j, out):
     """out (C,): the covariance of two components together; returns their weight."""
     first, second = mixture.weights[i], mixture.weights[j]
@@ -45,32 +77,29 @@ def _together(mixture, i, j, out):
     return total
 
 
-@helper("elementwise")
+@part
 def _cost(mixture, i, j, log_determinants, covariance, scratch):
     total = _together(mixture, i, j, covariance)
-    log_determinant = log_determinant_of(mixture.kernel, covariance, scratch)
+    log_determinant = _log_determinant(covariance, scratch)
     return total * log_determinant - mixture.weights[i] * log_determinants[i] - mixture.weights[j] * log_determinants[j]
 
 
 def _reduce(context_pointer, job, buffer):
     context: Any = context_at(context_pointer)
-    mixtures = context.mixtures
-    mixture = Mixture(
-        mixtures.weights[job], mixtures.means[job], mixtures.covariances[job], kernel_of(mixtures.kernel, job)
-    )
+    mixture = _Mixture(context.weights[job], context.means[job], context.covariances[job])
     n_components, n_features = mixture.means.shape
     n_numbers = mixture.covariances.shape[1]
     first = next_line(buffer, 0)
     costs: np.ndarray = matrix_at(buffer, first, n_components, n_components, mixture.weights)
     first += 8 * n_components**2
-    scratch = matrix_at(buffer, first, n_features + 1, n_features, mixture.weights)
-    first += 8 * (n_features + 1) * n_features
+    scratch = matrix_at(buffer, first, n_features, n_features, mixture.weights)
+    first += 8 * n_features**2
     covariance = matrix_at(buffer, first, 1, n_numbers, mixture.weights)[0]
     first += 8 * n_numbers
     log_determinants = matrix_at(buffer, first, 1, n_components, mixture.weights)[0]
     n_left, new = n_components, -1
     for k in range(n_components):
-        log_determinants[k] = log_determinant_of(mixture.kernel, mixture.covariances[k], scratch)
+        log_determinants[k] = _log_determinant(mixture.covariances[k], scratch)
     while n_left > context.n_left:
         # Of all pairs at first, then of those with the one that is new.
         for i in range(1, n_left):
@@ -89,7 +118,7 @@ def _reduce(context_pointer, job, buffer):
         for c in range(n_numbers):
             mixture.covariances[best_j, c] = covariance[c]
         mixture.weights[best_j] = total
-        log_determinants[best_j] = log_determinant_of(mixture.kernel, covariance, scratch)
+        log_determinants[best_j] = _log_determinant(covariance, scratch)
         # The last takes the place that is free.
         n_left -= 1
         if best_i < n_left:
@@ -113,10 +142,10 @@ def _move(mixture, source, target):
 
 def reduction_bytes(n_components: int, n_features: int, n_numbers: int) -> int:
     """How much memory a job wants."""
-    return 8 * (n_components * (n_components + 1) + (n_features + 1) * n_features + n_numbers) + LINE
+    return 8 * (n_components * (n_components + 1) + n_features**2 + n_numbers) + LINE
 
 
 @cache
-def reduction_for(kernel_parameters: type) -> LaneFunction:
-    """The compiled reduction for one class of kernel parameters."""
-    return LaneFunction(_reduce, update_for(kernel_parameters).plugged_in)
+def reduction() -> LaneFunction:
+    """The compiled reduction."""
+    return LaneFunction(_reduce)

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmix.kernels.contexts import context_at
 from fastmix.kernels.jit import helper, part
-from fastmix.kernels.lanes import LaneFunction, context_at
+from fastmix.kernels.lanes import LaneFunction
 from fastmix.kernels.memory import LINE, array_at, next_line
 from fastmix.kernels.mixture.tiles import Rows
 from fastmix.kernels.simd.vectors import GROUP
