@@ -1,44 +1,68 @@
-"""fastmix: mixture models fitted by expectation-maximisation, on all cores, in one pass over the rows an iteration."""
+"""fastmix: mixture models fitted by expectation-maximisation, on all cores, in one pass over the rows an iteration.
 
-from fastmix import backend, conditional, datasets
+What is named here is imported when it is first asked for: a program that fits Gaussian mixtures loads no other estimator.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from fastmix._version import __version__
-from fastmix.engines.loop import FitState, StopReason
-from fastmix.estimators.fit_each import FittedGroups, fit_each
-from fastmix.estimators.gaussian_mixture import GaussianMixture
-from fastmix.estimators.kmeans import KMeans
-from fastmix.estimators.mixture import Mixture
-from fastmix.estimators.modelfile import ModelFileError, load
-from fastmix.estimators.prior import Prior
-from fastmix.estimators.soft_kmeans import SoftKMeans
-from fastmix.estimators.warm import warmup
-from fastmix.exceptions import CollapsedError, ConvergenceWarning, NotFittedError
-from fastmix.fitting.options import Batch, Checkpoint, Incremental, Online, Sparse
-from fastmix.profiling import profile
 
-__all__ = [
-    "Batch",
-    "Checkpoint",
-    "CollapsedError",
-    "ConvergenceWarning",
-    "FitState",
-    "FittedGroups",
-    "GaussianMixture",
-    "Incremental",
-    "KMeans",
-    "Mixture",
-    "ModelFileError",
-    "NotFittedError",
-    "Online",
-    "Prior",
-    "SoftKMeans",
-    "Sparse",
-    "StopReason",
-    "__version__",
-    "backend",
-    "conditional",
-    "datasets",
-    "fit_each",
-    "load",
-    "profile",
-    "warmup",
-]
+if TYPE_CHECKING:
+    from fastmix import backend, conditional, datasets
+    from fastmix.engines.loop import FitState, StopReason
+    from fastmix.estimators.fit_each import FittedGroups, fit_each
+    from fastmix.estimators.gaussian_mixture import GaussianMixture
+    from fastmix.estimators.kmeans import KMeans
+    from fastmix.estimators.loading import load
+    from fastmix.estimators.mixture import Mixture
+    from fastmix.estimators.modelfile import ModelFileError
+    from fastmix.estimators.prior import Prior
+    from fastmix.estimators.soft_kmeans import SoftKMeans
+    from fastmix.estimators.warm import warmup
+    from fastmix.exceptions import CollapsedError, ConvergenceWarning, NotFittedError
+    from fastmix.fitting.options import Batch, Checkpoint, Incremental, Online, Sparse
+    from fastmix.profiling import profile
+
+# The module of each name; of a module itself none.
+_MODULES = {
+    "Batch": "fastmix.fitting.options",
+    "Checkpoint": "fastmix.fitting.options",
+    "CollapsedError": "fastmix.exceptions",
+    "ConvergenceWarning": "fastmix.exceptions",
+    "FitState": "fastmix.engines.loop",
+    "FittedGroups": "fastmix.estimators.fit_each",
+    "GaussianMixture": "fastmix.estimators.gaussian_mixture",
+    "Incremental": "fastmix.fitting.options",
+    "KMeans": "fastmix.estimators.kmeans",
+    "Mixture": "fastmix.estimators.mixture",
+    "ModelFileError": "fastmix.estimators.modelfile",
+    "NotFittedError": "fastmix.exceptions",
+    "Online": "fastmix.fitting.options",
+    "Prior": "fastmix.estimators.prior",
+    "SoftKMeans": "fastmix.estimators.soft_kmeans",
+    "Sparse": "fastmix.fitting.options",
+    "StopReason": "fastmix.engines.loop",
+    "backend": "",
+    "conditional": "",
+    "datasets": "",
+    "fit_each": "fastmix.estimators.fit_each",
+    "load": "fastmix.estimators.loading",
+    "profile": "fastmix.profiling",
+    "warmup": "fastmix.estimators.warm",
+}
+
+__all__ = ["__version__", *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'fastmix' has no attribute {name!r}")
+    module = _MODULES[name]
+    found = getattr(import_module(module), name) if module else import_module(f"fastmix.{name}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -114,3 +114,21 @@ def test_an_import_that_points_up_is_found(tmp_path, name):
 def test_no_module_is_long():
     lengths = {module: len(path.read_text().splitlines()) for module, path in sources(PACKAGE).items()}
     assert {module: n for module, n in lengths.items() if n > MOST_LINES} == {}
+
+
+def test_type_checkers_see_the_names_that_the_package_imports():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    blocks = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {
+        alias.name: "" if node.module == "fastmix" else node.module
+        for block in blocks
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == fastmix._MODULES
+    for name in fastmix.__all__:
+        assert getattr(fastmix, name) is not None
+    assert set(fastmix.__all__) <= set(dir(fastmix))
+    with pytest.raises(AttributeError, match="no attribute 'Gaussian'"):
+        fastmix.Gaussian  # noqa: B018

@@ -18,7 +18,7 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from fastmix.estimators.modelfile import load, read_model
+    from fastmix.estimators.loading import load, read_model
 
     load(arguments.model)
     header, _ = read_model(arguments.model)

@@ -30,7 +30,7 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from fastmix.cli.data import may_miss, read_data
-    from fastmix.estimators.modelfile import load
+    from fastmix.estimators.loading import load
     from fastmix.files.atomicfile import check_writable
 
     if arguments.output is not None:

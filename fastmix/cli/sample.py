@@ -28,7 +28,7 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from fastmix.estimators.gaussian_mixture import GaussianMixture
     from fastmix.estimators.kmeans import KMeans
-    from fastmix.estimators.modelfile import load
+    from fastmix.estimators.loading import load
     from fastmix.files.atomicfile import check_writable
 
     if arguments.output is not None:

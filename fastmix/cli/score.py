@@ -24,7 +24,7 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from fastmix.cli.data import may_miss, read_data
     from fastmix.estimators.kmeans import KMeans
-    from fastmix.estimators.modelfile import load
+    from fastmix.estimators.loading import load
 
     model = load(arguments.model)
     data = read_data(arguments.data, may_miss(model))

@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from fastmix.data.rows import make_rows
 from fastmix.data.source import Source
 from fastmix.exceptions import warn_user
-from fastmix.kernels.simd.vectors import GROUP
-from fastmix.kernels.starts.seeding_kernel import seeding
-
-_TILE = 8 * GROUP  # x, distances and weights of so many rows stay in the first-level cache up to 16 features
+from fastmix.kernels.starts.small_start import SeedContext, seed_bytes, seeds_of_each
 
 
 def seed_sequence(random_state: Any) -> np.random.SeedSequence:
@@ -74,25 +72,16 @@ def k_means_plus_plus_runs(
     generator: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """``k_means_plus_plus`` several times over: chosen (R, K), n_distinct (R,), sums of squared distances (R,)."""
-    n_rows, n_features = X.shape
-    n_tiles = -(-n_rows // _TILE)
-    tiles = np.empty((n_tiles * _TILE, n_features))
-    tiles[:n_rows] = X
-    tiles[n_rows:] = X[0]  # not 0: from data near the largest double its distance would overflow
-    tile_weights = np.zeros(n_tiles * _TILE)
-    tile_weights[:n_rows] = 1.0 if weights is None else weights
-    uniforms = generator.random((n_runs, n_clusters, 2 + int(np.log(n_clusters))))
-    chosen = np.empty((n_runs, n_clusters), dtype=np.int64)
-    n_distinct = np.empty(n_runs, dtype=np.int64)
-    potential = np.empty(n_runs)
-    by_tile = np.ascontiguousarray(tiles.reshape(n_tiles, _TILE, n_features).transpose(0, 2, 1))
-    scratch = (
-        np.empty((n_runs, 3, n_tiles, _TILE)),
-        np.empty((n_runs, 3, n_tiles)),
-        np.empty((n_runs, n_features)),
-    )
-    seeding()(by_tile, tile_weights.reshape(n_tiles, _TILE), uniforms, chosen, n_distinct, potential, scratch)
-    return chosen, n_distinct, potential
+    # Of read-only arrays, another type, the kernel would be compiled once more.
+    X = np.require(X, np.float64, ["C", "W"])
+    rows = make_rows(X, None if weights is None else np.require(weights, np.float64, ["C", "W"]))
+    uniforms = generator.random((1, n_runs, n_clusters, 2 + int(np.log(n_clusters))))
+    chosen, n_distinct = np.empty((1, 1, n_runs, n_clusters), np.int64), np.empty((1, 1, n_runs), np.int64)
+    potential = np.empty((1, 1, n_runs))
+    begins, ends, means = np.zeros(1, np.int64), np.full(1, len(X)), np.zeros((1, X.shape[1]))
+    context = SeedContext(rows, begins, ends, means, np.empty((1, 1, 0, 0)), uniforms, chosen, n_distinct, potential)
+    seeds_of_each().bind(context, seed_bytes(*X.shape)).work_on(0)
+    return chosen[0, 0], n_distinct[0, 0], potential[0, 0]
 
 
 def k_means_plus_plus(

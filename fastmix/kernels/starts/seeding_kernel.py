@@ -5,11 +5,9 @@ Step by step in NumPy a run took 3.6 ms on 5000 rows of 8 features and 16 cluste
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 
-from fastmix.kernels.jit import entry_point, part
+from fastmix.kernels.jit import part
 from fastmix.kernels.simd.deviations import squared_distance
 from fastmix.kernels.simd.sums import dot
 
@@ -49,7 +47,16 @@ def candidate(tiles, weights, point, nearest, reduced, potential):
 
 @part
 def seed_run(tiles, weights, uniforms, chosen, distances, potentials, point):
-    """One run: fill ``chosen`` (K,), and return (how many of the rows are distinct, the potential)."""
+    """One run: fill ``chosen`` (K,), and return (how many of the rows are distinct, the potential).
+
+    Parameters
+    ----------
+    tiles : (T, D, B) float64, the rows feature-major; B a multiple of ``fastmix.kernels.simd.vectors.GROUP``.
+    weights : (T, B), 0 where there is no row.
+    uniforms : (K, C) random numbers in [0, 1): C candidates for each of the K seeds.
+    chosen : OUT (K,) int64, positions t B + b.
+    distances, potentials, point : scratch (3, T, B), (3, T) and (D,).
+    """
     n_tiles, n_features, tile_size = tiles.shape
     n_clusters, n_candidates = uniforms.shape
     # Distances to the nearest seed, those with the candidate at hand, and those with the best so far.
@@ -80,29 +87,3 @@ def seed_run(tiles, weights, uniforms, chosen, distances, potentials, point):
         now, best = best, now
         total = lowest
     return n_distinct, total
-
-
-def _seed(tiles, weights, uniforms, chosen, n_distinct, potential, scratch):
-    """Seeds of several runs.
-
-    Parameters
-    ----------
-    tiles : (T, D, B) float64, the rows feature-major; B a multiple of ``fastmix.kernels.simd.vectors.GROUP``.
-    weights : (T, B), 0 where there is no row.
-    uniforms : (R, K, C) random numbers in [0, 1): C candidates for each of the K seeds of R runs.
-    chosen : OUT (R, K) int64, positions t B + b.
-    n_distinct : OUT (R,) int64, how many of a run's seeds are distinct rows.
-    potential : OUT (R,), weighted sum of the squared distances to the nearest seed.
-    scratch : (R, 3, T, B), (R, 3, T) and (R, D).
-    """
-    distances, potentials, points = scratch
-    for r in range(uniforms.shape[0]):
-        n_distinct[r], potential[r] = seed_run(
-            tiles, weights, uniforms[r], chosen[r], distances[r], potentials[r], points[r]
-        )
-
-
-@cache
-def seeding():
-    """The compiled kernel (its signature is that of ``_seed``), serial: in parallel form it takes 3.1 s to compile, not 1.6."""
-    return entry_point(_seed).serial

@@ -15,7 +15,7 @@ from fastmix.kernels.mixture.tiles import Rows
 from fastmix.kernels.simd.vectors import GROUP
 from fastmix.kernels.starts.seeding_kernel import seed_run
 
-TILE = 8 * GROUP
+TILE = 8 * GROUP  # x, distances and weights of so many rows stay in the first-level cache up to 16 features
 TAIL = 0.1  # so large a share of the values at each end does not count for the middle
 
 
@@ -39,7 +39,7 @@ class SeedContext(NamedTuple):
     begins: np.ndarray
     ends: np.ndarray
     means: np.ndarray  # (G, D)
-    transforms: np.ndarray  # (G, M, D, D)
+    transforms: np.ndarray  # (G, M, D, D); (1, 1, 0, 0): none
     uniforms: np.ndarray  # (M, R, K, C) random numbers in [0, 1): C candidates for each of the K seeds of R runs
     chosen: np.ndarray  # OUT (G, M, R, K) int64, rows from the beginning of the stretch
     n_distinct: np.ndarray  # OUT (G, M, R) int64
@@ -127,8 +127,8 @@ def _load(X, weights, mean, transform, tiles, tile_weights):
         n = place if place < n_rows else 0
         tile_weights[t, b] = (weights[n] if weights.size else 1.0) if place < n_rows else 0.0
         for e in range(n_features):
-            coordinate = 0.0
-            for d in range(n_features):
+            coordinate = 0.0 if transform.size else X[n, e]
+            for d in range(transform.shape[0]):
                 coordinate += (X[n, d] - mean[d]) * transform[d, e]
             tiles[t, e, b] = coordinate
 
