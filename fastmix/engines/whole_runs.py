@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from fastmix.engines.passes import NOTHING
 from fastmix.exceptions import CollapsedError
 from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters
 from fastmix.families.gaussian.compiled import check, mixture_for
-from fastmix.kernels.contexts import begin_of, place_of, words_of_jobs
+from fastmix.kernels.contexts import place_of, words_of_jobs
 from fastmix.kernels.mixture.em_pass import ACCUMULATE, N_TOTALS, EMContext, em_pass_for
 from fastmix.kernels.mixture.scratch import scratch_bytes
 from fastmix.kernels.mixture.updating import Mixture, UpdateContext, update_bytes, update_for
@@ -33,7 +33,20 @@ from fastmix.kernels.threads import WORTH_THREADS
 
 _NO_INDICES = np.empty(0, np.int64)
 _NO_FLOAT = np.empty(0)
-_addresses: dict[Any, tuple[int, int]] = {}
+
+
+class _Compiled(NamedTuple):
+    """Addresses, and where in their contexts is what differs between jobs and is not in arrays of theirs."""
+
+    em_lane: int
+    update: int
+    hard: int
+    rows: int
+    weights: int
+    n_rows: int
+
+
+_compiled: dict[Any, _Compiled] = {}
 # Operations that a run may take: half a second or so.
 _LONGEST = 5e9
 
@@ -103,7 +116,7 @@ class Runner:
         tol: float,
         slack: float = np.inf,
         absent: float = 0.0,
-        k_means: int = -1,
+        k_means: int | np.ndarray = -1,
         metrics: np.ndarray | None = None,
         metric_of: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -150,10 +163,6 @@ class Runner:
             pattern_lane=0,
         )
         em_words = words_of_jobs(em, [*mixtures.kernel, lane_starts, statistics, totals], n_jobs)
-        for array in (rows.X, rows.weights) if rows.weights.size else (rows.X,):
-            place = int(np.flatnonzero(em_words[0] == begin_of(array))[0])
-            em_words[:, place] += stretches.begins[groups] * array.strides[0]
-            em_words[:, place + 1] = n_rows
         numbers = Numbers(mixtures.weights, mixtures.means, mixtures.covariances)
         floors, wholes, n_weighted = stretches.floors[groups], stretches.wholes[groups], stretches.n_weighted[groups]
         found = np.empty((n_jobs, 5), np.int64)
@@ -168,14 +177,19 @@ class Runner:
         )
         parts = [*numbers, *mixtures.kernel, statistics, floors, found[:, 2:]]
         update_words = words_of_jobs(update, [*parts, wholes] if wholes.size else parts, n_jobs)
-        update_words[:, place_of(update, "n_rows")] = n_weighted.view(np.int64)
-        em_lane, update_lane = self._addresses(em, update)
+        compiled = self._compiled(em, update)
+        update_words[:, compiled.n_rows] = n_weighted.view(np.int64)
+        for place, array in (compiled.rows, rows.X), (compiled.weights, rows.weights):
+            if array.size:
+                em_words[:, place] += stretches.begins[groups] * array.strides[0]
+                em_words[:, place + 1] = n_rows
         objectives = np.empty((n_jobs, n_iterations))
+        of_jobs = np.full(n_jobs, k_means, np.int64)
         context = RunContext(
-            em_lane=em_lane,
+            em_lane=compiled.em_lane,
             em_words=em_words,
-            hard=place_of(em, "hard"),
-            update=update_lane,
+            hard=compiled.hard,
+            update=compiled.update,
             update_words=update_words,
             n_lanes=n_lanes,
             statistics=statistics,
@@ -185,7 +199,7 @@ class Runner:
             centres=mixtures.kernel.means,
             metrics=np.empty((0, 0, 0)) if metrics is None else metrics,
             metric_of=_NO_INDICES if metric_of is None else metric_of,
-            k_means=k_means,
+            k_means=of_jobs,
             n_iterations=n_iterations,
             tol=tol,
             slack=slack,
@@ -197,19 +211,27 @@ class Runner:
             update_bytes(n_components, n_features, numbers.covariances.shape[2]),
         )
         lanes = runs().bind(context, n_bytes)
-        n_passes = n_iterations + max(0, k_means)
+        n_passes = n_iterations + max(0, int(of_jobs.max()))
         # Most runs end before their last iteration, and threads that wait for each other cost more where others use the cores.
         n_operations = 0.25 * n_passes * float(n_rows.sum()) * n_components * (10.0 + n_statistics)
         lanes.work(n_jobs, n_operations, self.n_threads)
         return objectives, found
 
-    def _addresses(self, em: EMContext, update: UpdateContext) -> tuple[int, int]:
-        """Of a pass and of an update: found out once for each type of rows, which takes as long as ten passes over 200 rows."""
+    def _compiled(self, em: EMContext, update: UpdateContext) -> _Compiled:
+        """Found out once for each type of rows, which takes as long as ten passes over 200 rows."""
         kernel_class, rows = self.family.kernel_class, self.stretches.rows
-        key = kernel_class, rows.X.dtype, rows.X.flags.num
-        if key not in _addresses:
-            _addresses[key] = em_pass_for(kernel_class).address(em), update_for(kernel_class).address(update)
-        return _addresses[key]
+        key = kernel_class, type(rows), rows.X.dtype, rows.X.flags.num
+        if key not in _compiled:
+            first = place_of(em, "rows")
+            _compiled[key] = _Compiled(
+                em_lane=em_pass_for(kernel_class).address(em),
+                update=update_for(kernel_class).address(update),
+                hard=place_of(em, "hard"),
+                rows=first + place_of(rows, "X"),
+                weights=first + place_of(rows, "weights"),
+                n_rows=place_of(update, "n_rows"),
+            )
+        return _compiled[key]
 
     def parameters(self, mixtures: Mixture, job: int) -> GaussianParameters:
         """Of one job."""

@@ -21,19 +21,10 @@ from fastmix.fitting.choice import engine_for
 from fastmix.kernels.mixture.updating import Mixture
 from fastmix.kernels.mixture.whole_runs import COLLAPSED
 from fastmix.starts.initialize import MANY
+from fastmix.starts.plan import MOST_ROWS, Plan, plan_for
 from fastmix.starts.scale import AUTO, MOST_FEATURES, SCALE_ROWS, floors_of_each, moments_of
 from fastmix.starts.seeding import generators
-from fastmix.starts.small import (
-    MOST_ROWS,
-    WHOLE_PLAN,
-    Plan,
-    SmallSearch,
-    arrays_of,
-    chosen_of,
-    plan_for,
-    random_numbers,
-    stretches_of,
-)
+from fastmix.starts.small import MOST_RUNS, SmallSearch, arrays_of, chosen_of, random_numbers, stretches_of
 
 # Numbers of all mixtures that are worked on together: 64 MB.
 _MOST_NUMBERS = 1 << 23
@@ -222,7 +213,7 @@ class _Fast:
         self._plans: dict[int, Plan | None] = {}
         self._floor = self._floor_of_all()
         of_mixture = self._n_components * (2 + self._family.n_statistics(n_features)) * 4
-        self.n_numbers = 4 * WHOLE_PLAN.runs * of_mixture + self._control.max_iter
+        self.n_numbers = MOST_RUNS * of_mixture + self._control.max_iter
 
     def _floor_of_all(self) -> np.ndarray | None:
         """What is added to variances; None where the estimator asks for what compiled code does not do."""

@@ -88,12 +88,11 @@ def words_of_jobs(context: Any, parts: Sequence[np.ndarray], n_jobs: int) -> np.
     """
     words: list[int] = []
     flatten(context, [], words)
-    of_first = np.array(words, np.int64)
-    found = np.repeat(of_first[None], n_jobs, axis=0)
-    job = np.arange(n_jobs)[:, None]
-    for part in parts:
-        found[:, of_first == begin_of(part)] += job * part.strides[0]
-    return found
+    if n_jobs == 1:
+        return np.array([words], np.int64)
+    strides = {begin_of(part): part.strides[0] for part in parts}
+    a_job = np.array([strides.get(word, 0) for word in words], np.int64)
+    return np.array(words, np.int64) + np.arange(n_jobs)[:, None] * a_job
 
 
 def place_of(context: Any, name: str) -> int:

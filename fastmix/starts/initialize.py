@@ -23,11 +23,12 @@ from fastmix.families.statistics import Statistics
 from fastmix.starts.from_labels import LabelledStart
 from fastmix.starts.from_means import Clusters
 from fastmix.starts.overseed import many_means, seeds
+from fastmix.starts.plan import MOST_ROWS
 from fastmix.starts.responsibilities import check_responsibilities, random_responsibilities
 from fastmix.starts.scale import MOST_FEATURES, Scale
 from fastmix.starts.search import Search, draw_blocks
 from fastmix.starts.seeding import subsample, warn_of_few_distinct
-from fastmix.starts.small import MOST_ROWS, random_numbers, small_search
+from fastmix.starts.small import random_numbers, small_search
 from fastmix.starts.tails import with_far_components
 
 INIT_METHODS = ("kmeans", "k-means++", "random", "random_from_data")

@@ -17,71 +17,32 @@ from fastmix.engines.whole_runs import Runner, Stretches
 from fastmix.families.gaussian.base import GaussianFamily
 from fastmix.families.gaussian.compiled import least_variances, packed
 from fastmix.kernels.mixture.updating import Mixture
-from fastmix.kernels.mixture.whole_runs import COLLAPSED
+from fastmix.kernels.mixture.whole_runs import COLLAPSED, CONVERGED
 from fastmix.kernels.starts.reduction import ReductionContext, reduction, reduction_bytes
 from fastmix.kernels.starts.small_start import SeedContext, seed_bytes, seeds_of_each
+from fastmix.starts.plan import Plan, plan_for
 from fastmix.starts.scale import Moments, moments_of
 from fastmix.starts.short_runs import SETTLED
 
-# Rows of a data set that is small.
-MOST_ROWS = 12_000
-# Of more rows than _MANY, runs begin on some: so many, or so many a component if that is more.
-_MANY, _A_COMPONENT = 1500, 250
-# What runs may cost, and those that go on (operations: see ``fastmix.engines.cell_pass``): some milliseconds on two cores.
-_FIRST_OPERATIONS, _LATER_OPERATIONS = 8e7, 4e7
 # Correlations with a condition number beyond this are not whitened: what is left of the data would be noise.
 _WORST_CONDITION = 1e10
 
 _SEEDINGS = 12  # runs of k-means++ in each metric
 
 
-class Plan(NamedTuple):
-    """How much searching is affordable: numbers of runs and of iterations."""
-
-    step: int = 1  # runs begin on each step-th row
-    runs: int = 4  # in each metric
-    k_means: int = 3  # iterations of each
-    em: int = 10
-    merged: int = 1  # starts by merging, in each round,
-    many: int = 24  # of so many clusters
-    again: int = 3  # so many of the runs go on, on all rows
-    em_on: int = 48  # for so many iterations
-
-
-_LEAST_EM, _LEAST_ON = 3, 3
-
-
-def plan_for(family: GaussianFamily, n_rows: int, n_features: int, n_components: int) -> Plan:
-    """The plan for one data set: ``WHOLE_PLAN``, as far as it is affordable, and there are rows enough for many clusters."""
-    operations_a_row = n_components * (10.0 + family.n_statistics(n_features))
-    step = max(1, n_rows // max(_MANY, _A_COMPONENT * n_components))
-    first, later = (operations_a_row * n for n in (n_rows / step, n_rows))
-    runs, k_means, again = WHOLE_PLAN.runs, WHOLE_PLAN.k_means, WHOLE_PLAN.again
-    em = int(_FIRST_OPERATIONS / (2 * runs * first)) - k_means - 1
-    if em < 0:
-        runs //= 2
-        em = int(_FIRST_OPERATIONS / (2 * runs * first)) - k_means - 1
-    on = int(_LATER_OPERATIONS / (again * later))
-    em, on = max(_LEAST_EM, min(WHOLE_PLAN.em, em)), max(_LEAST_ON, min(WHOLE_PLAN.em_on, on))
-    # Where rows are few: a power of two, so that most data sets of like size have a plan in common.
-    fourth = max(1, int(n_rows / step) // 4)
-    many = min(max(_MANY_A_COMPONENT * n_components, _LEAST_MANY), 1 << (fourth.bit_length() - 1))
-    merged = WHOLE_PLAN.merged if many > n_components else 0
-    return WHOLE_PLAN._replace(step=step, runs=runs, em=em, em_on=on, merged=merged, many=many)
-
-
-WHOLE_PLAN = Plan()
-
-
-# The best runs are alike where they differ by less, in nats a row. Where they are not another round begins, of at most so many.
+# Runs are alike where they differ by less, in nats a row, where they are bound for. Where the likeliest are not another round
+# begins, of at most so many.
 ALIKE, ROUNDS = 1e-4, 3
+# What is left of a run's way is known to half of it; more than so much of it, in nats a row, is not guessed at.
+_UNSURE, _FAR = 0.5, 3e-3
 # Runs count as so much less likely where a component of many rows (so many times as many as features, and one) is thin: where a
 # variance is less than so many times the floor.
 _REFUSED, _MANY_IN_A_PLANE, _THIN = 1e6, 3, 4.0
-# Starts by merging begin with so many clusters, by so many iterations of K-means, and take so many more of EM than others.
-_MANY_A_COMPONENT, _LEAST_MANY, _K_MEANS_OF_MANY, _MORE_EM = 6, 24, 3, 5
+_K_MEANS_OF_MANY = 3  # iterations, of the many clusters that starts by merging begin with
 _PLAIN, _K_MEANS_OF_PLAIN = 1, 1  # starts with seeds among all rows, where the others look at some
-_LATER_RUNS = 6  # in each metric, of later rounds
+# In each metric, in the first round, where the kinds of starts check each other, and in later ones.
+_RUNS = 1, 6
+MOST_RUNS = 2 * max(_RUNS) + 2
 
 
 class _Found(NamedTuple):
@@ -91,6 +52,27 @@ class _Found(NamedTuple):
     objectives: np.ndarray  # (G,)
     agreed: np.ndarray  # (G,) bool, whether the best was found twice
     n_distinct: np.ndarray  # (G,)
+
+
+class _Runs(NamedTuple):
+    """What runs have come to."""
+
+    reached: np.ndarray  # (J,) or (G, J) objectives; minus infinity where a run collapsed
+    left: np.ndarray  # how much more they seem to be bound for
+
+    def by_group(self, n_groups: int) -> _Runs:
+        return _Runs(*(each.reshape(n_groups, -1) for each in self))
+
+    def best(self) -> np.ndarray:
+        """(G,)."""
+        return self.reached.argmax(axis=1)
+
+    def agree(self, n: int) -> np.ndarray:
+        """(G,) whether the n likeliest, or all if there are fewer, are bound for the same."""
+        order = np.argsort(-self.reached, axis=1, kind="stable")[:, :n]
+        reached, left = (np.take_along_axis(each, order, axis=1) for each in self)
+        apart = np.ptp(reached + left, axis=1)
+        return (order.shape[1] > 1) & (apart <= ALIKE + _UNSURE * left.max(axis=1)) & (left.max(axis=1) <= _FAR)
 
 
 def arrays_of(mixtures: Mixture) -> list[np.ndarray]:
@@ -136,6 +118,7 @@ class SmallSearch:
     stretches : the data sets, each of at most ``MOST_ROWS`` rows.
     scale : of each.
     plan : of all of them.
+    later : whether a round has gone before.
     """
 
     def __init__(
@@ -146,6 +129,7 @@ class SmallSearch:
         scale: Moments,
         plan: Plan,
         n_threads: int | None,
+        later: bool = False,
     ):
         self._family = family
         self._n_components = n_components
@@ -153,6 +137,7 @@ class SmallSearch:
         self._scale = scale
         self._plan = plan
         self._n_threads = n_threads
+        self._later = later
         self._few = self._thinned()
         self.runner = Runner(family, n_components, stretches, n_threads)
 
@@ -201,56 +186,67 @@ class SmallSearch:
         return found.mixtures, found.objectives == -np.inf, found.n_distinct
 
     def _among(self, groups: np.ndarray) -> SmallSearch:
-        """The search for some of the data sets."""
+        """The search for some of the data sets, in later rounds."""
         stretches, scale = self._stretches.among(groups), Moments(*(each[groups] for each in self._scale))
-        plan = self._plan._replace(runs=_LATER_RUNS, merged=2 * self._plan.merged)
-        return SmallSearch(self._family, self._n_components, stretches, scale, plan, self._n_threads)
+        plan = self._plan._replace(em=self._plan.em_later, merged=2 * self._plan.merged)
+        return SmallSearch(self._family, self._n_components, stretches, scale, plan, self._n_threads, later=True)
 
     def _round(self, uniforms: np.ndarray) -> _Found:
         """The best of some runs."""
-        transforms, metrics, metric_of = self._metrics()
+        plan, n_groups = self._plan, len(self._few.begins)
+        is_thinned = self._few is not self._stretches
+        absent = 1.0 / self._stretches.rows.n_rows if is_thinned else 0.0
+        transforms, metrics = self._metrics()
         chosen, n_distinct = self._seeds(transforms, uniforms)
-        n_groups, n_runs, n_components = chosen.shape
+        n_seeded, n_components = chosen.shape[1:]
+        n_runs = n_seeded + min(2, plan.merged)
         groups = np.repeat(np.arange(n_groups), n_runs)
         runner = Runner(self._family, n_components, self._few, self._n_threads)
         mixtures = runner.memory(len(groups))
-        rows = self._few.begins[groups, None] + chosen.reshape(-1, n_components)
-        mixtures.means[:] = self._few.rows.X[rows]
-        begin: dict[str, Any] = {"k_means": self._plan.k_means, "metrics": metrics, "metric_of": metric_of.reshape(-1)}
-        if self._few is not self._stretches:
-            begin["absent"] = 1.0 / self._stretches.rows.n_rows
-        objectives = self._run(runner, mixtures, groups, self._plan.em, **begin).reshape(n_groups, n_runs)
-        if self._plan.merged:
-            others, reached = self._merged(transforms, metrics, uniforms, begin.get("absent", 0.0))
-            mixtures, objectives = side_by_side(mixtures, others, n_groups), np.hstack([objectives, reached])
-            n_runs += reached.shape[1]
-            groups = np.repeat(np.arange(n_groups), n_runs)
-        best = np.argsort(-objectives, axis=1, kind="stable")[:, : self._plan.again]
-        again = (best + n_runs * np.arange(n_groups)[:, None]).reshape(-1)
-        mixtures = chosen_of(mixtures, again)
-        reached = self._run(self.runner, mixtures, groups[again], self._plan.em_on).reshape(-1, best.shape[1])
-        if self._few is not self._stretches:
-            others, reached_by_others = self._plain(transforms, metrics, uniforms)
-            mixtures = side_by_side(mixtures, others, n_groups)
-            reached = np.hstack([reached, reached_by_others])
-        order = np.argsort(-reached, axis=1, kind="stable")
-        at = order[:, 0] + reached.shape[1] * np.arange(n_groups)
-        first, second = np.take_along_axis(reached, order[:, :2], axis=1).T
-        agreed = (n_components == 1) | (second >= first - ALIKE)
-        return _Found(chosen_of(mixtures, at), first.copy(), agreed & (first > -np.inf), n_distinct)
+        of_group = [each.reshape(n_groups, n_runs, *each.shape[1:]) for each in arrays_of(mixtures)[:3]]
+        of_group[1][:, :n_seeded] = self._few.rows.X[self._few.begins[:, None, None] + chosen]
+        k_means = np.full((n_groups, n_runs), plan.k_means)
+        metric_of = np.zeros((n_groups, n_runs), np.int64)
+        metric_of[:, :n_seeded] = 2 * np.arange(n_groups)[:, None] + np.repeat([0, 1], n_seeded // 2)
+        if plan.merged:
+            k_means[:, n_seeded:] = -1
+            for each, merged in zip(of_group, self._merged(transforms, metrics, uniforms), strict=True):
+                each[:, n_seeded:] = merged
+        how = {"k_means": k_means.reshape(-1), "metrics": metrics, "metric_of": metric_of.reshape(-1), "absent": absent}
+        # Where there is nothing to choose from they go on at once.
+        go_on = is_thinned or n_runs > plan.again
+        n_iterations = plan.em if go_on else plan.em + plan.em_on
+        runs = self._run(runner, mixtures, groups, n_iterations, **how).by_group(n_groups)
+        agreed = runs.agree(2)
+        if go_on:
+            n_again = 1 if n_groups == 1 and not self._later and agreed[0] else plan.again
+            best = np.argsort(-runs.reached, axis=1, kind="stable")[:, :n_again]
+            mixtures = chosen_of(mixtures, (best + n_runs * np.arange(n_groups)[:, None]).reshape(-1))
+            k_means = np.full(len(mixtures.weights), -1)
+            if is_thinned:
+                mixtures = side_by_side(mixtures, self._plain(transforms, uniforms), n_groups)
+                k_means = np.append(k_means, np.full(_PLAIN, _K_MEANS_OF_PLAIN))
+            how = {"k_means": k_means, "metrics": metrics, "metric_of": np.zeros(len(k_means), np.int64)}
+            groups = np.repeat(np.arange(n_groups), len(k_means) // n_groups)
+            runs = self._run(self.runner, mixtures, groups, plan.em_on, **how).by_group(n_groups)
+            agreed = runs.agree(2) if best.shape[1] > 1 else agreed & (runs.best() == 0) | runs.agree(2)
+        at = runs.best() + runs.reached.shape[1] * np.arange(n_groups)
+        reached = runs.reached.reshape(-1)[at]
+        return _Found(
+            chosen_of(mixtures, at), reached, (agreed | (n_components == 1)) & (reached > -np.inf), n_distinct
+        )
 
-    def _plain(self, transforms: np.ndarray, metrics: np.ndarray, uniforms: np.ndarray) -> tuple[Mixture, np.ndarray]:
-        """Starts with seeds among all rows of a single data set, and their objectives (1, R): others may have missed a group."""
+    def _plain(self, transforms: np.ndarray, uniforms: np.ndarray) -> Mixture:
+        """Seeds among all rows of a single data set: others may have missed a group."""
         chosen, _, _ = self._drawn(self._stretches, transforms[:, :1], uniforms[:1, :_PLAIN], self._n_components)
-        mixtures, groups = self.runner.memory(_PLAIN), np.zeros(_PLAIN, np.int64)
+        mixtures = self.runner.memory(_PLAIN)
         mixtures.means[:] = self._stretches.rows.X[chosen[0, 0]]
-        n, how = _K_MEANS_OF_PLAIN, {"metrics": metrics, "metric_of": groups}
-        return mixtures, self._run(self.runner, mixtures, groups, self._plan.em_on, k_means=n, **how)[None]
+        return mixtures
 
     def _merged(
-        self, transforms: np.ndarray, metrics: np.ndarray, uniforms: np.ndarray, absent: float
-    ) -> tuple[Mixture, np.ndarray]:
-        """Starts by merging the cheapest pairs of many small clusters, after some EM; and their objectives (G, M')."""
+        self, transforms: np.ndarray, metrics: np.ndarray, uniforms: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Weights, means and covariances (G, M', ...) by merging the cheapest pairs of many small clusters."""
         n_groups, n_components, n_metrics = len(self._few.begins), self._n_components, min(2, self._plan.merged)
         n_many = self._plan.many
         # The random numbers of the other runs, in other places.
@@ -270,20 +266,24 @@ class SmallSearch:
         size = n_many, self._few.rows.n_features, mixtures.covariances.shape[2]
         lanes = reduction().bind(context, reduction_bytes(*size))
         lanes.work(len(groups), 30.0 * len(groups) * n_many**2 * size[1] ** 2, self._n_threads)
-        runner = Runner(self._family, n_components, self._few, self._n_threads)
-        found = runner.memory(len(groups))
-        for name in ("weights", "means", "covariances"):
-            getattr(found, name)[:] = getattr(mixtures, name)[:, :n_components]
-        reached = self._run(runner, found, groups, self._plan.em + _MORE_EM, absent=absent)
-        return found, reached.reshape(n_groups, n_metrics)
+        weights, means, covariances = (
+            each[:, :n_components].reshape(n_groups, n_metrics, n_components, *each.shape[2:])
+            for each in (mixtures.weights, mixtures.means, mixtures.covariances)
+        )
+        return weights, means, covariances
 
-    def _run(self, runner: Runner, mixtures: Mixture, groups: np.ndarray, n: int, **how: Any) -> np.ndarray:
-        """The objectives (J,) after n iterations of EM; minus infinity where a run collapsed."""
+    def _run(self, runner: Runner, mixtures: Mixture, groups: np.ndarray, n: int, **how: Any) -> _Runs:
+        """n iterations of EM."""
         objectives, found = runner.run(mixtures, groups, n_iterations=n, tol=SETTLED, **how)
-        last = np.maximum(found[:, 0] - 1, 0)
-        reached = objectives[np.arange(len(groups)), last]
-        collapsed = (found[:, 1] == COLLAPSED) | (found[:, 0] == 0) | ~np.isfinite(reached)
-        return np.where(collapsed, -np.inf, reached - _REFUSED * self._are_thin(mixtures, groups))
+        jobs, done = np.arange(len(groups)), found[:, 0]
+        reached, before, long_before = (objectives[jobs, np.maximum(done - back, 0)] for back in (1, 2, 3))
+        collapsed = (found[:, 1] == COLLAPSED) | (done == 0) | ~np.isfinite(reached)
+        # As if each step were the same share of the one before (Aitken).
+        step, step_before = np.where(done > 2, [reached - before, before - long_before], 0.0)
+        share = np.divide(step, step_before, out=np.zeros_like(step), where=step_before > 0.0)
+        left = np.where(share < 1.0, step * share / np.maximum(1.0 - share, 1e-9), np.inf)
+        reached = np.where(collapsed, -np.inf, reached - _REFUSED * self._are_thin(mixtures, groups))
+        return _Runs(reached, np.where(found[:, 1] == CONVERGED, 0.0, np.maximum(left, 0.0)))
 
     def _are_thin(self, mixtures: Mixture, groups: np.ndarray) -> np.ndarray:
         """(J,) whether many rows of a mixture lie in a plane, as those of rounded data may: likely, and no use to anybody."""
@@ -293,8 +293,8 @@ class SmallSearch:
         n_rows = mixtures.weights * stretches.n_weighted[groups, None]
         return (thin & (n_rows >= _MANY_IN_A_PLANE * (1 + mixtures.means.shape[2]))).any(axis=1)
 
-    def _metrics(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Transforms (G, M, D, D), covariances (G M, K, C), and which of these each run (G, M R') has."""
+    def _metrics(self) -> tuple[np.ndarray, np.ndarray]:
+        """Transforms (G, M, D, D), and covariances (G M, K, C)."""
         family, covariances = self._family, self._scale.covariances
         n_groups, n_features, _ = covariances.shape
         variances = _diagonals(covariances)
@@ -314,16 +314,16 @@ class SmallSearch:
             transforms[fine, 1] = (vectors[whole] / np.sqrt(values[whole, None])) / spread[fine, :, None]
             of_metrics[1] = np.where(fine[:, None, None], covariances, diagonal)
         metrics = packed(family, np.stack(of_metrics, axis=1).reshape(-1, n_features, n_features))
-        metric_of = np.repeat(np.arange(2 * n_groups), self._plan.runs)
-        return transforms, np.repeat(metrics[:, None], self._n_components, axis=1), metric_of
+        return transforms, np.repeat(metrics[:, None], self._n_components, axis=1)
 
     def _seeds(self, transforms: np.ndarray, uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows of each stretch with which runs begin (G, M R', K), and how many distinct ones were found (G,)."""
         chosen, n_distinct, potential = self._drawn(self._few, transforms, uniforms, self._n_components)
         # Half of them by potential, which tells where clusters are round and apart; the others as they were drawn.
         order = np.argsort(potential, axis=2, kind="stable")
-        half = self._plan.runs // 2
-        by_potential, others = order[:, :, :half], np.sort(order[:, :, half:], axis=2)[:, :, :half]
+        n_others = _RUNS[self._later] // 2
+        half = _RUNS[self._later] - n_others
+        by_potential, others = order[:, :, :half], np.sort(order[:, :, half:], axis=2)[:, :, :n_others]
         taken = np.concatenate([by_potential, others], axis=2)[..., None]
         found = np.take_along_axis(chosen, taken, axis=2).reshape(len(chosen), -1, self._n_components)
         return found, n_distinct.max(axis=(1, 2))

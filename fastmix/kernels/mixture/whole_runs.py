@@ -49,7 +49,9 @@ class RunContext(NamedTuple):
     centres: np.ndarray  # (J, K, D) means that the kernel parameters hold
     metrics: np.ndarray  # (M, K, C) covariances by which K-means knows what is near
     metric_of: np.ndarray  # (J,) int64
-    k_means: int  # iterations before a start is made of hard clusters; negative: the numbers are the start
+    k_means: (
+        np.ndarray
+    )  # (J,) int64, iterations before a start is made of hard clusters; negative: the numbers are the start
     n_iterations: int  # of EM, at most
     tol: float  # EM has converged where its objective changes by less
     slack: float  # it has worsened where it falls by more, relative to 1 + its size; infinite: it may
@@ -93,7 +95,7 @@ def _run(context_pointer, job, buffer):
     numbers, before, found, totals = context.numbers, context.before, context.found, context.totals
     n_iterations, tol, slack, n_lanes = context.n_iterations, context.tol, context.slack, context.n_lanes[job]
     weights = numbers.weights
-    n_hard = context.k_means + 1  # passes to go before EM
+    n_hard = context.k_means[job] + 1  # passes to go before EM
     if n_hard > 0:
         copy_part(context.metrics, context.metric_of[job], numbers.covariances, job)
         for k in range(weights.shape[1]):
