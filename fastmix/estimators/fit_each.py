@@ -268,7 +268,8 @@ class _Fast:
         best: tuple[Mixture, np.ndarray, np.ndarray] | None = None
         for stream in streams[2:]:
             search = SmallSearch(self._family, self._n_components, stretches, scale, plan, control.n_threads)
-            mixtures, collapsed, _ = search(partial(random_numbers, stream, self._n_components))
+            start = search(partial(random_numbers, stream, self._n_components))
+            mixtures, collapsed = start.mixtures, start.objectives == -np.inf
             objectives, found = search.runner.run(
                 mixtures, np.arange(n_groups), n_iterations=control.max_iter, tol=control.tol, slack=slack
             )

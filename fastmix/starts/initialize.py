@@ -213,11 +213,11 @@ class Start:
     ) -> GaussianParameters | None:
         """The start; None where all runs collapse."""
         search = small_search(self.family, self.n_components, rows, floor, self.n_threads)
-        mixtures, collapsed, n_distinct = search(lambda: random_numbers(generator, self.n_components))
-        warn_of_few_distinct(int(n_distinct[0]), rows.n_rows, self.n_components)
-        if collapsed[0]:
+        found = search(lambda: random_numbers(generator, self.n_components))
+        warn_of_few_distinct(int(found.n_distinct[0]), rows.n_rows, self.n_components)
+        if found.objectives[0] == -np.inf:
             return None
-        return with_far_components(self.clusters, rows, [search.few], search.runner.parameters(mixtures, 0))
+        return with_far_components(self.clusters, rows, [search.few], search.runner.parameters(found.mixtures, 0))
 
     def _all_rows(self) -> np.ndarray:
         """(N, D) without NaN."""

@@ -32,6 +32,7 @@ _MOST_ENTRIES = 1 << 22  # of all blocks together: 32 MB
 _SEEDINGS = 3  # runs of k-means++ for each run that goes on
 _AGAIN = 3  # so many of the runs go on
 _CLEARLY = 1e-2  # nats a row
+_ON_AGREEMENT = 24  # iterations of EM on blocks, after a search that found its best twice
 _TRIAL = 4  # iterations after which two ways of going on are compared
 _SEEDED_PER_COMPONENT = 50  # rows that k-means++ looks at
 
@@ -159,7 +160,9 @@ class Search:
     def __call__(self) -> GaussianParameters:
         """The start. Where every run collapses: the clusters of one run as they are, which the fit then judges."""
         plan = self.plan
-        small = self._by_small_search()
+        small, is_sure = self._by_small_search()
+        if small is not None and is_sure:
+            return self._em(small.parameters, _ON_AGREEMENT, self.blocks)[1]
         seeded = self._seeded(plan.n_runs if small is None else -(-plan.n_runs // 2))
         runs = self.runs.from_seeds(self.few, seeded, plan.k_means, plan.em)
         if not runs:
@@ -179,19 +182,20 @@ class Search:
                 return again[0].parameters
         return self._carried_on(again)
 
-    def _by_small_search(self) -> Run | None:
-        """What the search of small data comes to on a block; None where it cannot run, or all its runs collapse."""
+    def _by_small_search(self) -> tuple[Run | None, bool]:
+        """(What the search of small data comes to on a block, None where it cannot run or all its runs collapse; whether it found
+        that twice.)"""
         clusters, rows = self.clusters, self.blocks[0]
         floor = clusters.rule.compiled_floor(clusters.family, rows.n_features)
         if floor is None or rows.n_features > MOST_FEATURES:
-            return None
+            return None, False
         block = make_rows(np.ascontiguousarray(rows.X, dtype=np.float64), rows.weights if rows.weights.size else None)
         search = small_search(clusters.family, clusters.n_components, block, floor, clusters.n_threads)
-        mixtures, collapsed, _ = search(lambda: random_numbers(self.generator, clusters.n_components))
-        if collapsed[0]:
-            return None
-        found = search.runner.parameters(mixtures, 0)
-        return Run(np.inf, found, Seeds(found.means, clusters.scaled))
+        found = search(lambda: random_numbers(self.generator, clusters.n_components), rounds=1)
+        if found.objectives[0] == -np.inf:
+            return None, False
+        parameters = search.runner.parameters(found.mixtures, 0)
+        return Run(np.inf, parameters, Seeds(parameters.means, clusters.scaled)), bool(found.agreed[0])
 
     def _carried_on(self, runs: list[Run]) -> GaussianParameters:
         """EM on all blocks in turn, from where EM stood or from where K-means did, whichever gets further.

@@ -32,7 +32,7 @@ _SEEDINGS = 12  # runs of k-means++ in each metric
 
 # Runs are alike where they differ by less, in nats a row, where they are bound for. Where the likeliest are not another round
 # begins, of at most so many.
-ALIKE, ROUNDS = 1e-4, 3
+ALIKE, ROUNDS = 5e-4, 3
 # What is left of a run's way is known to half of it; more than so much of it, in nats a row, is not guessed at.
 _UNSURE, _FAR = 0.5, 3e-3
 # Runs count as so much less likely where a component of many rows (so many times as many as features, and one) is thin: where a
@@ -45,11 +45,11 @@ _RUNS = 1, 6
 MOST_RUNS = 2 * max(_RUNS) + 2
 
 
-class _Found(NamedTuple):
-    """What a round has found."""
+class Found(NamedTuple):
+    """What a search, or a round of it, has found."""
 
     mixtures: Mixture
-    objectives: np.ndarray  # (G,)
+    objectives: np.ndarray  # (G,) a row; minus infinity where all runs collapsed
     agreed: np.ndarray  # (G,) bool, whether the best was found twice
     n_distinct: np.ndarray  # (G,)
 
@@ -158,19 +158,15 @@ class SmallSearch:
         n = np.full(1, few.n_rows)
         return replace(stretches, rows=few, ends=n, n_weighted=n.astype(np.float64))
 
-    def __call__(self, random: Callable[[], np.ndarray]) -> tuple[Mixture, np.ndarray, np.ndarray]:
-        """The starts.
+    def __call__(self, random: Callable[[], np.ndarray], rounds: int = ROUNDS) -> Found:
+        """The starts, after so many rounds at most.
 
         Parameters
         ----------
         random : makes the random numbers of a round, see ``SeedContext.uniforms``; all data sets have the same.
-
-        Returns
-        -------
-        The mixtures (G, ...), which of them collapsed (G,), and how many distinct seeds were found (G,).
         """
         found = self._round(random())
-        for _ in range(1, ROUNDS):
+        for _ in range(1, rounds):
             disputed = np.flatnonzero(~found.agreed)
             if not disputed.size:
                 break
@@ -183,7 +179,7 @@ class SmallSearch:
             again = (low >= high - ALIKE) & (high > -np.inf)
             found.agreed[disputed] = again | (other.agreed & better)
             found.objectives[disputed] = np.maximum(other.objectives, found.objectives[disputed])
-        return found.mixtures, found.objectives == -np.inf, found.n_distinct
+        return found
 
     def _among(self, groups: np.ndarray) -> SmallSearch:
         """The search for some of the data sets, in later rounds."""
@@ -191,7 +187,7 @@ class SmallSearch:
         plan = self._plan._replace(em=self._plan.em_later, merged=2 * self._plan.merged)
         return SmallSearch(self._family, self._n_components, stretches, scale, plan, self._n_threads, later=True)
 
-    def _round(self, uniforms: np.ndarray) -> _Found:
+    def _round(self, uniforms: np.ndarray) -> Found:
         """The best of some runs."""
         plan, n_groups = self._plan, len(self._few.begins)
         is_thinned = self._few is not self._stretches
@@ -232,9 +228,7 @@ class SmallSearch:
             agreed = runs.agree(2) if best.shape[1] > 1 else agreed & (runs.best() == 0) | runs.agree(2)
         at = runs.best() + runs.reached.shape[1] * np.arange(n_groups)
         reached = runs.reached.reshape(-1)[at]
-        return _Found(
-            chosen_of(mixtures, at), reached, (agreed | (n_components == 1)) & (reached > -np.inf), n_distinct
-        )
+        return Found(chosen_of(mixtures, at), reached, (agreed | (n_components == 1)) & (reached > -np.inf), n_distinct)
 
     def _plain(self, transforms: np.ndarray, uniforms: np.ndarray) -> Mixture:
         """Seeds among all rows of a single data set: others may have missed a group."""
