@@ -13,7 +13,7 @@ _MANY, _A_COMPONENT = 1500, 250
 # What runs may cost, and those that go on (operations: see ``fastmix.engines.cell_pass``): some milliseconds on two cores.
 _FIRST_OPERATIONS, _LATER_OPERATIONS = 8e7, 4e7
 # Starts by merging begin with so many clusters.
-_MANY_A_COMPONENT, _LEAST_MANY = 6, 24
+_MANY_A_COMPONENT, _LEAST_MANY = 6, 16
 
 
 class Plan(NamedTuple):

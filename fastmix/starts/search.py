@@ -180,7 +180,7 @@ class Search:
                 return self._em(again[0].parameters, plan.em_on, self.blocks)[1]
             except CollapsedError:  # on some of the rows only: the fit sees all of them
                 return again[0].parameters
-        return self._carried_on(again)
+        return self._carried_on(again, plan.n_tried if small is None else 1)
 
     def _by_small_search(self) -> tuple[Run | None, bool]:
         """(What the search of small data comes to on a block, None where it cannot run or all its runs collapse; whether it found
@@ -197,7 +197,7 @@ class Search:
         parameters = search.runner.parameters(found.mixtures, 0)
         return Run(np.inf, parameters, Seeds(parameters.means, clusters.scaled)), bool(found.agreed[0])
 
-    def _carried_on(self, runs: list[Run]) -> GaussianParameters:
+    def _carried_on(self, runs: list[Run], n_tried: int) -> GaussianParameters:
         """EM on all blocks in turn, from where EM stood or from where K-means did, whichever gets further.
 
         EM on a few rows fits their noise, and EM on the whole data takes longest to forget just that (16 components 4
@@ -205,7 +205,7 @@ class Search:
         """
         trial = self.blocks[1:-1][:_TRIAL]
         tried = []
-        for run in runs[: self.plan.n_tried]:
+        for run in runs[:n_tried]:
             means, metric = run.seeds
             means = self._k_means(means, metric, self.plan.k_means_on, self.blocks)
             try:
@@ -216,7 +216,7 @@ class Search:
         try:
             from_em = self._em(runs[0].parameters, len(trial), trial)
             better = from_em[1] if from_em[0] > best + _CLEARLY else parameters
-            return self._em(better, self.plan.em_on - (1 + self.plan.n_tried) * _TRIAL, self.blocks)[1]
+            return self._em(better, self.plan.em_on - (1 + n_tried) * _TRIAL, self.blocks)[1]
         except CollapsedError:
             return runs[0].parameters
 
