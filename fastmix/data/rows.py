@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,11 @@ EVERYTHING = as_constant(Schedule(order=np.empty(0, np.int32), offsets=_NO_INDIC
 class ArrayRows(Rows):
     """What compiled code reads, and what is asked of it outside: see ``fastmix.data.source.ArraySource``."""
 
-    __slots__ = ()
+    # For ``fastmix.kernels.contexts.flatten``: rows are part of a dozen contexts of a fit.
+    flattened: tuple[list[Any], list[int]] | None = None
+
+    def __getstate__(self) -> None:
+        """A copy has other addresses."""
 
     @property
     def n_weighted(self) -> int:

@@ -62,14 +62,15 @@ def flatten(value: Any, kinds: list[Any], words: list[int]) -> None:
         if not flags & _C_CONTIGUOUS:
             words += value.strides
     elif isinstance(value, tuple):
-        known = _constants.get(id(value))
-        if known is not None:
-            kinds += known[0]
-            words += known[1]
-            return
-        kinds += (type(value), len(value))
-        for member in value:
-            flatten(member, kinds, words)
+        known = _constants.get(id(value)) or getattr(value, "flattened", None)
+        if known is None:
+            known = [type(value), len(value)], []
+            for member in value:
+                flatten(member, *known[:2])
+            if hasattr(value, "flattened"):
+                value.flattened = known
+        kinds += known[0]
+        words += known[1]
     elif isinstance(value, float):
         kinds.append(float)
         words += struct.unpack("q", struct.pack("d", value))
