@@ -97,7 +97,8 @@ def test_units_of_other_fits(how, rows):
 
 def floor(X, weights=None, covariance_type="full"):
     rows = make_rows(np.ascontiguousarray(X, dtype=np.float64), weights)
-    return Scale.of(rows).floor(gaussian_family(covariance_type))
+    family = gaussian_family(covariance_type)
+    return Scale.of(rows, family).floor(family)
 
 
 def test_the_floor_is_a_millionth_of_each_variance(rows):

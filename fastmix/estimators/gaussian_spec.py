@@ -74,7 +74,7 @@ class GaussianSpec:
 
         def look() -> Scale:  # by one reading, for the floor and for starts, and only where one of them asks
             if not seen:
-                seen.append(Scale.of(source))
+                seen.append(Scale.of(source, self.family))
             return seen[0]
 
         if dtype == "float32":
@@ -114,7 +114,7 @@ class GaussianSpec:
         rule = GaussianRule(reg_covar=known)
 
         def rule_and_scale(source: Source) -> tuple[GaussianRule, Scale]:
-            scale = Scale.of(source)
+            scale = Scale.of(source, self.family)
             if control.dtype == "float32":
                 scale.check_single(self.family)
             return GaussianRule(reg_covar=self._floor(source, lambda: scale)), scale

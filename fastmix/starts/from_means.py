@@ -27,7 +27,7 @@ class Clusters:
     Parameters
     ----------
     family, n_components, n_threads : what will be fitted.
-    mean, covariance : (D,) and (D, D), of the whole data.
+    mean, covariance : (D,) and (D, D), of the whole data; of a family without matrices variances (D,) may do.
     rule : the M-step of the fit: its floor, what is known of the parameters, and a prior.
     """
 
@@ -46,13 +46,17 @@ class Clusters:
         self.mean = mean
         self.covariance = covariance
         self.n_threads = n_threads
-        variances = np.diagonal(covariance)
+        self.variances = variances = covariance if covariance.ndim == 1 else np.diagonal(covariance)
         # What "nearest" means unless told otherwise: features in units of their spread, as far as the covariance type can
         # say it.
-        self.scaled = family.from_matrix(np.diag(np.where(variances > 0, variances, 1.0)), n_components)
+        self.scaled = family.from_matrix(np.where(variances > 0, variances, 1.0), n_components)
         self.units = np.sqrt(np.where(variances > 0, variances, 1.0))
         if family.pools_features:
             self.units = np.ones_like(self.units)
+
+    def with_floor(self, floor: np.ndarray | float) -> np.ndarray:
+        """The covariance of the whole data with something added to its variances: (D,), or a number."""
+        return self.covariance + (floor if self.covariance.ndim == 1 else floor * np.eye(len(self.variances)))
 
     def around(self, means: np.ndarray, metric: np.ndarray) -> GaussianParameters:
         """Equal weights and equal covariances: the most probable component is the one with the nearest mean."""
@@ -136,8 +140,7 @@ class Clusters:
         prior = float(n_features if self.family.has_matrices else 1)
         share = (counts / (counts + prior)).reshape(-1, *[1] * (covariances.ndim - 1))
         within = np.average(covariances, axis=0, weights=counts)
-        floor = self.rule.reg_covar * np.eye(n_features)  # (D,), or a number: either way a diagonal matrix
-        whole = self.family.from_matrix(self.covariance + floor, 1)[0]
+        whole = self.family.from_matrix(self.with_floor(self.rule.reg_covar), 1)[0]
         for pooled in (within, whole):
             shrunk = replace(parameters, covariances=share * covariances + (1.0 - share) * pooled)
             try:

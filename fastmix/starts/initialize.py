@@ -92,7 +92,7 @@ class Start:
         self.n_threads = n_threads
         self.rule = rule
         self.names = names
-        self.scale = Scale.of(rows) if scale is None else scale
+        self.scale = Scale.of(rows, family) if scale is None else scale
         self.mean, self.covariance = self.scale.mean, self.scale.covariance
         self.labels: np.ndarray | None = None
         self._given: dict[str, Any] = {}

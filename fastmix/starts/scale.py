@@ -18,7 +18,8 @@ AUTO = "auto"  # ``reg_covar`` that follows from the data
 # Of a feature's spread: a component may be a thousandth as wide as the data before the floor is half of its variance.
 _RELATIVE = 1e-6
 
-SCALE_ROWS = 2000  # rows that the scale of the data is taken from
+SCALE_ROWS = 2000  # rows that the scale of the data is taken from;
+_LEAST_ROWS, _MOST_ENTRIES = 250, 1 << 20  # of wide data fewer, which hold so many numbers
 _SEED = 20240229  # of which rows these are: the same data have one scale, whatever random_state is
 _CHUNK_ENTRIES = 1 << 20
 MOST_FEATURES = 32  # of small searches, whose loops over pairs of features are plain ones
@@ -49,15 +50,16 @@ def moments_of(
     return found
 
 
-def _moments(X: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """The same of one data set of many features, in NumPy."""
+def _moments(X: np.ndarray, weights: np.ndarray | None, as_matrix: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The same of one data set of many features, in NumPy; variances (D,) where the covariance is not wanted as a matrix."""
     shares = np.full(len(X), 1.0 / len(X)) if weights is None else weights / weights.sum()
     with np.errstate(over="ignore", invalid="ignore"):
         # einsum, not BLAS: its order of summation depends on nothing but the shapes
         mean = np.einsum("n,ni->i", shares, X)
         mean += np.einsum("n,ni->i", shares, X - mean)  # of a constant feature, to the last digit
         deviations = X - mean
-        return mean, np.einsum("ni,nj->ij", shares[:, None] * deviations, deviations)
+        subscripts = "ni,nj->ij" if as_matrix else "ni,ni->i"
+        return mean, np.einsum(subscripts, shares[:, None] * deviations, deviations)
 
 
 def floors_of_each(family: GaussianFamily, moments: Moments, quantiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +90,7 @@ class Scale:
     ----------
     rows : all of them.
     X, weights : the sample (n, D), and its weights (n,); None: all 1.
-    mean, covariance : (D,) and (D, D), of the sample.
+    mean, covariance : (D,) and (D, D), of the sample; of many features, of a family without matrices, variances (D,).
     """
 
     rows: Source
@@ -98,18 +100,24 @@ class Scale:
     covariance: np.ndarray
 
     @classmethod
-    def of(cls, rows: Source) -> Scale:
+    def of(cls, rows: Source, family: GaussianFamily) -> Scale:
         """By one reading of a stream, of at most a few thousand rows."""
-        if rows.n_weighted <= SCALE_ROWS:
+        n = min(SCALE_ROWS, max(_LEAST_ROWS, _MOST_ENTRIES // rows.n_features))
+        if rows.n_weighted <= n:
             X, weights = rows.take(np.arange(rows.n_weighted))
         else:
-            X, weights = rows.sample(SCALE_ROWS, np.random.default_rng(_SEED))
+            X, weights = rows.sample(n, np.random.default_rng(_SEED))
         X = np.asarray(X, dtype=np.float64)
         if X.shape[1] > MOST_FEATURES:
-            return cls(rows, X, weights, *_moments(X, weights))
+            return cls(rows, X, weights, *_moments(X, weights, family.has_matrices))
         begins, ends = np.zeros(1, np.int64), np.full(1, len(X))
         means, covariances = moments_of(make_rows(np.ascontiguousarray(X), weights), begins, ends, 1)
         return cls(rows, X, weights, means[0], covariances[0])
+
+    @property
+    def variances(self) -> np.ndarray:
+        """(D,) of the sample."""
+        return self.covariance if self.covariance.ndim == 1 else self.covariance.diagonal()
 
     @property
     def constant_features(self) -> np.ndarray:
@@ -125,7 +133,7 @@ class Scale:
         times the variance. One row a million standard deviations away would make the variance 1e12 / N times what it is.
         """
         suspects, variances, _ = self._suspects
-        spread = self.covariance.diagonal().copy()
+        spread = self.variances.copy()
         low, usual, high = self._quantiles
         with np.errstate(over="ignore"):
             middle = (high - low) ** 2
@@ -183,7 +191,7 @@ class Scale:
     @cached_property
     def _suspects(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The features that are constant in the sample; over all rows: their variances, and whether they do vary."""
-        suspects = (self.covariance.diagonal() <= (_ROUNDING * self.mean) ** 2).nonzero()[0]
+        suspects = (self.variances <= (_ROUNDING * self.mean) ** 2).nonzero()[0]
         differ = np.zeros(len(suspects), dtype=bool)
         if not suspects.size:
             return suspects, np.zeros(0), differ

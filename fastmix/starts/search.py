@@ -29,6 +29,8 @@ _ROWS_PER_COMPONENT_AND_FEATURE = 5
 _MOST_BLOCKS = 8
 _LEAST_BLOCKS = 3  # with fewer, EM goes on from where it stands
 _MOST_ENTRIES = 1 << 22  # of all blocks together: 32 MB
+# Runs look at so many rows a component, of wide data without matrices, if they hold so many numbers.
+_WIDE_PER_COMPONENT, _WIDE_ENTRIES = 100, 1 << 20
 _SEEDINGS = 3  # runs of k-means++ for each run that goes on
 _AGAIN = 3  # so many of the runs go on
 _CLEARLY = 1e-2  # nats a row
@@ -43,6 +45,9 @@ _ITERATIONS = 1.42
 _LEAST_OPERATIONS, _LEAST_OPERATIONS_SMALL = 4e8, 2e9
 _SMALL = 200_000  # rows
 _OPERATIONS_A_PASS = 6e6
+# From so many features on tiles are short, and what is no product of matrices is bound by the caches: so many times as long (8 ms
+# a pass over 2000 rows with 3072 features, three components and two threads).
+_WIDE, _SLOWER_IF_WIDE = 1024, 6.5
 
 # Correlations with a condition number beyond this are not whitened: what is left of the data would be noise.
 _WORST_CONDITION = 1e10
@@ -84,7 +89,15 @@ class Metric(NamedTuple):
     """What "nearest" means."""
 
     covariances: np.ndarray  # for ``Clusters``
-    transform: np.ndarray  # (D, D): the Euclidean distance of what it maps rows to is the same thing
+    # (D, D), or its diagonal (D,): the Euclidean distance of what it maps rows to is the same thing
+    transform: np.ndarray
+
+    def coordinates(self, deviations: np.ndarray) -> np.ndarray:
+        """Rows (n, D), less the mean of the data, in coordinates that have this distance."""
+        if self.transform.ndim == 1:
+            return deviations * self.transform
+        # einsum, not BLAS: its order of summation depends on nothing but the shapes
+        return np.einsum("nd,de->ne", deviations, self.transform)
 
 
 def metrics(clusters: Clusters) -> list[Metric]:
@@ -93,12 +106,8 @@ def metrics(clusters: Clusters) -> list[Metric]:
     The second finds clusters that lie side by side along a direction in which the data hardly vary (scikit-learn's issue
     34845); the first does not let the separation of the clusters itself be whitened away.
     """
-    family, covariance = clusters.family, clusters.covariance
-    variances = np.diagonal(covariance)
-    if family.pools_features:
-        return [Metric(clusters.scaled, np.eye(len(covariance)))]
-    spread = np.sqrt(np.where(variances > 0, variances, 1.0))
-    found = [Metric(clusters.scaled, np.diag(1.0 / spread))]
+    family, covariance, variances, spread = clusters.family, clusters.covariance, clusters.variances, clusters.units
+    found = [Metric(clusters.scaled, 1.0 / spread)]
     if family.has_matrices and len(covariance) > 1 and (variances > 0).all() and np.isfinite(covariance).all():
         values, vectors = np.linalg.eigh(covariance / spread[:, None] / spread)
         if values[0] > values[-1] / _WORST_CONDITION:
@@ -127,6 +136,8 @@ def draw_blocks(rows: Source, n_components: int, generator: np.random.Generator)
     size = min(size, max(_LEAST_ROWS, affordable))
     X, weights = subsample_as_is(rows, size * max(1, min(_MOST_BLOCKS, affordable // size)), generator)
     n_blocks = max(1, len(X) // size)
+    if n_blocks == 1:
+        return [make_rows(X, weights)]
     parts = [slice(first, None, n_blocks) for first in range(n_blocks)]
     return [make_rows(X[part].copy(), None if weights is None else weights[part].copy()) for part in parts]
 
@@ -148,10 +159,16 @@ class Search:
         self.n_rows = n_rows
         self.absent = 0.0 if len(blocks[0].X) >= n_rows else 1.0 / n_rows
         self.runs = short_runs(clusters, self.absent)
-        self.few = thinned(blocks[0], max(_LEAST_ROWS, _least_rows(len(clusters.covariance), clusters.n_components)))
+        least = max(_LEAST_ROWS, _least_rows(len(clusters.mean), clusters.n_components))
+        if not clusters.family.has_matrices:
+            wide = max(_WIDE_PER_COMPONENT * clusters.n_components, _WIDE_ENTRIES // len(clusters.mean))
+            least = min(least, wide)
+        self.few = thinned(blocks[0], least)
         self.generator = generator
         family = clusters.family
         operations_a_row = clusters.n_components * (10.0 + family.n_statistics(len(clusters.mean)))
+        if not family.has_matrices and len(clusters.mean) >= _WIDE:
+            operations_a_row *= _SLOWER_IF_WIDE
         least = _LEAST_OPERATIONS_SMALL if n_rows < _SMALL else _LEAST_OPERATIONS
         budget = max(_ITERATIONS * n_rows * operations_a_row, least)
         few, block = (operations_a_row * len(rows.X) for rows in (self.few, blocks[0]))
@@ -232,8 +249,7 @@ class Search:
         weights = rows.weights if rows.weights.size else None
         seeded, n_distinct = [], 0
         for index, metric in enumerate(known[:n_runs]):
-            # einsum, not BLAS: its order of summation depends on nothing but the shapes
-            coordinates = np.einsum("nd,de->ne", X - self.clusters.mean, metric.transform)
+            coordinates = metric.coordinates(X - self.clusters.mean)
             mine = len(range(index, n_runs, len(known)))
             chosen, distinct, potential = k_means_plus_plus_runs(
                 coordinates,

@@ -84,7 +84,7 @@ class CompiledRuns:
         clusters = self._clusters
         floor = clusters.rule.compiled_floor(clusters.family, rows.n_features)
         assert floor is not None
-        whole = clusters.family.from_matrix(clusters.covariance + np.diag(floor), 1)
+        whole = clusters.family.from_matrix(clusters.with_floor(floor), 1)
         return Runner(
             clusters.family, clusters.n_components, one_stretch(rows, floor, whole.ravel()), clusters.n_threads
         )

@@ -149,7 +149,7 @@ class GaussianFamily(Family):
 
     @abstractmethod
     def from_matrix(self, matrix: np.ndarray, n_components: int) -> np.ndarray:
-        """``covariances`` that give every component the covariance (D, D), as nearly as the type can say it."""
+        """``covariances`` that give each component a covariance (D, D), or variances (D,), as nearly as the type can say it."""
 
     @abstractmethod
     def precisions_cholesky(self, parameters: GaussianParameters) -> np.ndarray:

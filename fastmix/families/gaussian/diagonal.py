@@ -114,7 +114,7 @@ class DiagonalGaussian(GaussianFamily):
         return np.broadcast_to(expanded, (expanded.shape[0], parameters.means.shape[1])).sum(axis=1)
 
     def from_matrix(self, matrix, n_components):
-        variances = np.diagonal(matrix)
+        variances = matrix if matrix.ndim == 1 else np.diagonal(matrix)
         if self.spherical:
             variances = variances.mean()
         return np.array(variances if self.tied else np.repeat(variances[None], n_components, axis=0))

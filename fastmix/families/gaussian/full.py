@@ -109,6 +109,7 @@ class FullGaussian(GaussianFamily):
         return log_determinant(parameters.cholesky)
 
     def from_matrix(self, matrix, n_components):
+        matrix = np.diag(matrix) if matrix.ndim == 1 else matrix
         return np.repeat(matrix[None], n_components, axis=0)
 
     def precisions_cholesky(self, parameters):

@@ -117,7 +117,7 @@ class TiedGaussian(GaussianFamily):
         return log_determinant(parameters.cholesky[None])
 
     def from_matrix(self, matrix, n_components):
-        return matrix.copy()
+        return np.diag(matrix) if matrix.ndim == 1 else matrix.copy()
 
     def precisions_cholesky(self, parameters):
         return inverse_lower(parameters.cholesky[None])[0].T.copy()
