@@ -63,13 +63,13 @@ class Plan(NamedTuple):
     k_means_on: int = 20  # of each of them
     em_on: int = 48  # in all
 
-    def cost(self, few: float, block: float, n_blocks: int) -> float:
-        """Operations, if runs look at ``few`` rows and what follows at a block, of so many operations each."""
+    def cost(self, few: float, block: float, n_blocks: int, a_pass: float) -> float:
+        """Operations, if runs look at ``few`` rows and what follows at a block, of so many operations each; and ``a_pass``."""
         by_runs = self.n_runs * (self.k_means + 1 + self.em)
         after = _AGAIN * self.em + self.em_on
         if n_blocks >= _LEAST_BLOCKS:
             after += self.n_tried * (self.k_means_on + 1)
-        return by_runs * (few + _OPERATIONS_A_PASS) + after * (block + _OPERATIONS_A_PASS)
+        return by_runs * (few + a_pass) + after * (block + a_pass)
 
 
 # From the one that small data can afford down to K-means alone.
@@ -82,6 +82,7 @@ _PLANS = (
     Plan(n_runs=4, k_means=2, em=2, n_tried=0, em_on=8),
     Plan(n_runs=2, k_means=2, em=2, n_tried=0, em_on=8),
     Plan(n_runs=1, em=0, n_tried=0, em_on=4),
+    Plan(n_runs=1, k_means=2, em=0, n_tried=0, em_on=0),
 )
 
 
@@ -172,7 +173,10 @@ class Search:
         least = _LEAST_OPERATIONS_SMALL if n_rows < _SMALL else _LEAST_OPERATIONS
         budget = max(_ITERATIONS * n_rows * operations_a_row, least)
         few, block = (operations_a_row * len(rows.X) for rows in (self.few, blocks[0]))
-        self.plan = next((plan for plan in _PLANS if plan.cost(few, block, len(blocks)) <= budget), _PLANS[-1])
+        a_pass = _OPERATIONS_A_PASS
+        if family.has_matrices:
+            a_pass += clusters.n_components * float(len(clusters.mean)) ** 3  # Cholesky factors and their inverses
+        self.plan = next((plan for plan in _PLANS if plan.cost(few, block, len(blocks), a_pass) <= budget), _PLANS[-1])
 
     def __call__(self) -> GaussianParameters:
         """The start. Where every run collapses: the clusters of one run as they are, which the fit then judges."""
