@@ -71,7 +71,8 @@ class _Runs(NamedTuple):
         """(G,) whether the n likeliest, or all if there are fewer, are bound for the same."""
         order = np.argsort(-self.reached, axis=1, kind="stable")[:, :n]
         reached, left = (np.take_along_axis(each, order, axis=1) for each in self)
-        apart = np.ptp(reached + left, axis=1)
+        with np.errstate(invalid="ignore"):  # of runs that collapsed
+            apart = np.ptp(reached + left, axis=1)
         return (order.shape[1] > 1) & (apart <= ALIKE + _UNSURE * left.max(axis=1)) & (left.max(axis=1) <= _FAR)
 
 
