@@ -148,6 +148,10 @@ class Lanes:
         places = [int(np.flatnonzero(self._words == begin_of(array))[0]) for array in arrays]
         return Template(self, self._words, places)
 
+    def put(self, place: int, number: float) -> None:
+        """Put a number in place of another one."""
+        self._words[place : place + 1].view(np.float64)[0] = number
+
     def over(self, words: np.ndarray, arrays: Sequence[np.ndarray]) -> Lanes:
         """Lanes with other words, which point to these arrays, too."""
         return Lanes(self._address, (self._context, arrays), words, self._n_bytes)

@@ -160,11 +160,11 @@ class Search:
         self.n_rows = n_rows
         self.absent = 0.0 if len(blocks[0].X) >= n_rows else 1.0 / n_rows
         self.runs = short_runs(clusters, self.absent)
-        least = max(_LEAST_ROWS, _least_rows(len(clusters.mean), clusters.n_components))
+        few_rows = max(_LEAST_ROWS, _least_rows(len(clusters.mean), clusters.n_components))
         if not clusters.family.has_matrices:
             wide = max(_WIDE_PER_COMPONENT * clusters.n_components, _WIDE_ENTRIES // len(clusters.mean))
-            least = min(least, wide)
-        self.few = thinned(blocks[0], least)
+            few_rows = min(few_rows, wide)
+        self.few = thinned(blocks[0], few_rows)
         self.generator = generator
         family = clusters.family
         operations_a_row = clusters.n_components * (10.0 + family.n_statistics(len(clusters.mean)))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmix.engines.kmeans.neighbourhoods import Neighbourhoods, rounded_apart
+from fastmix.kernels.contexts import place_of
 from fastmix.kernels.kmeans import assign_arguments
 from fastmix.kernels.kmeans.assign_arguments import Centres, Memory
 from fastmix.kernels.kmeans.assign_pass import FAR, LABELS_ONLY, SUM_ALL, SUM_CHANGES, AssignContext, assign_pass
@@ -96,6 +97,11 @@ class Assigner:
         everything = np.empty((n_lanes, 0), np.uint32)
         self._all = assign_arguments.Neighbourhoods(np.empty(0, np.int32), starts, everything, zeros, zeros)
         self._lane_sums = _aligned(n_lanes, n_clusters, width)
+        # To bind lanes takes as long as to assign 500 rows: they are kept, with memory for what differs from pass to pass.
+        self._kept: Centres | None = None
+        self._kept_lanes: dict[int, Lanes] = {}
+        self._lane_starts = np.arange(n_lanes + 1)
+        self._n_changed = np.zeros((n_lanes, 1), np.int64)
 
     def label(self, centres: np.ndarray) -> np.ndarray:
         """Labels of the rows, (N,) int32, and nothing else."""
@@ -105,7 +111,7 @@ class Assigner:
 
     def template(self, centres: np.ndarray) -> tuple[Template, int, float]:
         """(Lanes that label other rows than these, n lanes, n operations); gaps are rows, labels of 0 and bounds of -inf."""
-        lanes, n_operations, _ = self._bound(centres, LABELS_ONLY)
+        lanes, n_operations = self._bound(centres, LABELS_ONLY)
         return lanes.template([self.rows.X, self.labels, self._bounds]), len(self._lane_sums), n_operations
 
     def assign(self, centres: np.ndarray, *, afresh: bool = False) -> Assignment:
@@ -207,27 +213,46 @@ class Assigner:
 
     def _run(self, centres: np.ndarray, sums_of: int) -> int:
         n_lanes = len(self._lane_sums)
-        lanes, n_operations, n_changed = self._bound(centres, sums_of)
+        lanes, n_operations = self._bound(centres, sums_of)
+        self._n_changed.fill(0)
         lanes.work(n_lanes, n_operations, self._n_threads)
         if sums_of != LABELS_ONLY:
             add_lanes(self._lane_sums.reshape(n_lanes, -1))
-        return int(n_changed.sum())
+        return int(self._n_changed.sum())
 
-    def _bound(self, centres: np.ndarray, sums_of: int) -> tuple[Lanes, float, np.ndarray]:
-        """(Lanes, how many operations they make, how many labels each of them will have changed)."""
+    def _bound(self, centres: np.ndarray, sums_of: int) -> tuple[Lanes, float]:
+        """(Lanes, how many operations they make.)"""
         n_rows, n_features = self.rows.X.shape
-        n_lanes = len(self._lane_sums)
         packed = self._packed(centres)
-        n_changed = np.zeros((n_lanes, 1), np.int64)
-        if self._near is None:
-            groups, lane_starts, labels, n_seen = self._all, np.arange(n_lanes + 1), self.labels, len(centres)
+        if self._near is not None:
+            near = self._near.as_kernels_read()
+            lane_starts = self._near.lane_starts(len(self._lane_sums))
+            lanes = self._lanes(packed, near, self._near.labels, sums_of, lane_starts)
+            return lanes, float(n_rows * near.members.shape[1] * n_features)
+        if self._kept is None:
+            self._kept = packed
         else:
-            groups, labels = self._near.as_kernels_read(), self._near.labels
-            lane_starts, n_seen = self._near.lane_starts(n_lanes), groups.members.shape[1]
+            for memory, array in zip(self._kept, packed, strict=True):
+                if isinstance(memory, np.ndarray) and memory is not array:
+                    memory[...] = array
+        if sums_of not in self._kept_lanes:
+            lanes = self._lanes(self._kept, self._all, self.labels, sums_of, self._lane_starts)
+            self._kept_lanes[sums_of] = lanes
+        lanes = self._kept_lanes[sums_of]
+        lanes.put(place_of(packed, "scale"), packed.scale)  # centres are the first that a context has
+        return lanes, float(n_rows * len(centres) * n_features)
+
+    def _lanes(
+        self,
+        centres: Centres,
+        groups: assign_arguments.Neighbourhoods,
+        labels: np.ndarray,
+        sums_of: int,
+        starts: np.ndarray,
+    ) -> Lanes:
         memory = Memory(labels.view(np.uint32), self._bounds)
-        context = AssignContext(packed, self.rows, groups, memory, sums_of, lane_starts, self._lane_sums, n_changed)
-        n_bytes = scratch_bytes(n_features, groups.members.shape[1])
-        return assign_pass().bind(context, n_bytes), float(n_rows * n_seen * n_features), n_changed
+        context = AssignContext(centres, self.rows, groups, memory, sums_of, starts, self._lane_sums, self._n_changed)
+        return assign_pass().bind(context, scratch_bytes(self.rows.X.shape[1], groups.members.shape[1]))
 
     def _packed(self, centres: np.ndarray) -> Centres:
         """The centres as the kernel reads them; also keeps account of how far they have moved."""
