@@ -100,6 +100,7 @@ class Assigner:
         # To bind lanes takes as long as to assign 500 rows: they are kept, with memory for what differs from pass to pass.
         self._kept: Centres | None = None
         self._kept_lanes: dict[int, Lanes] = {}
+        self._scale_at = 0
         self._lane_starts = np.arange(n_lanes + 1)
         self._n_changed = np.zeros((n_lanes, 1), np.int64)
 
@@ -231,6 +232,7 @@ class Assigner:
             return lanes, float(n_rows * near.members.shape[1] * n_features)
         if self._kept is None:
             self._kept = packed
+            self._scale_at = place_of(packed, "scale")  # of all words: centres are the first that a context has
         else:
             for memory, array in zip(self._kept, packed, strict=True):
                 if isinstance(memory, np.ndarray) and memory is not array:
@@ -239,7 +241,7 @@ class Assigner:
             lanes = self._lanes(self._kept, self._all, self.labels, sums_of, self._lane_starts)
             self._kept_lanes[sums_of] = lanes
         lanes = self._kept_lanes[sums_of]
-        lanes.put(place_of(packed, "scale"), packed.scale)  # centres are the first that a context has
+        lanes.put(self._scale_at, packed.scale)
         return lanes, float(n_rows * len(centres) * n_features)
 
     def _lanes(
