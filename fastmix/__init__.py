@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from fastmix.estimators.prior import Prior
     from fastmix.estimators.soft_kmeans import SoftKMeans
     from fastmix.estimators.warm import warmup
-    from fastmix.exceptions import CollapsedError, ConvergenceWarning, NotFittedError
+    from fastmix.exceptions import CollapsedError, ConvergenceWarning, ModelError, NotFittedError
+    from fastmix.fitting.em import Diagnostics, EMResult, em
     from fastmix.fitting.options import Batch, Checkpoint, Incremental, Online, Sparse
     from fastmix.profiling import profile
 
@@ -30,12 +31,15 @@ _MODULES = {
     "Checkpoint": "fastmix.fitting.options",
     "CollapsedError": "fastmix.exceptions",
     "ConvergenceWarning": "fastmix.exceptions",
+    "Diagnostics": "fastmix.fitting.em",
+    "EMResult": "fastmix.fitting.em",
     "FitState": "fastmix.engines.loop",
     "FittedGroups": "fastmix.estimators.fit_each",
     "GaussianMixture": "fastmix.estimators.gaussian_mixture",
     "Incremental": "fastmix.fitting.options",
     "KMeans": "fastmix.estimators.kmeans",
     "Mixture": "fastmix.estimators.mixture",
+    "ModelError": "fastmix.exceptions",
     "ModelFileError": "fastmix.estimators.modelfile",
     "NotFittedError": "fastmix.exceptions",
     "Online": "fastmix.fitting.options",
@@ -46,6 +50,7 @@ _MODULES = {
     "backend": "",
     "conditional": "",
     "datasets": "",
+    "em": "fastmix.fitting.em",
     "fit_each": "fastmix.estimators.fit_each",
     "load": "fastmix.estimators.loading",
     "profile": "fastmix.profiling",

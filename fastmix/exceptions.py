@@ -37,6 +37,23 @@ class CollapsedError(ValueError):
         )
 
 
+class ModelError(ValueError):
+    """A function of a user's own model does not do what EM needs.
+
+    Attributes
+    ----------
+    function : "e_step", "m_step" or "log_likelihood"; "unknown" where it cannot be told.
+    """
+
+    def __init__(self, function: str, description: str):
+        self.function = function
+        self.description = description
+        super().__init__(function, description)
+
+    def __str__(self) -> str:
+        return self.description if self.function == "unknown" else f"{self.function} is wrong: {self.description}"
+
+
 def not_fitted(message: str) -> NotFittedError:
     """A NotFittedError that is also scikit-learn's own where scikit-learn is in use."""
     sklearn_exceptions = sys.modules.get("sklearn.exceptions")

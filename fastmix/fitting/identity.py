@@ -77,14 +77,14 @@ def _labels(source: Source) -> dict[str, Any] | None:
 
 
 def _settings(control: Control) -> dict[str, Any]:
-    settings = {name: _described(value) for name, value in control.settings.items() if name not in _NO_MATTER}
-    settings["algorithm"] = _described(shortest(control.algorithm))
+    settings = {name: described(value) for name, value in control.settings.items() if name not in _NO_MATTER}
+    settings["algorithm"] = described(shortest(control.algorithm))
     settings["dtype"] = control.dtype
-    settings["random_state"] = _described_seed(control.random_state)
+    settings["random_state"] = described_seed(control.random_state)
     return settings
 
 
-def _described(value: Any) -> Any:
+def described(value: Any) -> Any:
     """A parameter as JSON holds it: arrays by their digests, functions by their names, sets in one order."""
     if isinstance(value, np.generic):
         value = value.item()
@@ -99,7 +99,7 @@ def _described(value: Any) -> Any:
     if is_dataclass(value):
         value = {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, Mapping):
-        return {name: _described(value[name]) for name in sorted(value)}
+        return {name: described(value[name]) for name in sorted(value)}
     if isinstance(value, Set):
         return sorted(value)
     try:
@@ -111,7 +111,7 @@ def _described(value: Any) -> Any:
     return _described_array(array)
 
 
-def _described_seed(random_state: Any) -> Any:
+def described_seed(random_state: Any) -> Any:
     """Seeds by their values; what is drawn from, or is new each time, by what it is: a checkpoint keeps what was drawn."""
     if random_state is None or isinstance(random_state, (int, np.integer)):
         return None if random_state is None else int(random_state)
