@@ -22,14 +22,9 @@ from fastmix.estimators.modelfile import MODELS
 from fastmix.exceptions import warn_user
 from fastmix.fitting.clusters import ClusterCourse, ClusterProblem, weighted_rows
 from fastmix.fitting.progress import with_progress
-from fastmix.starts.local_seeding import local_k_means_plus_plus
-from fastmix.starts.seeding import generators, k_means_plus_plus, seed_sequence, stand_in, subsample
-from fastmix.starts.tails import with_far_centres
+from fastmix.starts.centres import seeded_centres
+from fastmix.starts.seeding import generators, seed_sequence, stand_in, subsample
 
-# Seeding looks at this many rows a cluster; below _LEAST_SEEDED rows it looks at all.
-_SEEDED_PER_CLUSTER = 100
-_LEAST_SEEDED = 20_000
-_SEEDED_PER_CLUSTER_OF_MANY = 50
 _CHUNK_ENTRIES = 1 << 22
 _NEAREST = Kept()
 
@@ -370,13 +365,7 @@ class KMeans(Estimator):
         if self.init == "random":
             X, _ = subsample(rows, self.n_clusters, generator)
             return X[np.arange(self.n_clusters) % len(X)]
-        if worth_while(rows.n_rows, self.n_clusters):
-            X, weights = subsample(rows, _SEEDED_PER_CLUSTER_OF_MANY * self.n_clusters, generator)
-            chosen, _ = local_k_means_plus_plus(X, weights, self.n_clusters, generator, n_threads=self.n_threads)
-        else:
-            X, weights = subsample(rows, max(_LEAST_SEEDED, _SEEDED_PER_CLUSTER * self.n_clusters), generator)
-            chosen, _ = k_means_plus_plus(X, weights, self.n_clusters, generator)
-        return with_far_centres(rows, X[chosen], X, weights, np.ones(rows.n_features), self.n_threads)
+        return seeded_centres(rows, self.n_clusters, generator, self.n_threads)
 
     def _concerns(self, result: RunResult, rows: ArraySource) -> Iterator[str]:
         """What a user should be told about the fit, a sentence each."""
