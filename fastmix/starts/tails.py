@@ -38,7 +38,8 @@ _CLEARLY = 1e-4  # nats a row; a start with seeds in the tail has to be better b
 # Starts are compared on so many ordinary rows, of which EM has not seen most: on the two thousand that it ran on, a component
 # that splits a cluster gains more by their noise than one for two glitches among 30,000 rows.
 _JUDGES = 20_000
-_LLOYD = 5  # iterations of K-means before inertia is compared
+_LLOYD = 5  # iterations of K-means before inertia is compared,
+_SETTLED = 4  # of so many with seeds in the tail
 
 
 class Tail(NamedTuple):
@@ -130,10 +131,17 @@ def proposals(
         labels = _Centres(seeds[:n_seeds], units).nearest(tail.X)
         middles = [np.average(tail.X[labels == k], axis=0, weights=tail.weights[labels == k]) for k in range(n_seeds)]
         yield np.concatenate([others, middles, centres[~large]])[:n]
-        if n - n_seeds <= len(ordinary):
-            for seed in range(_DRAWN):
-                drawn, _ = k_means_plus_plus(ordinary / units, None, n - n_seeds, np.random.default_rng(seed))
-                yield np.concatenate([ordinary[drawn], seeds[:n_seeds]])
+        yield from _drawn_anew(ordinary, units, n - n_seeds, seeds[:n_seeds])
+    if not large.all():  # the sample may have shown a group as larger than it is
+        yield from _drawn_anew(ordinary, units, n, seeds[:0])
+
+
+def _drawn_anew(ordinary: np.ndarray, units: np.ndarray, n: int, seeds: np.ndarray) -> Iterator[np.ndarray]:
+    """n centres among the ordinary rows, and some in the tail."""
+    if n <= len(ordinary):
+        for seed in range(_DRAWN):
+            drawn, _ = k_means_plus_plus(ordinary / units, None, n, np.random.default_rng(seed))
+            yield np.concatenate([ordinary[drawn], seeds])
 
 
 def inertia_of(X: np.ndarray, weights: np.ndarray, centres: np.ndarray, units: np.ndarray) -> float:
@@ -226,11 +234,13 @@ def with_far_centres(
     if looked is None:
         return centres
     X, w, tail, _ = looked
-    proposed = list(proposals(centres, counts, large, tail, units, X[: len(X) - len(tail.X)]))
-    likeliest = min(proposed, key=lambda each: inertia_of(X, w, each, units))
+    proposed = proposals(centres, counts, large, tail, units, X[: len(X) - len(tail.X)])
+    likeliest = sorted(proposed, key=lambda each: inertia_of(X, w, each, units))[:_SETTLED]
     # Seeds have not settled yet, but merged centres have.
-    before, after = (inertia_of(X, w, settled(X, w, each, units, n_threads), units) for each in (centres, likeliest))
-    return centres if before <= after else likeliest
+    return min(
+        [centres, *likeliest],
+        key=lambda each: inertia_of(X, w, settled(X, w, each, units, n_threads), units),
+    )
 
 
 def settled(
