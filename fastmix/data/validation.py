@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence, Set
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+
+from fastmix.exceptions import warn_user
 
 # How many numbers are looked at in one go, so that checking a memory map never holds much of it.
 _CHUNK = 1 << 20
@@ -331,11 +332,9 @@ def warn_about_names(fitted: np.ndarray | None, given: np.ndarray | None, owner:
     if fitted is None and given is None:
         return
     if fitted is None:
-        warnings.warn(f"X has feature names, but {owner} was fitted without feature names", UserWarning, stacklevel=4)
+        warn_user(f"X has feature names, but {owner} was fitted without feature names", UserWarning)
     elif given is None:
-        warnings.warn(
-            f"X does not have valid feature names, but {owner} was fitted with feature names", UserWarning, stacklevel=4
-        )
+        warn_user(f"X does not have valid feature names, but {owner} was fitted with feature names", UserWarning)
     elif len(fitted) != len(given) or (fitted != given).any():
         message = "The feature names should match those that were passed during fit.\n"
         unexpected, missing = sorted(set(given) - set(fitted)), sorted(set(fitted) - set(given))

@@ -10,11 +10,12 @@ import numpy as np
 
 from fastmix.data.validation import BY_EM, as_kernels_read, as_table, feature_names, warn_about_names
 from fastmix.estimators.modelfile import write_model
+from fastmix.estimators.protocol import Protocol
 from fastmix.exceptions import not_fitted
 from fastmix.fitting.first_rows import FirstRows
 
 
-class Estimator:
+class Estimator(Protocol):
     """Base of the estimators. ``__init__`` of a subclass only stores its arguments under their own names."""
 
     _estimator_type: str

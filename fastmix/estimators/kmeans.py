@@ -23,7 +23,7 @@ from fastmix.exceptions import warn_user
 from fastmix.fitting.clusters import ClusterCourse, ClusterProblem, weighted_rows
 from fastmix.fitting.progress import with_progress
 from fastmix.starts.centres import seeded_centres
-from fastmix.starts.seeding import generators, seed_sequence, stand_in, subsample
+from fastmix.starts.seeding import as_random_state, generators, seed_sequence, stand_in, subsample
 
 _CHUNK_ENTRIES = 1 << 22
 _NEAREST = Kept()
@@ -275,39 +275,46 @@ class KMeans(Estimator):
         """Before the first batch; a model that was fitted otherwise goes on from its centres, with the weights of their rows."""
         seed = int(generators(stand_in(self.random_state), 2)[1].integers(2**63))
         if self.__sklearn_is_fitted__():
-            return ClusterCourse(self.cluster_centers_, self._counts, None, seed)
+            return ClusterCourse(self._centres(), self._counts, None, seed)
         return problem.started(data.shape[1], seed, features_of(X, data.shape[1]).get("feature_names_in_"))
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
         """``fit(X).labels_``."""
         return self.fit(X, sample_weight=sample_weight).labels_
 
-    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
+    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
         """``fit(X)``, then ``transform(X)``."""
         return self.fit(X, sample_weight=sample_weight).transform(X)
 
     def predict(self, X: Any) -> np.ndarray:
         """The nearest centre of each row, (N,) int32."""
         data = self._rows_to_evaluate(X)
-        return _NEAREST.value(self, None, (self.cluster_centers_,), NearestCentre)(data, self.n_threads)
+        return _NEAREST.value(self, None, (self._centres(),), NearestCentre)(data, self.n_threads)
 
-    def transform(self, X: Any) -> np.ndarray:
-        """Distances to the centres, (N, K), in the units of the data: Euclidean, over the features that a row has."""
+    def _centres(self) -> np.ndarray:
+        return np.asarray(self.cluster_centers_, dtype=np.float64)
+
+    def transform(self, X: Any) -> Any:
+        """Distances to the centres, (N, K), in the units of the data: Euclidean, over the features that a row has.
+
+        Of the type of the centres; or a data frame, see ``set_output``.
+        """
         rows = self._rows_to_evaluate(X)
-        n_clusters, n_features = self.cluster_centers_.shape
-        distances = np.empty((rows.shape[0], n_clusters))
+        centres = self._centres()
+        n_clusters, n_features = centres.shape
+        distances = np.empty((rows.shape[0], n_clusters), self.cluster_centers_.dtype)
         step = max(1, _CHUNK_ENTRIES // n_features)
         for first in range(0, rows.shape[0], step):
             chunk = np.asarray(rows[first : first + step], dtype=np.float64)
-            for k, centre in enumerate(self.cluster_centers_):
+            for k, centre in enumerate(centres):
                 distances[first : first + step, k] = np.sqrt(squared_deviations(chunk, centre))
-        return distances
+        return self._transformed(distances, X)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the inertia of X."""
         data = self._rows_to_evaluate(X)
         rows, unit = weighted_rows(data, as_weights(sample_weight, len(data)))
-        return -inertia(rows, self.cluster_centers_, self.n_threads) * unit
+        return -inertia(rows, self._centres(), self.n_threads) * unit
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns of ``transform``: "kmeans0", "kmeans1", ..."""
@@ -316,11 +323,14 @@ class KMeans(Estimator):
 
     def _take(self, result: RunResult, engine: Lloyd, unit: float) -> None:
         """Assign the rows to the final centres, and only then set all attributes."""
-        assignment = engine.assigner.assign(result.parameters, afresh=True)
+        # Centres are of the type of the rows, and labels those of these centres.
+        dtype = np.float32 if engine.rows.X.dtype == np.float32 else np.float64
+        centres = result.parameters.astype(dtype).astype(np.float64)
+        assignment = engine.assigner.assign(centres, afresh=True)
         self._course = None
         for name in ("n_steps_", "n_samples_seen_"):
             vars(self).pop(name, None)
-        self.cluster_centers_ = result.parameters
+        self.cluster_centers_ = centres.astype(dtype)
         self.labels_ = engine.assigner.labels
         self.inertia_ = assignment.inertia * unit
         # Counts whose sum no number could hold are as large as can be: ``partial_fit`` then refuses to add to them.
@@ -359,7 +369,9 @@ class KMeans(Estimator):
         if callable(self.init):
             with rows.pieces(rows.n_rows) as pieces:
                 X, _ = next(pieces)
-            return as_parameter_array(self.init(X, self.n_clusters, generator), "the centres from init", shape)
+            return as_parameter_array(
+                self.init(X, self.n_clusters, as_random_state(generator)), "the centres from init", shape
+            )
         if not isinstance(self.init, str):
             return as_parameter_array(self.init, "init", shape)
         if self.init == "random":
