@@ -275,7 +275,7 @@ class KMeans(Estimator):
         """Before the first batch; a model that was fitted otherwise goes on from its centres, with the weights of their rows."""
         seed = int(generators(stand_in(self.random_state), 2)[1].integers(2**63))
         if self.__sklearn_is_fitted__():
-            return ClusterCourse(self._centres(), self._counts, None, seed)
+            return ClusterCourse(self.cluster_centers_, self._counts, None, seed)
         return problem.started(data.shape[1], seed, features_of(X, data.shape[1]).get("feature_names_in_"))
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
@@ -289,24 +289,20 @@ class KMeans(Estimator):
     def predict(self, X: Any) -> np.ndarray:
         """The nearest centre of each row, (N,) int32."""
         data = self._rows_to_evaluate(X)
-        return _NEAREST.value(self, None, (self._centres(),), NearestCentre)(data, self.n_threads)
-
-    def _centres(self) -> np.ndarray:
-        return np.asarray(self.cluster_centers_, dtype=np.float64)
+        return _NEAREST.value(self, None, (self.cluster_centers_,), NearestCentre)(data, self.n_threads)
 
     def transform(self, X: Any) -> Any:
         """Distances to the centres, (N, K), in the units of the data: Euclidean, over the features that a row has.
 
-        Of the type of the centres; or a data frame, see ``set_output``.
+        Or a data frame, see ``set_output``.
         """
         rows = self._rows_to_evaluate(X)
-        centres = self._centres()
-        n_clusters, n_features = centres.shape
-        distances = np.empty((rows.shape[0], n_clusters), self.cluster_centers_.dtype)
+        n_clusters, n_features = self.cluster_centers_.shape
+        distances = np.empty((rows.shape[0], n_clusters))
         step = max(1, _CHUNK_ENTRIES // n_features)
         for first in range(0, rows.shape[0], step):
             chunk = np.asarray(rows[first : first + step], dtype=np.float64)
-            for k, centre in enumerate(centres):
+            for k, centre in enumerate(self.cluster_centers_):
                 distances[first : first + step, k] = np.sqrt(squared_deviations(chunk, centre))
         return self._transformed(distances, X)
 
@@ -314,7 +310,7 @@ class KMeans(Estimator):
         """Minus the inertia of X."""
         data = self._rows_to_evaluate(X)
         rows, unit = weighted_rows(data, as_weights(sample_weight, len(data)))
-        return -inertia(rows, self._centres(), self.n_threads) * unit
+        return -inertia(rows, self.cluster_centers_, self.n_threads) * unit
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns of ``transform``: "kmeans0", "kmeans1", ..."""
@@ -323,14 +319,11 @@ class KMeans(Estimator):
 
     def _take(self, result: RunResult, engine: Lloyd, unit: float) -> None:
         """Assign the rows to the final centres, and only then set all attributes."""
-        # Centres are of the type of the rows, and labels those of these centres.
-        dtype = np.float32 if engine.rows.X.dtype == np.float32 else np.float64
-        centres = result.parameters.astype(dtype).astype(np.float64)
-        assignment = engine.assigner.assign(centres, afresh=True)
+        assignment = engine.assigner.assign(result.parameters, afresh=True)
         self._course = None
         for name in ("n_steps_", "n_samples_seen_"):
             vars(self).pop(name, None)
-        self.cluster_centers_ = centres.astype(dtype)
+        self.cluster_centers_ = result.parameters
         self.labels_ = engine.assigner.labels
         self.inertia_ = assignment.inertia * unit
         # Counts whose sum no number could hold are as large as can be: ``partial_fit`` then refuses to add to them.

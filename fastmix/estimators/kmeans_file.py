@@ -40,8 +40,7 @@ def read_clusters(cls: type[Clusters], header: dict[str, Any], arrays: dict[str,
     model._check_parameters()
     centres, labels = arrays["cluster_centers"], arrays["labels"]
     shape = (model.n_clusters, centres.shape[1] if centres.ndim == 2 else 0)
-    dtype = np.float32 if centres.dtype == np.float32 else np.float64
-    model.cluster_centers_ = as_parameter_array(centres, "cluster_centers", shape).astype(dtype)
+    model.cluster_centers_ = as_parameter_array(centres, "cluster_centers", shape)
     if labels.ndim != 1 or labels.dtype != np.int32 or labels.size == 0:
         raise ValueError(f"labels must be int32 (N,); got {labels.dtype} {labels.shape}")
     if labels.min() < 0 or labels.max() >= model.n_clusters:
@@ -57,7 +56,7 @@ def read_clusters(cls: type[Clusters], header: dict[str, Any], arrays: dict[str,
     model.stop_reason_ = fields.stop_reason()
     model._remember_features(None, shape[1])
     fields.restore_feature_names(model)
-    model._course = read_cluster_course(header, arrays, model._centres(), model._counts)
+    model._course = read_cluster_course(header, arrays, model.cluster_centers_, model._counts)
     if model._course is not None:
         model.n_steps_, model.n_samples_seen_ = model._course.n_steps, model._course.n_rows
     return model
