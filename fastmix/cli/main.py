@@ -88,8 +88,8 @@ def _build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="fastmix",
         description="Fit mixture models by expectation-maximisation on millions of rows.",
-        epilog="DATA is a .npy file (memory-mapped), a .csv file, a .parquet file (fit reads it batch by batch), or dataset:NAME "
-        "for a bundled data set.",
+        epilog="DATA is a .npy file (memory-mapped), a text, parquet or Arrow file (read once, into a temporary file of numbers "
+        "where it is large), or dataset:NAME for a bundled data set.",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -1,0 +1,135 @@
+"""Parquet, Feather and Arrow files, and folders of them, as blocks of rows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastmix.files.tables.block import Block
+from fastmix.files.tables.reading import Reading
+from fastmix.files.tables.selection import Selection, select
+
+__all__ = ["ARROW_ENDINGS", "read_arrow"]
+
+ARROW_ENDINGS = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".feather": "ipc",
+    ".arrow": "ipc",
+    ".arrows": "ipc",
+    ".ipc": "ipc",
+}
+# Numbers of a batch: 8 MB of float64. What a row group holds beyond that is pyarrow's to keep.
+_BATCH_VALUES = 1 << 20
+
+
+def read_arrow(path: str, reading: Reading, expected: Sequence[str] | None) -> Iterator[tuple[Selection, Block]]:
+    """The rows of a file, or of the parquet files in a folder, batch by batch, each with the columns that were chosen.
+
+    Raises
+    ------
+    ValueError : where pyarrow is missing, the file is none of its kind, a column is not of numbers, or a value may not be.
+    OSError : if the file cannot be read.
+    """
+    schema, batches = _opened(path)
+    names = [str(name) for name in schema.names]
+    selection = select(path, names, len(names), reading, expected, _index(schema))
+    for place in selection.numbers:
+        if not _is_number(schema.field(place).type):
+            raise ValueError(
+                f"{path!r}, column {names[place]!r} holds {schema.field(place).type}, not numbers; "
+                f"{reading.without(names[place])}, or convert it to float64"
+            )
+    kinds = [schema.field(place).type for place in selection.features]
+    dtype = np.dtype(np.float32 if all(str(kind) == "float" for kind in kinds) else np.float64)
+    n_rows = 0
+    for batch in batches(_batch_size(selection)):
+        X = np.empty((batch.num_rows, len(selection.features)), dtype)
+        for column, place in enumerate(selection.features):
+            X[:, column] = _as_floats(batch.column(place))
+        X = reading.with_nan(X)
+        reading.check_finite(X, path, selection.names, n_rows)
+        weights = None if selection.weights is None else _as_floats(batch.column(selection.weights)).astype(np.float64)
+        labels = None if selection.labels is None else batch.column(selection.labels).to_pylist()
+        n_rows += batch.num_rows
+        yield selection, Block(X, weights, labels)
+
+
+def _batch_size(selection: Selection) -> int:
+    return max(1, _BATCH_VALUES // len(selection.numbers))
+
+
+def _opened(path: str) -> tuple[Any, Any]:
+    """The schema, and a function of the rows wanted in a batch that yields batches."""
+    kind = ARROW_ENDINGS.get(os.path.splitext(path)[1].lower(), "parquet")  # a folder may have any name
+    what = f"{path!r} is not a readable {'.parquet' if kind == 'parquet' else 'Arrow or Feather'} file"
+    try:
+        import pyarrow
+        from pyarrow import dataset, ipc
+    except ImportError as error:
+        raise ValueError(
+            f"reading {path!r} needs pyarrow, which is not installed: pip install 'fastmix[parquet]'"
+        ) from error
+    if not os.path.exists(path):
+        raise FileNotFoundError(2, os.strerror(2), path)
+    try:
+        found = dataset.dataset(path, format=kind, exclude_invalid_files=False)
+        if os.path.isdir(path) and not found.files:
+            raise ValueError(f"the folder {path!r} holds no files")
+        if not found.schema.names:
+            raise ValueError(f"{path!r} has no columns; give at least one of numbers")
+        return found.schema, lambda n: _guarded(
+            what, found.to_batches(batch_size=n, batch_readahead=2, fragment_readahead=1)
+        )
+    except pyarrow.ArrowInvalid as error:
+        if kind == "ipc":
+            try:  # without an index of batches at its end, as it is sent through pipes
+                stream = ipc.open_stream(pyarrow.memory_map(path))
+            except pyarrow.ArrowInvalid:
+                pass
+            else:
+                return stream.schema, lambda n: _guarded(what, (part for batch in stream for part in _cut(batch, n)))
+        raise ValueError(f"{what} ({error}); make or fetch it again") from error
+
+
+def _guarded(what: str, batches: Iterator[Any]) -> Iterator[Any]:
+    """The batches; what is damaged in them is said in the words of this package."""
+    from pyarrow import ArrowInvalid
+
+    try:
+        yield from batches
+    except (ArrowInvalid, OSError) as error:
+        raise ValueError(f"{what} ({error}); make or fetch it again") from error
+
+
+def _cut(batch: Any, n: int) -> Iterator[Any]:
+    yield from (batch.slice(first, n) for first in range(0, batch.num_rows, n))
+
+
+def _index(schema: Any) -> set[int]:
+    """Where the columns are that the file's metadata call the index of a data frame."""
+    described = (schema.pandas_metadata or {}).get("index_columns", [])  # those of type dict are no columns
+    return {
+        place
+        for place, name in enumerate(schema.names)
+        if name in [each for each in described if isinstance(each, str)]
+    }
+
+
+def _is_number(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind))
+
+
+def _as_floats(column: Any) -> np.ndarray:
+    """NaN where a value is missing."""
+    from pyarrow import float64, types
+
+    if types.is_decimal(column.type):
+        column = column.cast(float64())
+    found = column.to_numpy(zero_copy_only=False)
+    return found.astype(np.float64) if found.dtype == object else found  # booleans with missing ones

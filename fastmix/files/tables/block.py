@@ -1,0 +1,27 @@
+"""Some rows of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["Block"]
+
+
+class Block(NamedTuple):
+    """Some rows of a file.
+
+    Attributes
+    ----------
+    X : (n, D) float64 or float32, the features.
+    weights : (n,), where asked for.
+    labels : (n,), where asked for; None for those that are missing.
+    share : of the file that has been read with these rows, where that is known.
+    """
+
+    X: np.ndarray
+    weights: np.ndarray | None = None
+    labels: Sequence[object] | None = None
+    share: float | None = None
