@@ -12,8 +12,8 @@ import pytest
 import fastmix
 from fastmix import GaussianMixture, KMeans
 from fastmix.cli import main
-from fastmix.files.tables.table import read_table
 from fastmix.datasets import load_dataset
+from fastmix.files.tables.table import read_table
 
 
 def faithful():

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from fastmix.files.tables.table import read_table
 from fastmix.datasets import load_dataset
+from fastmix.files.tables.table import read_table
 
 
 @pytest.fixture
@@ -38,21 +38,18 @@ def write(tmp_path):
         (b"a,b\n1,\x00\n", "line 2, column 2"),
         ("a\n" + "9" * 200_000 + "x\n", "line 2"),
         ('a,b\n"1\n2",3\n', "line 2, column 1"),
-        # Far beyond the first block of lines.
-        ("a,b\n" + "1.25,2.5\n" * 1_000_000 + "1,,\n", "line 1000002 has 3 columns"),
-        ("a,b\n" + "1.25,2.5\n" * 1_000_000 + "1,y\n", "line 1000002, column 2 ('b')"),
     ],
 )
 def test_a_bad_row_is_named_by_its_line(write, text, match):
     with pytest.raises(ValueError, match=re.escape(match)):
-        read_table(write(text)).X
+        read_table(write(text))
 
 
 def test_labels_in_a_csv_are_named_with_a_remedy(write):
     iris = load_dataset("iris")
     rows = [",".join(map(str, row)) + f',"{label}"' for row, label in zip(iris.data, iris.target, strict=True)]
     with pytest.raises(ValueError, match=r"line 2, column 5 \('Species'\) holds 'setosa'.*--drop Species"):
-        read_table(write("\n".join(['"a","b","c","d","Species"', *rows]))).X
+        read_table(write("\n".join(['"a","b","c","d","Species"', *rows])))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +98,7 @@ def test_a_csv_of_many_blocks_is_read_whole(write):
 def test_a_bad_array_is_explained(tmp_path, array, match):
     np.save(tmp_path / "data.npy", array)
     with pytest.raises(ValueError, match=match):
-        read_table(str(tmp_path / "data.npy")).X
+        read_table(str(tmp_path / "data.npy"))
 
 
 def test_a_pickled_or_truncated_npy_is_refused(tmp_path):
@@ -112,7 +109,7 @@ def test_a_pickled_or_truncated_npy_is_refused(tmp_path):
     for damaged in (path.read_bytes(), b"", content[:5], content[:60], content[:500]):
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match=r"not a readable \.npy array"):
-            read_table(str(path)).X
+            read_table(str(path))
 
 
 def test_an_npy_file_is_mapped_not_read(tmp_path):

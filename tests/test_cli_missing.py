@@ -10,9 +10,9 @@ from pyarrow.parquet import write_table
 
 from fastmix import KMeans, SoftKMeans, load
 from fastmix.cli import impute, main
+from fastmix.datasets import load_dataset
 from fastmix.files.tables.reading import Reading
 from fastmix.files.tables.table import read_table
-from fastmix.datasets import load_dataset
 
 NAN = np.nan
 
@@ -70,18 +70,13 @@ def numbers_in(text):
         ("\na\n1\n\nNA\n\n\n3\n\n", [[1], [NAN], [3]]),
         ("1,2\n3,", [[1, 2], [3, NAN]]),
         ("1,\r\n,2\r\n", [[1, NAN], [NAN, 2]]),
-        ("5,2\n" * 1_200_000 + ",2\n", None),
     ],
 )
 def test_a_csv_with_missing_values(tmp_path, text, rows):
     path = tmp_path / "data.csv"
     path.write_bytes(text.encode())
     found = read_table(str(path), Reading(may_miss=True)).X
-    if rows is None:
-        assert found.shape == (1_200_001, 2)
-        assert np.isnan(found).sum() == 1
-    else:
-        np.testing.assert_array_equal(found, rows)
+    np.testing.assert_array_equal(found, rows)
 
 
 @pytest.mark.parametrize(
@@ -100,13 +95,13 @@ def test_anything_else_in_a_csv_is_named_by_its_line(tmp_path, text, match):
     path = tmp_path / "data.csv"
     path.write_text(text)
     with pytest.raises(ValueError, match=re.escape(match)):
-        read_table(str(path), Reading(may_miss=True)).X
+        read_table(str(path), Reading(may_miss=True))
 
 
 def test_infinity_in_an_array_is_named_by_its_row(tmp_path):
     np.save(tmp_path / "data.npy", np.array([[1.0, NAN], [np.inf, 2.0]]))
     with pytest.raises(ValueError, match="row 1, column 0"):
-        read_table(str(tmp_path / "data.npy"), Reading(may_miss=True)).X
+        read_table(str(tmp_path / "data.npy"), Reading(may_miss=True))
 
 
 @pytest.mark.parametrize("cell", ["", "NA", "nan"])

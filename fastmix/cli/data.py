@@ -71,8 +71,9 @@ def _read(source: str, reading: Reading, expected: tuple[str, ...] | None) -> Ta
     if source.startswith(_DATASET_PREFIX):
         found = load_dataset(source.removeprefix(_DATASET_PREFIX))
         beside = {} if found.target is None else {"target": found.target}
-        return from_arrays(source, (found.data, beside), found.feature_names, reading, expected)
-    table = read_table(source, reading, expected)
+        table = from_arrays(source, (found.data, beside), found.feature_names, reading, expected)
+    else:
+        table = read_table(source, reading, expected)
     if table.temporary is not None:
         folder, n_bytes = table.temporary
         output.note(

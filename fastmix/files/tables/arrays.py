@@ -40,7 +40,7 @@ def map_npy(path: str) -> Arrays:
 def load_npz(path: str) -> Arrays:
     """The one table of a .npz file, and its arrays of one value a row, for labels and weights."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("it is no archive")
             arrays = {name: archive[name] for name in archive.files}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from fastmix.files.tables.reading import Reading, number
 __all__ = ["ANY_BLANKS", "Layout", "layout_of", "split"]
 
 ANY_BLANKS = " "
-_OTHERS = {";": "';'", "\t": "tab", "|": "'|'"}  # delimiters, as options spell them
+_OTHERS = {";": "';'", "\t": "tab", "|": "'|'", ",": "','"}  # delimiters, as options spell them
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?')
 _LINES_LOOKED_AT = 1000
@@ -43,7 +44,7 @@ class Layout:
 
 def split(text: bytes, delimiter: str, path: str, first_line: int) -> Iterator[tuple[int, list[str]]]:
     """The cells of each line that is not blank, with its number."""
-    lines = text.decode("utf-8", "surrogateescape").splitlines(keepends=True)
+    lines = _lines_of(text)
     if delimiter == ANY_BLANKS:
         yield from ((first_line + i, cells) for i, line in enumerate(lines) if (cells := line.split()))
         return
@@ -56,6 +57,11 @@ def split(text: bytes, delimiter: str, path: str, first_line: int) -> Iterator[t
             line = first_line + reader.line_num
     except csv.Error as error:
         raise ValueError(f"{path!r}, line {line}: {error}; mend the line") from error
+
+
+def _lines_of(text: bytes) -> Iterable[str]:
+    """Ended by line feeds or carriage returns only; bytes that are not UTF-8 become surrogates."""
+    return io.StringIO(text.decode("utf-8", "surrogateescape"), newline="")
 
 
 def layout_of(path: str, text: bytes, reading: Reading, is_tsv: bool = False) -> Layout | None:
@@ -121,8 +127,7 @@ def _lines_of_first(text: bytes, delimiter: str, n_blank: int) -> int:
     """How many lines there are until the first row that is not blank ends; one cell of it may have several."""
     if delimiter == ANY_BLANKS:
         return n_blank + 1
-    lines = _some_lines(text).decode("utf-8", "surrogateescape").splitlines(keepends=True)
-    reader = csv.reader(lines, delimiter=delimiter)
+    reader = csv.reader(_lines_of(_some_lines(text)), delimiter=delimiter)
     while not next(reader):
         pass
     return reader.line_num
@@ -166,16 +171,18 @@ def _has_names(path: str, line: int, first: list[str], others: list[list[str]], 
             below = [cells[column] for cells in others if column < len(cells)]
             if text and below and all(number(cell, reading.decimal) is not None for cell in below):
                 raise ValueError(ask.format("names and numbers"))
+    if any(says_nothing[1:]):
         return False
-    start = 1 if says_nothing[0] and len(first) > 1 else 0
-    if not any(says_nothing[start:]) and _like_names(first[start:], [cells[start:] for cells in others]):
-        raise ValueError(ask.format("only numbers"))
+    of_numbers = [column for column, value in enumerate(numbers) if value is not None]
+    whole = [cells for cells in others if len(cells) == len(first)]
+    if _like_names([first[i] for i in of_numbers], [[cells[i] for i in of_numbers] for cells in whole]):
+        raise ValueError(ask.format("numbers that look like names"))
     return False
 
 
 def _like_names(first: Sequence[str], others: list[list[str]]) -> bool:
     """Whether numbers look like names of columns: 0, 1, 2 or years, wavelengths in even steps."""
-    if not others or len(set(first)) < len(first):
+    if not first or not others or len(set(first)) < len(first):
         return False
     values = np.array([float(cell.replace(",", ".")) for cell in first])
     are_whole = [cell.strip().isascii() and cell.strip().strip('"').isdigit() for cell in first]
@@ -190,5 +197,5 @@ def _like_names(first: Sequence[str], others: list[list[str]]) -> bool:
 
 def _are_no_whole(rows: list[list[str]], column: int) -> bool:
     """Whether most cells of a column are numbers that are not whole."""
-    values = [number(cells[column].replace(",", ".")) for cells in rows if column < len(cells)]
+    values = [number(cells[column].replace(",", ".")) for cells in rows]
     return 2 * sum(value is not None and value % 1 != 0 for value in values) > len(values)

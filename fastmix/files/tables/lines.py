@@ -16,6 +16,7 @@ __all__ = ["Piece", "open_text", "pieces"]
 # Bytes of text that are parsed together: enough for all cores to have some, little to search for a fault.
 _PIECE = 1 << 24
 _HEAD = 1 << 12
+_FIRST = 1 << 20  # what is looked at before anything is parsed
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\x00": "lzma"}
 # Longer ones first: that of UTF-32 begins as that of UTF-16 does.
 _MARKS = (
@@ -55,8 +56,8 @@ def open_text(path: str, encoding: str | None) -> Iterator[Iterator[Piece]]:
         size = None if path == "-" else os.fstat(raw.fileno()).st_size or None
         stream = _Unpacked(path, _peekable(raw))
         blocks = _transcoded(path, stream, encoding)
-        with _ahead(pieces(blocks)) as found:
-            yield (Piece(text, raw.tell() / size if size else None) for text in found)
+        with _ahead(Piece(text, raw.tell() / size if size else None) for text in pieces(blocks)) as found:
+            yield found
 
 
 @contextmanager
@@ -105,7 +106,7 @@ class _Unpacked:
 
 
 def _transcoded(path: str, stream: _Unpacked, encoding: str | None) -> Iterator[bytes]:
-    first = stream.read(_HEAD)
+    first = stream.read(_FIRST)
     mark, of_mark = next((each for each in _MARKS if first.startswith(each[0])), (b"", None))
     if of_mark is None and encoding is None and b"\x00" in first[:1000]:
         even, odd = first[0:1000:2].count(0), first[1:1000:2].count(0)
@@ -169,14 +170,14 @@ def _last_line_end(text: bytes) -> int:
 
 
 @contextmanager
-def _ahead(found: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
+def _ahead(found: Iterator[Piece]) -> Iterator[Iterator[Piece]]:
     """The same, each read by a thread while the one before is worked on."""
     with ThreadPoolExecutor(1, "fastmix-read-ahead") as executor:
 
-        def read() -> Iterator[bytes]:
+        def read() -> Iterator[Piece]:
             coming = executor.submit(next, found, None)
-            while (text := coming.result()) is not None:
+            while (piece := coming.result()) is not None:
                 coming = executor.submit(next, found, None)
-                yield text
+                yield piece
 
         yield read()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["MISSING", "Reading", "number"]
+__all__ = ["MISSING", "Reading", "as_argument", "number"]
 
 # Cells that say nothing, as R, pandas, SAS, Stata, SQL and spreadsheets write them.
 MISSING = (
@@ -62,8 +65,8 @@ class Reading:
 
     def without(self, column: str) -> str:
         """What to do about a column that holds no numbers."""
-        labels = f", or, if it holds classes, --labels {column}" if self.takes_labels else ""
-        return f"leave the column out with --drop {column}{labels}"
+        labels = f", or, if it holds classes, --labels {shlex.quote(column)}" if self.takes_labels else ""
+        return f"leave the column out with --drop {as_argument([column])}{labels}"
 
     def with_nan(self, block: np.ndarray) -> np.ndarray:
         """The numbers of a block with NaN for those that stand for missing ones."""
@@ -92,6 +95,13 @@ class Reading:
             f"{path!r} holds {block[fault]} in row {first_row + row}, column {column}{name} (counted from 0); every value must "
             f"be finite: drop the row or fill the value in{way_out}"
         )
+
+
+def as_argument(names: Sequence[str]) -> str:
+    """A list of names as a shell takes it after --columns or --drop."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(names)
+    return shlex.quote(text.getvalue())
 
 
 def number(cell: str, decimal: str = ".") -> float | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from fastmix.files.tables.reading import Reading
+from fastmix.files.tables.reading import Reading, as_argument
 
 __all__ = ["Selection", "select"]
 
@@ -91,10 +91,10 @@ def select(
     if reading.columns is None:
         _check_named(path, names, chosen)
     of_features = [names[i] or f"column {i + 1}" for i in chosen]
-    if twice := [name for name in of_features if of_features.count(name) > 1]:
-        places = [i + 1 for i in chosen if names[i] == twice[0]]
+    if alike := [name for name in of_features if of_features.count(name) > 1]:
+        places = ", ".join(str(i + 1) for i in chosen if names[i] == alike[0])
         raise ValueError(
-            f"{path!r} has columns {places} of one name, {twice[0]!r}; leave all but one out: --drop NUMBER"
+            f"{path!r}, columns {places} have one name, {alike[0]!r}; leave all but one out: --drop NUMBER"
         )
     if expected is not None:
         chosen = _in_order(path, of_features, chosen, expected)
@@ -136,7 +136,7 @@ def _in_order(path: str, names: list[str], places: list[int], expected: Sequence
     if unknown:
         raise ValueError(
             f"{path!r} has columns that the model does not know: {_listed(unknown)}; leave them out with --drop "
-            f"{','.join(unknown)}"
+            f"{as_argument(unknown)}"
         )
     return [places[names.index(name)] for name in expected]
 
