@@ -5,7 +5,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import os
 import sys
+import threading
 
 import numpy as np
 import pandas as pd
@@ -256,6 +258,27 @@ def test_a_disk_without_room_is_known_before_it_is_full(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["-", "/dev/stdin"])
 def test_stdin(capsys, monkeypatch, name):
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(gzip.compress(PLAIN.encode()))))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(gzip.compress(PLAIN.encode())))))
     assert main(["fit", name, "-k", "1", "--json", "--quiet"]) == 0
     assert '"means": [[3.333' in capsys.readouterr().out
+
+
+def test_a_pipe_needs_no_ending(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=(PLAIN,))
+    writer.start()
+    check(tmp_path / "pipe", {}, ROWS)
+    writer.join()
+
+
+def test_unnamed_columns_are_dropped_beside_numbers_for_names(tmp_path):
+    path = tmp_path / "data.csv"
+    FRAME.set_axis([0, 1], axis=1).to_csv(path)
+    check(path, {"header": True}, "column 1 has no name.*--drop '\"\"'")
+    check(path, {"header": True, "drop": ("",)}, ROWS)
+
+
+def test_a_file_without_lines_is_hardly_text(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "_LONGEST_LINE", 1000)
+    (tmp_path / "data.csv").write_text("1," * 1000)
+    check(tmp_path / "data.csv", {}, "is it text")

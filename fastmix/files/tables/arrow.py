@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,25 +46,22 @@ def read_arrow(path: str, reading: Reading, expected: Sequence[str] | None) -> I
             )
     kinds = [schema.field(place).type for place in selection.features]
     dtype = np.dtype(np.float32 if all(str(kind) == "float" for kind in kinds) else np.float64)
-    n_rows = 0
-    for batch in batches(_batch_size(selection)):
-        X = np.empty((batch.num_rows, len(selection.features)), dtype)
-        for column, place in enumerate(selection.features):
-            X[:, column] = _as_floats(batch.column(place))
+    labels = [] if selection.labels is None else [selection.labels]
+    wanted = [names[place] for place in (*selection.numbers, *labels)]
+    n_rows, n_features = 0, len(selection.features)
+    for batch in batches(wanted, max(1, _BATCH_VALUES // len(selection.numbers))):
+        X = np.empty((batch.num_rows, n_features), dtype)
+        for column in range(n_features):
+            X[:, column] = _as_floats(batch.column(column))
         X = reading.with_nan(X)
         reading.check_finite(X, path, selection.names, n_rows)
-        weights = None if selection.weights is None else _as_floats(batch.column(selection.weights)).astype(np.float64)
-        labels = None if selection.labels is None else batch.column(selection.labels).to_pylist()
+        weights = None if selection.weights is None else _as_floats(batch.column(n_features)).astype(np.float64)
+        yield selection, Block(X, weights, batch.column(len(wanted) - 1).to_pylist() if labels else None)
         n_rows += batch.num_rows
-        yield selection, Block(X, weights, labels)
-
-
-def _batch_size(selection: Selection) -> int:
-    return max(1, _BATCH_VALUES // len(selection.numbers))
 
 
 def _opened(path: str) -> tuple[Any, Any]:
-    """The schema, and a function of the rows wanted in a batch that yields batches."""
+    """The schema, and a function of the columns, and of how many rows of them, to have in a batch; it yields batches."""
     kind = ARROW_ENDINGS.get(os.path.splitext(path)[1].lower(), "parquet")  # a folder may have any name
     what = f"{path!r} is not a readable {'.parquet' if kind == 'parquet' else 'Arrow or Feather'} file"
     try:
@@ -74,15 +72,15 @@ def _opened(path: str) -> tuple[Any, Any]:
             f"reading {path!r} needs pyarrow, which is not installed: pip install 'fastmix[parquet]'"
         ) from error
     if not os.path.exists(path):
-        raise FileNotFoundError(2, os.strerror(2), path)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
     try:
         found = dataset.dataset(path, format=kind, exclude_invalid_files=False)
         if os.path.isdir(path) and not found.files:
             raise ValueError(f"the folder {path!r} holds no files")
         if not found.schema.names:
             raise ValueError(f"{path!r} has no columns; give at least one of numbers")
-        return found.schema, lambda n: _guarded(
-            what, found.to_batches(batch_size=n, batch_readahead=2, fragment_readahead=1)
+        return found.schema, lambda columns, n: _guarded(
+            what, found.to_batches(columns=columns, batch_size=n, batch_readahead=2, fragment_readahead=1)
         )
     except pyarrow.ArrowInvalid as error:
         if kind == "ipc":
@@ -91,7 +89,7 @@ def _opened(path: str) -> tuple[Any, Any]:
             except pyarrow.ArrowInvalid:
                 pass
             else:
-                return stream.schema, lambda n: _guarded(what, (part for batch in stream for part in _cut(batch, n)))
+                return stream.schema, lambda columns, n: _guarded(what, _cut(stream, columns, n))
         raise ValueError(f"{what} ({error}); make or fetch it again") from error
 
 
@@ -105,8 +103,10 @@ def _guarded(what: str, batches: Iterator[Any]) -> Iterator[Any]:
         raise ValueError(f"{what} ({error}); make or fetch it again") from error
 
 
-def _cut(batch: Any, n: int) -> Iterator[Any]:
-    yield from (batch.slice(first, n) for first in range(0, batch.num_rows, n))
+def _cut(batches: Iterable[Any], columns: list[str], n: int) -> Iterator[Any]:
+    for batch in batches:
+        some = batch.select(columns)
+        yield from (some.slice(first, n) for first in range(0, some.num_rows, n))
 
 
 def _index(schema: Any) -> set[int]:

@@ -6,15 +6,18 @@ import codecs
 import io
 import os
 import sys
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib import import_module
 from typing import Any, BinaryIO, NamedTuple
 
 __all__ = ["Piece", "open_text", "pieces"]
 
 # Bytes of text that are parsed together: enough for all cores to have some, little to search for a fault.
 _PIECE = 1 << 24
+_LONGEST_LINE = 1 << 28
 _HEAD = 1 << 12
 _FIRST = 1 << 20  # what is looked at before anything is parsed
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\x00": "lzma"}
@@ -54,23 +57,17 @@ def open_text(path: str, encoding: str | None) -> Iterator[Iterator[Piece]]:
     """
     with _opened(path) as raw:
         size = None if path == "-" else os.fstat(raw.fileno()).st_size or None
-        stream = _Unpacked(path, _peekable(raw))
-        blocks = _transcoded(path, stream, encoding)
-        with _ahead(Piece(text, raw.tell() / size if size else None) for text in pieces(blocks)) as found:
+        blocks = _transcoded(path, _Unpacked(path, raw), encoding)
+        found = (Piece(text, raw.tell() / size if size else None) for text in pieces(path, blocks))
+        if size is None:  # a pipe: a thread that waits for more could not be stopped
             yield found
+        else:
+            with _ahead(found) as found_ahead:
+                yield found_ahead
 
 
-@contextmanager
-def _opened(path: str) -> Iterator[BinaryIO]:
-    if path == "-":
-        yield sys.stdin.buffer
-    else:
-        with open(path, "rb", buffering=0) as raw:
-            yield raw
-
-
-def _peekable(raw: Any) -> io.BufferedReader:
-    return raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw, _HEAD)
+def _opened(path: str) -> AbstractContextManager[Any]:
+    return nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb", _HEAD)
 
 
 class _Unpacked:
@@ -83,23 +80,22 @@ class _Unpacked:
             if head.startswith(mark):
                 raise ValueError(f"{path!r} is {what}, not text; give the file the ending of its kind, or unpack it")
         packing = next((name for mark, name in _PACKED.items() if head.startswith(mark)), None)
-        if packing is None:
-            self._stream: BinaryIO = stream
-        else:
-            # each has an `open` of this kind; imported where it is used, since Python can be built without
-            self._stream = __import__(packing).open(stream)
+        self._stream: BinaryIO = stream
+        self._damaged: tuple[type[Exception], ...] = (EOFError, zlib.error)
+        if packing is not None:
+            module = import_module(packing)  # Python can be built without some of them
+            self._stream = module.open(stream)
+            self._damaged += (getattr(module, "LZMAError", EOFError),)
 
     def read(self, n: int) -> bytes:
-        from zlib import error as damaged
-
         try:
             return self._stream.read(n) or b""
-        except (EOFError, damaged) as error:
+        except self._damaged as error:
             raise self._is_damaged(error) from error
         except OSError as error:
             if error.errno is not None:
                 raise
-            raise self._is_damaged(error) from error  # gzip says so
+            raise self._is_damaged(error) from error  # gzip and bz2 say so
 
     def _is_damaged(self, error: BaseException) -> ValueError:
         return ValueError(f"{self._path!r} is cut short or damaged ({error}); make or fetch it again")
@@ -136,8 +132,13 @@ def _decoded(path: str, blocks: Iterator[bytes], encoding: str) -> Iterator[byte
         ) from error
 
 
-def pieces(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """The blocks cut where lines end, but not within quotes."""
+def pieces(path: str, blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The blocks cut where lines end, but not within quotes.
+
+    Raises
+    ------
+    ValueError : where no line ends for so long that the file is hardly text.
+    """
     rest = b""
     carriage_returns = None  # whether lines end by nothing else
     for block in blocks:
@@ -150,6 +151,10 @@ def pieces(blocks: Iterator[bytes]) -> Iterator[bytes]:
         if end:
             yield text[:end]
         rest = text[end:]
+        if len(rest) > _LONGEST_LINE:
+            raise ValueError(
+                f"{path!r} has a line of more than {len(rest)} bytes; is it text, a row of numbers a line?"
+            )
     if rest:
         yield rest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -51,10 +52,12 @@ class Parser:
             except ImportError:
                 pass
             else:
-                try:
-                    return self._by_arrow(text)
-                except pyarrow.ArrowException:
-                    return None
+                for tried in (text, self._without_blanks(text)):
+                    try:
+                        return self._by_arrow(tried)
+                    except pyarrow.ArrowException:
+                        continue
+                return None
         plain = self.selection.labels is None and self.reading.decimal == "." and not self.reading.na_values
         # with fewer columns NumPy would not look at how many each line has
         if not plain or len(set(self.selection.numbers)) != self.layout.n_columns:
@@ -66,6 +69,13 @@ class Parser:
         except ValueError:
             return None
         return Parsed(block[:, self.selection.numbers], None) if block.shape[1] == self.layout.n_columns else None
+
+    def _without_blanks(self, text: bytes) -> bytes:
+        """Without the blanks around cells, which pyarrow takes for a part of a missing value; as it is where there are quotes."""
+        if b'"' in text:
+            return text
+        delimiter = re.escape(self.layout.delimiter.encode())
+        return re.sub(rb" *(" + delimiter + rb"|\r?\n) *", rb"\1", text)
 
     def _by_arrow(self, text: bytes) -> Parsed:
         import pyarrow

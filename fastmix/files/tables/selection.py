@@ -117,8 +117,9 @@ def _check_named(path: str, names: Sequence[str], chosen: list[int]) -> None:
     for i in chosen:
         if _NO_NAME.fullmatch(names[i]):
             like = "; df.to_csv and R's write.csv write row names so" if i == 0 else ""
+            column = str(i + 1) if str(i + 1) not in names else as_argument([names[i]])
             raise ValueError(
-                f"{path!r}, column {i + 1} has no name{like}: leave it out with --drop {i + 1}, or name the columns to use "
+                f"{path!r}, column {i + 1} has no name{like}: leave it out with --drop {column}, or name the columns to use "
                 "with --columns"
             )
 

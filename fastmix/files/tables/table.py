@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -115,9 +116,9 @@ def _blocks(path: str, ending: str) -> Callable[..., Iterator[tuple[Selection, B
     kind = os.path.splitext(unpacked)[1].lower()
 
     def of_text(path: str, reading: Reading, expected: Sequence[str] | None) -> Iterator[tuple[Selection, Block]]:
-        if kind not in _TEXT_ENDINGS and path != STDIN and reading.delimiter is None:
-            if not os.path.exists(path):
-                raise FileNotFoundError(2, os.strerror(2), path)
+        if not os.path.exists(path) and path != STDIN:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        if kind not in _TEXT_ENDINGS and os.path.isfile(path) and reading.delimiter is None:  # pipes have no endings
             raise ValueError(
                 f"DATA {path!r} does not end in {_KINDS}; if it is text, say what separates its columns: --delimiter tab, say"
             )
