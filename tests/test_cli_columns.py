@@ -226,6 +226,7 @@ def test_info_names_features(capsys, folder):
     [
         (("--delimiter", "ab"), "'ab' is not one character, tab or space"),
         (("--encoding", "latin-17"), "'latin-17' is unknown"),
+        (("--encoding", "base64"), "'base64' is unknown"),
         (("--decimal", ";"), "invalid choice"),
     ],
 )

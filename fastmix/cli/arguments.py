@@ -75,6 +75,7 @@ def delimiter(text: str) -> str:
 
 def encoding(text: str) -> str:
     try:
+        _ = "".encode(text)  # raises for codecs of other things than text, too
         return codecs.lookup(text).name
     except LookupError:
         raise argparse.ArgumentTypeError(f"{text!r} is unknown; utf-8, utf-16, latin-1 and cp1252 are common") from None

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.files.tables.block import Block
+from fastmix.files.tables.block import Block, Blocks
 from fastmix.files.tables.reading import Reading
-from fastmix.files.tables.selection import Selection, select
+from fastmix.files.tables.selection import select
 
 __all__ = ["ARROW_ENDINGS", "read_arrow"]
 
@@ -27,7 +27,7 @@ ARROW_ENDINGS = {
 _BATCH_VALUES = 1 << 20
 
 
-def read_arrow(path: str, reading: Reading, expected: Sequence[str] | None) -> Iterator[tuple[Selection, Block]]:
+def read_arrow(path: str, reading: Reading, expected: Sequence[str] | None) -> Blocks:
     """The rows of a file, or of the parquet files in a folder, batch by batch, each with the columns that were chosen.
 
     Raises

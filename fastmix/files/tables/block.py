@@ -1,13 +1,15 @@
-"""Some rows of a file."""
+"""What readers of files yield."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Generator, Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-__all__ = ["Block"]
+from fastmix.files.tables.selection import Selection
+
+__all__ = ["Block", "Blocks"]
 
 
 class Block(NamedTuple):
@@ -25,3 +27,7 @@ class Block(NamedTuple):
     weights: np.ndarray | None = None
     labels: Sequence[object] | None = None
     share: float | None = None
+
+
+# Blocks of a file, each with the columns that were chosen.
+Blocks: TypeAlias = Generator[tuple[Selection, Block], None, None]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,16 +13,16 @@ import numpy as np
 
 from fastmix.files.tables.arrays import load_npz, map_npy, select_of_arrays
 from fastmix.files.tables.arrow import ARROW_ENDINGS, read_arrow
-from fastmix.files.tables.block import Block
+from fastmix.files.tables.block import Blocks
 from fastmix.files.tables.labels import LabelCodes
 from fastmix.files.tables.numbers_file import NumbersFile
 from fastmix.files.tables.reading import Reading
-from fastmix.files.tables.selection import Selection
 from fastmix.files.tables.text import read_text
 
 __all__ = ["STDIN", "NamedRows", "Table", "from_arrays", "read_table"]
 
 STDIN = "-"
+_AS_IT_IS = Reading()
 _PIPES = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 _TEXT_ENDINGS = (".csv", ".tsv", ".tab")
 _PACKED_ENDINGS = (".gz", ".bz2", ".xz")
@@ -87,7 +88,7 @@ class Table:
             yield X if self.names is None else NamedRows(X, self.names)
 
 
-def read_table(path: str, reading: Reading = Reading(), expected: Sequence[str] | None = None) -> Table:  # noqa: B008
+def read_table(path: str, reading: Reading = _AS_IT_IS, expected: Sequence[str] | None = None) -> Table:
     """Read a file.
 
     Parameters
@@ -106,25 +107,22 @@ def read_table(path: str, reading: Reading = Reading(), expected: Sequence[str] 
         return from_arrays(path, map_npy(path), None, reading, expected)
     if ending == ".npz":
         return from_arrays(path, load_npz(path), None, reading, expected)
-    return _collected(path, _blocks(path, ending)(path, reading, expected), reading.labels is not None)
+    return _collected(path, _blocks(path, ending, reading, expected), reading.labels is not None)
 
 
-def _blocks(path: str, ending: str) -> Callable[..., Iterator[tuple[Selection, Block]]]:
+def _blocks(path: str, ending: str, reading: Reading, expected: Sequence[str] | None) -> Blocks:
+    """The rows of a file that is read in parts."""
     if ending in ARROW_ENDINGS or os.path.isdir(path):
-        return read_arrow
-    unpacked = path.removesuffix(ending) if ending in _PACKED_ENDINGS else path
+        return read_arrow(path, reading, expected)
+    unpacked = path[: -len(ending)] if ending in _PACKED_ENDINGS else path
     kind = os.path.splitext(unpacked)[1].lower()
-
-    def of_text(path: str, reading: Reading, expected: Sequence[str] | None) -> Iterator[tuple[Selection, Block]]:
-        if not os.path.exists(path) and path != STDIN:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-        if kind not in _TEXT_ENDINGS and os.path.isfile(path) and reading.delimiter is None:  # pipes have no endings
-            raise ValueError(
-                f"DATA {path!r} does not end in {_KINDS}; if it is text, say what separates its columns: --delimiter tab, say"
-            )
-        return read_text(path, reading, expected, kind in (".tsv", ".tab"))
-
-    return of_text
+    if not os.path.exists(path) and path != STDIN:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    if kind not in _TEXT_ENDINGS and os.path.isfile(path) and reading.delimiter is None:  # pipes have no endings
+        raise ValueError(
+            f"DATA {path!r} does not end in {_KINDS}; if it is text, say what separates its columns: --delimiter tab, say"
+        )
+    return read_text(path, reading, expected, is_tsv=kind in (".tsv", ".tab"))
 
 
 def from_arrays(
@@ -144,13 +142,15 @@ def from_arrays(
     return Table(X, selection.names, weights, known, classes)
 
 
-def _collected(path: str, blocks: Iterator[tuple[Selection, Block]], with_labels: bool) -> Table:
+def _collected(path: str, blocks: Blocks, with_labels: bool) -> Table:
     file, weights, codes = None, [], LabelCodes()
     names: tuple[str, ...] | None = None
-    try:
+    with ExitStack() as at_the_end:
+        at_the_end.enter_context(closing(blocks))
         for selection, block in blocks:
             if file is None:
-                file, names = NumbersFile(block.X.shape[1], block.X.dtype), selection.names
+                file = at_the_end.enter_context(closing(NumbersFile(block.X.shape[1], block.X.dtype)))
+                names = selection.names
             file.add(block.X, block.share)
             if block.weights is not None:
                 weights.append(block.weights)
@@ -161,6 +161,3 @@ def _collected(path: str, blocks: Iterator[tuple[Selection, Block]], with_labels
         labels, classes = codes.result() if with_labels else (None, ())
         temporary = None if file.folder is None else (file.folder, file.n_bytes)
         return Table(file.array(), names, np.concatenate(weights) if weights else None, labels, classes, temporary)
-    finally:
-        if file is not None:
-            file.close()

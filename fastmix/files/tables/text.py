@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from fastmix.files.tables.block import Block
+from fastmix.files.tables.block import Block, Blocks
 from fastmix.files.tables.layout import Layout, layout_of
-from fastmix.files.tables.lines import Piece, open_text
+from fastmix.files.tables.lines import open_text
 from fastmix.files.tables.parsing import Parser
 from fastmix.files.tables.reading import Reading
-from fastmix.files.tables.selection import Selection, select
+from fastmix.files.tables.selection import select
 
 __all__ = ["read_text"]
 
 
-def read_text(
-    path: str, reading: Reading, expected: Sequence[str] | None, is_tsv: bool
-) -> Iterator[tuple[Selection, Block]]:
+def read_text(path: str, reading: Reading, expected: Sequence[str] | None, is_tsv: bool) -> Blocks:
     """The rows of a text file, or of stdin for ``-``, piece by piece, each with the columns that were chosen.
 
     Raises
@@ -38,13 +36,9 @@ def read_text(
                 parser = Parser(layout, selection, reading)
                 line += layout.first_line - 1
                 text = text[layout.begin :]
-            yield from _rows(parser, selection, Piece(text, piece.share), line)
+            if text.strip():
+                found = parser(text, line)
+                n = len(selection.features)
+                weights = None if selection.weights is None else found.numbers[:, n]
+                yield selection, Block(found.numbers[:, :n], weights, found.labels, piece.share)
             line += text.count(b"\n")
-
-
-def _rows(parser: Parser, selection: Selection, piece: Piece, line: int) -> Iterator[tuple[Selection, Block]]:
-    if piece.text.strip():
-        found = parser(piece.text, line)
-        n = len(selection.features)
-        weights = None if selection.weights is None else found.numbers[:, n]
-        yield selection, Block(found.numbers[:, :n], weights, found.labels, piece.share)
