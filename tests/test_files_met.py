@@ -180,6 +180,8 @@ BINARIES = {
     "no rows.parquet": (lambda path: parquet.write_table(TABLE[:0], path), {}, "no rows"),
     "cut short.parquet": (lambda path: shorten(path, lambda: parquet.write_table(TABLE, path)), {}, "readable .parquet file"),
     "cut short.feather": (lambda path: shorten(path, lambda: feather.write_feather(TABLE, path)), {}, "readable Arrow"),
+    "empty.feather": (lambda path: path.write_bytes(b""), {}, "readable Arrow"),
+    "empty.parquet": (lambda path: path.write_bytes(b""), {}, "readable .parquet file"),
     "array.npz": (lambda path: np.savez(path, X=ROWS), {}, ROWS),
     "packed.npz": (lambda path: np.savez_compressed(path, X=ROWS, y=[1, 2, 3]), {}, ROWS),
     "two arrays.npz": (lambda path: np.savez(path, X=ROWS, Z=ROWS), {}, "2 arrays of two dimensions"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,14 +15,8 @@ from fastmix.files.tables.selection import select
 
 __all__ = ["ARROW_ENDINGS", "read_arrow"]
 
-ARROW_ENDINGS = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".feather": "ipc",
-    ".arrow": "ipc",
-    ".arrows": "ipc",
-    ".ipc": "ipc",
-}
+_PARQUET = (".parquet", ".pq")
+ARROW_ENDINGS = (*_PARQUET, ".feather", ".arrow", ".arrows", ".ipc")
 # Numbers of a batch: 8 MB of float64. What a row group holds beyond that is pyarrow's to keep.
 _BATCH_VALUES = 1 << 20
 
@@ -35,7 +29,7 @@ def read_arrow(path: str, reading: Reading, expected: Sequence[str] | None) -> B
     ValueError : where pyarrow is missing, the file is none of its kind, a column is not of numbers, or a value may not be.
     OSError : if the file cannot be read.
     """
-    schema, batches = _opened(path)
+    schema, batches_of = _opened(path)
     names = [str(name) for name in schema.names]
     selection = select(path, names, len(names), reading, expected, _index(schema))
     for place in selection.numbers:
@@ -49,7 +43,7 @@ def read_arrow(path: str, reading: Reading, expected: Sequence[str] | None) -> B
     labels = [] if selection.labels is None else [selection.labels]
     wanted = [names[place] for place in (*selection.numbers, *labels)]
     n_rows, n_features = 0, len(selection.features)
-    for batch in batches(wanted, max(1, _BATCH_VALUES // len(selection.numbers))):
+    for batch in batches_of(wanted, max(1, _BATCH_VALUES // len(selection.numbers))):
         X = np.empty((batch.num_rows, n_features), dtype)
         for column in range(n_features):
             X[:, column] = _as_floats(batch.column(column))
@@ -60,13 +54,18 @@ def read_arrow(path: str, reading: Reading, expected: Sequence[str] | None) -> B
         n_rows += batch.num_rows
 
 
-def _opened(path: str) -> tuple[Any, Any]:
-    """The schema, and a function of the columns, and of how many rows of them, to have in a batch; it yields batches."""
-    kind = ARROW_ENDINGS.get(os.path.splitext(path)[1].lower(), "parquet")  # a folder may have any name
-    what = f"{path!r} is not a readable {'.parquet' if kind == 'parquet' else 'Arrow or Feather'} file"
+class _Source(NamedTuple):
+    """A file or folder that is open: its schema, and what yields batches of some columns, of some rows each."""
+
+    schema: Any
+    batches: Callable[[list[str], int], Iterator[Any]]
+
+
+def _opened(path: str) -> _Source:
+    is_parquet = os.path.isdir(path) or os.path.splitext(path)[1].lower() in _PARQUET
+    what = f"{path!r} is not a readable {'.parquet' if is_parquet else 'Arrow or Feather'} file"
     try:
         import pyarrow
-        from pyarrow import dataset, ipc
     except ImportError as error:
         raise ValueError(
             f"reading {path!r} needs pyarrow, which is not installed: pip install 'fastmix[parquet]'"
@@ -74,23 +73,46 @@ def _opened(path: str) -> tuple[Any, Any]:
     if not os.path.exists(path):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
     try:
-        found = dataset.dataset(path, format=kind, exclude_invalid_files=False)
-        if os.path.isdir(path) and not found.files:
-            raise ValueError(f"the folder {path!r} holds no files")
-        if not found.schema.names:
-            raise ValueError(f"{path!r} has no columns; give at least one of numbers")
-        return found.schema, lambda columns, n: _guarded(
-            what, found.to_batches(columns=columns, batch_size=n, batch_readahead=2, fragment_readahead=1)
-        )
+        source = _parquet(path) if is_parquet else _ipc(path)
     except pyarrow.ArrowInvalid as error:
-        if kind == "ipc":
-            try:  # without an index of batches at its end, as it is sent through pipes
-                stream = ipc.open_stream(pyarrow.memory_map(path))
-            except pyarrow.ArrowInvalid:
-                pass
-            else:
-                return stream.schema, lambda columns, n: _guarded(what, _cut(stream, columns, n))
         raise ValueError(f"{what} ({error}); make or fetch it again") from error
+    if not source.schema.names:
+        raise ValueError(f"{path!r} has no columns; give at least one of numbers")
+    return source._replace(batches=lambda columns, n: _guarded(what, source.batches(columns, n)))
+
+
+def _parquet(path: str) -> _Source:
+    from pyarrow import dataset
+
+    # What pyarrow buffers ahead it keeps to the end, and its threads do not wait for who takes the batches: either may hold the
+    # whole file, 2 GB of one of 2 GB.
+    kind = dataset.ParquetFileFormat(pre_buffer=False)
+    found = dataset.dataset(path, format=kind, exclude_invalid_files=False)
+    if os.path.isdir(path) and not found.files:
+        raise ValueError(f"the folder {path!r} holds no files")
+    return _Source(
+        found.schema,
+        lambda columns, n: found.to_batches(
+            columns=columns, batch_size=n, batch_readahead=1, fragment_readahead=1, use_threads=False
+        ),
+    )
+
+
+def _ipc(path: str) -> _Source:
+    import pyarrow
+    from pyarrow import ipc
+
+    if not os.path.getsize(path):
+        raise pyarrow.ArrowInvalid("it is empty")
+    memory = pyarrow.memory_map(path)
+    try:
+        file = ipc.open_file(memory)
+    except pyarrow.ArrowInvalid:
+        stream = ipc.open_stream(memory)  # without an index of batches at its end, as it is sent through pipes
+        return _Source(stream.schema, lambda columns, n: _cut(stream, columns, n))
+    return _Source(
+        file.schema, lambda columns, n: _cut(map(file.get_batch, range(file.num_record_batches)), columns, n)
+    )
 
 
 def _guarded(what: str, batches: Iterator[Any]) -> Iterator[Any]:
