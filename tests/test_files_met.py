@@ -282,6 +282,18 @@ def test_unnamed_columns_are_dropped_beside_numbers_for_names(tmp_path):
     check(path, {"header": True, "drop": ("",)}, ROWS)
 
 
+@pytest.mark.usefixtures("small_pieces")
+def test_an_array_is_mapped_as_it_is_or_written_anew(tmp_path):
+    path = str(tmp_path / "data.npy")
+    np.save(path, many_rows().astype(np.float32))
+    assert read_table(path).temporary is None
+    some = read_table(path, Reading(columns=("3", "1"), weights="2"))
+    assert some.temporary is not None
+    assert some.X.dtype == np.float32
+    np.testing.assert_array_equal(some.X, many_rows()[:, [2, 0]].astype(np.float32))
+    np.testing.assert_array_equal(some.weights, many_rows()[:, 1].astype(np.float32))
+
+
 def test_a_file_without_lines_is_hardly_text(tmp_path, monkeypatch):
     monkeypatch.setattr(lines, "_LONGEST_LINE", 1000)
     (tmp_path / "data.csv").write_text("1," * 1000)

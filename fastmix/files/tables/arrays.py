@@ -10,10 +10,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fastmix.files.tables.block import Block, Blocks
 from fastmix.files.tables.reading import Reading
-from fastmix.files.tables.selection import Selection, select
+from fastmix.files.tables.selection import select
 
-__all__ = ["Arrays", "load_npz", "map_npy", "select_of_arrays"]
+__all__ = ["Arrays", "load_npz", "map_npy", "read_arrays"]
 
 # Values of an array that are looked at at once.
 _CHUNK_VALUES = 1 << 20
@@ -66,28 +67,28 @@ def _check_table(path: str, data: NDArray) -> None:
         )
 
 
-def select_of_arrays(
+def read_arrays(
     path: str, arrays: Arrays, names: Sequence[str] | None, reading: Reading, expected: Sequence[str] | None
-) -> tuple[Selection, np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """The columns that are asked for, their rows, and the weights and labels; the values of all rows are looked at.
+) -> Blocks:
+    """The rows of a table part by part, with the columns that were chosen; those beside it are found by name only.
 
-    Columns beside the table are found by name only.
+    Raises
+    ------
+    ValueError : for a column that is not there, or a value that may not be.
     """
     table, beside = arrays
-    reading, given = _taken_from(beside, reading)
-    selection = select(path, names, table.shape[1], reading, expected)
-    whole = selection.features == tuple(range(table.shape[1]))
-    X = table if whole else np.ascontiguousarray(table[:, selection.features])
-    if reading.missing_numbers:
-        X = reading.with_nan(X)
-    step = max(1, _CHUNK_VALUES // X.shape[1])
-    for first in range(0, len(X), step):
-        reading.check_finite(X[first : first + step], path, selection.names, first)
-    weights = given.get("weights", None if selection.weights is None else table[:, selection.weights])
-    labels = given.get("labels", None if selection.labels is None else table[:, selection.labels])
-    return selection, X, weights, labels
-
-
-def _taken_from(beside: Mapping[str, np.ndarray], reading: Reading) -> tuple[Reading, dict[str, np.ndarray]]:
-    found = {use: beside[name] for use in ("weights", "labels") if (name := getattr(reading, use)) in beside}
-    return replace(reading, **dict.fromkeys(found)), found  # type: ignore[arg-type]
+    of_rows = {use: beside[name] for use in ("weights", "labels") if (name := getattr(reading, use)) in beside}
+    selection = select(path, names, table.shape[1], replace(reading, **dict.fromkeys(of_rows)), expected)  # type: ignore[arg-type]
+    for use in ("weights", "labels"):
+        if (place := getattr(selection, use)) is not None:
+            of_rows[use] = table[:, place]
+    as_it_is = selection.features == tuple(range(table.shape[1])) and not reading.missing_numbers
+    dtype = table.dtype if as_it_is or table.dtype == np.float32 else np.dtype(np.float64)
+    step = max(1, _CHUNK_VALUES // table.shape[1])
+    for first in range(0, len(table), step):
+        part = slice(first, first + step)
+        X = table[part] if as_it_is else reading.with_nan(table[part][:, selection.features].astype(dtype))
+        reading.check_finite(X, path, selection.names, first)
+        of_part = {use: values[part] for use, values in of_rows.items()}
+        whole = table if as_it_is else None
+        yield selection, Block(X, of_part.get("weights"), of_part.get("labels"), whole)

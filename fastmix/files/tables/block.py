@@ -20,12 +20,14 @@ class Block(NamedTuple):
     X : (n, D) float64 or float32, the features.
     weights : (n,), where asked for.
     labels : (n,), where asked for; None for those that are missing.
+    whole : the array, in memory or mapped, that consists of the X of all blocks, where there is one already.
     share : of the file that has been read with these rows, where that is known.
     """
 
     X: np.ndarray
     weights: np.ndarray | None = None
-    labels: Sequence[object] | None = None
+    labels: Sequence[object] | np.ndarray | None = None
+    whole: np.ndarray | None = None
     share: float | None = None
 
 

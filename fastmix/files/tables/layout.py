@@ -23,7 +23,8 @@ _LINES_LOOKED_AT = 1000
 
 @dataclass(frozen=True)
 class Layout:
-    """
+    """Where the rows of a text file begin, and what their columns are.
+
     Attributes
     ----------
     path : for messages.

@@ -13,6 +13,7 @@ __all__ = ["NumbersFile"]
 
 # Bytes of numbers that are kept in memory.
 _IN_MEMORY = 1 << 26
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 _REMEDY = "free some space, or name another folder with the environment variable TMPDIR"
 
 
@@ -24,8 +25,8 @@ class NumbersFile:
 
     Attributes
     ----------
-    folder : where the file is; None as long as all rows are in memory.
     n_bytes : of all rows.
+    temporary : (folder, bytes) of the file; None as long as all rows are in memory.
     """
 
     def __init__(self, n_columns: int, dtype: np.dtype) -> None:
@@ -33,8 +34,12 @@ class NumbersFile:
         self._dtype = dtype
         self._blocks: list[np.ndarray] = []
         self._file: IO[bytes] | None = None
-        self.folder: str | None = None
+        self._folder = ""
         self.n_bytes = 0
+
+    @property
+    def temporary(self) -> tuple[str, int] | None:
+        return None if self._file is None else (self._folder, self.n_bytes)
 
     def close(self) -> None:
         """Give up the file; a map of it stays until it is gone, too."""
@@ -55,9 +60,9 @@ class NumbersFile:
             self._blocks.append(block)
             return
         if self._file is None:
-            self.folder = tempfile.gettempdir()
+            self._folder = tempfile.gettempdir()
             self._check_space(share)
-            self._file = tempfile.TemporaryFile(prefix="fastmix-", dir=self.folder, buffering=0)  # noqa: SIM115
+            self._file = tempfile.TemporaryFile(prefix="fastmix-", dir=self._folder, buffering=0)  # noqa: SIM115
             for earlier in self._blocks:
                 self._write(earlier)
             self._blocks.clear()
@@ -78,20 +83,20 @@ class NumbersFile:
             while rest.nbytes:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
-            if error.errno == errno.ENOSPC:
+            if error.errno in _FULL:
                 raise self._no_space(f"{self.n_bytes / 1e9:.3g} GB or more") from error
             raise
 
     def _check_space(self, share: float | None) -> None:
         if share:
             needed = self.n_bytes / share
-            if shutil.disk_usage(self.folder or ".").free < needed:
+            if shutil.disk_usage(self._folder).free < needed:
                 raise self._no_space(f"about {needed / 1e9:.3g} GB")
 
     def _no_space(self, needed: str) -> OSError:
-        free = shutil.disk_usage(self.folder or ".").free
+        free = shutil.disk_usage(self._folder).free
         return OSError(
             errno.ENOSPC,
             f"the numbers of DATA need {needed} of temporary space, but {free / 1e9:.3g} GB are free: {_REMEDY}",
-            self.folder,
+            self._folder,
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.files.tables.arrays import load_npz, map_npy, select_of_arrays
+from fastmix.files.tables.arrays import Arrays, load_npz, map_npy, read_arrays
 from fastmix.files.tables.arrow import ARROW_ENDINGS, read_arrow
 from fastmix.files.tables.block import Blocks
 from fastmix.files.tables.labels import LabelCodes
@@ -49,7 +49,8 @@ class NamedRows:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """
+    """What was read.
+
     Attributes
     ----------
     X : (N, D), N >= 1, finite but for NaN where that was allowed.
@@ -127,37 +128,36 @@ def _blocks(path: str, ending: str, reading: Reading, expected: Sequence[str] | 
 
 def from_arrays(
     path: str,
-    arrays: tuple[np.ndarray, Any],
+    arrays: Arrays,
     names: Sequence[str] | None,
     reading: Reading,
     expected: Sequence[str] | None = None,
 ) -> Table:
-    """The table of arrays in memory or in a map, see ``arrays.Arrays``; ``path`` is for messages."""
-    selection, X, weights, labels = select_of_arrays(path, arrays, names, reading, expected)
-    codes = LabelCodes()
-    if labels is not None:
-        codes.add(labels.tolist())
-    known, classes = codes.result() if labels is not None else (None, ())
-    weights = None if weights is None else np.asarray(weights, dtype=np.float64)
-    return Table(X, selection.names, weights, known, classes)
+    """The table of arrays in memory or in a map, used as they are where no number has to be changed; ``path`` is for messages."""
+    return _collected(path, read_arrays(path, arrays, names, reading, expected), reading.labels is not None)
 
 
 def _collected(path: str, blocks: Blocks, with_labels: bool) -> Table:
-    file, weights, codes = None, [], LabelCodes()
-    names: tuple[str, ...] | None = None
+    X, names, temporary = None, None, None
+    weights, codes = [], LabelCodes()
     with ExitStack() as at_the_end:
         at_the_end.enter_context(closing(blocks))
+        file: NumbersFile | None = None
         for selection, block in blocks:
+            names = selection.names
+            if block.weights is not None:
+                weights.append(np.asarray(block.weights, dtype=np.float64))
+            if block.labels is not None:
+                codes.add(np.asarray(block.labels, dtype=object).tolist())
+            if block.whole is not None:
+                X = block.whole
+                continue
             if file is None:
                 file = at_the_end.enter_context(closing(NumbersFile(block.X.shape[1], block.X.dtype)))
-                names = selection.names
             file.add(block.X, block.share)
-            if block.weights is not None:
-                weights.append(block.weights)
-            if block.labels is not None:
-                codes.add(block.labels)
-        if file is None or not file.n_bytes:
-            raise ValueError(f"{path!r} holds no rows of numbers; give at least one")
-        labels, classes = codes.result() if with_labels else (None, ())
-        temporary = None if file.folder is None else (file.folder, file.n_bytes)
-        return Table(file.array(), names, np.concatenate(weights) if weights else None, labels, classes, temporary)
+        if file is not None and file.n_bytes:
+            X, temporary = file.array(), file.temporary
+    if X is None:
+        raise ValueError(f"{path!r} holds no rows of numbers; give at least one")
+    labels, classes = codes.result() if with_labels else (None, ())
+    return Table(X, names, np.concatenate(weights) if weights else None, labels, classes, temporary)

@@ -40,5 +40,5 @@ def read_text(path: str, reading: Reading, expected: Sequence[str] | None, is_ts
                 found = parser(text, line)
                 n = len(selection.features)
                 weights = None if selection.weights is None else found.numbers[:, n]
-                yield selection, Block(found.numbers[:, :n], weights, found.labels, piece.share)
+                yield selection, Block(found.numbers[:, :n], weights, found.labels, share=piece.share)
             line += text.count(b"\n")
