@@ -14,6 +14,7 @@ import fastmix
 from fastmix import GaussianMixture, KMeans
 from fastmix.cli import main
 from fastmix.datasets import load_dataset
+from fastmix.files.tables.reading import Reading
 from fastmix.files.tables.table import read_table
 
 NAMES = ["Sepal.Length", "Sepal.Width", "Petal.Length", "Petal.Width"]
@@ -156,6 +157,25 @@ def test_some_labels_as_numbers_in_npz(capsys, iris, tmp_path):
     assert err == ""
     model = GaussianMixture(3, random_state=0).fit(iris[NAMES].to_numpy(), labels=labels)
     np.testing.assert_allclose(json.loads(out)["means"], model.means_, rtol=1e-9)
+
+
+def test_labels_that_count_from_1(capsys, tmp_path):
+    (tmp_path / "data.csv").write_text("a,kind\n1.5,10\n2,2\n5,NA\n5,-1\n1,1\n7,10\n")
+    _, err = run(capsys, "fit", tmp_path / "data.csv", "-k", 3, "--labels", "kind", "--quiet")
+    assert "labels of column 'kind': '1' = 0, '2' = 1, '10' = 2" in err
+    np.testing.assert_array_equal(
+        read_table(str(tmp_path / "data.csv"), Reading(labels="kind")).labels, [2, 1, -1, -1, 0, 2]
+    )
+    status = main(["fit", str(tmp_path / "data.csv"), "-k", "2", "--labels", "kind"])
+    assert status == 2
+    assert "numbered from 0 to 1, but there is a label 2; raise -k" in capsys.readouterr().err
+
+
+def test_missing_values_that_are_negative_numbers(capsys, tmp_path):
+    (tmp_path / "data.csv").write_text("a,b\n1.5,-9\n2,x\n5,3\n-9,1\n")
+    data = ("fit", tmp_path / "data.csv", "-k", 1, "--missing", "em", "--quiet", "--json", "--na-values")
+    means = json.loads(run(capsys, *data, "-9,x")[0])["means"]
+    assert np.abs(means).max() < 4
 
 
 def test_a_row_without_a_weight_is_named(capsys, tmp_path):

@@ -74,6 +74,11 @@ def run(arguments: argparse.Namespace) -> None:
 
     algorithm, checkpoint = _algorithm(arguments), _checkpoint(arguments)
     data = read_data(arguments, arguments.missing == "em")
+    if data.labels is not None and data.labels.max() >= arguments.components:
+        raise ValueError(
+            f"--labels {arguments.labels}: components are numbered from 0 to {arguments.components - 1}, but there is a label "
+            f"{data.labels.max()}; raise -k"
+        )
     model = GaussianMixture(
         arguments.components,
         covariance_type=arguments.covariance,

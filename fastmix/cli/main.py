@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.showwarning = output.show_warning
         try:
-            arguments = _build_parser().parse_args(argv)
+            arguments = _build_parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
             arguments.run(arguments)
             sys.stdout.flush()
         except BrokenPipeError:
@@ -82,6 +82,17 @@ def _termination() -> Iterator[threading.Event]:
         yield terminated
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """The arguments with ``--na-values=-99,x`` in place of two: argparse takes what begins with a hyphen for an option."""
+    found: list[str] = []
+    for argument in argv:
+        if found and found[-1] == "--na-values":
+            found[-1] += f"={argument}"
+        else:
+            found.append(argument)
+    return found
 
 
 def _build_parser() -> argparse.ArgumentParser:

@@ -16,7 +16,7 @@ _UNKNOWN = -1
 class LabelCodes:
     """Numbers labels while they are read.
 
-    Whole numbers stay what they are; otherwise labels are numbered from 0 in their order, by alphabet. Missing ones are -1.
+    Whole numbers from 0 on stay what they are; others, and words, are numbered in their order. Missing ones are -1.
     """
 
     def __init__(self) -> None:
@@ -34,10 +34,13 @@ class LabelCodes:
 
     def _meaning(self) -> tuple[np.ndarray, tuple[str, ...]]:
         found = ["" if value is None else str(value).strip() for value in self._codes]
-        known = sorted({value for value in found if value not in MISSING})
-        values = {value: number(value) for value in known}
-        if all(value is not None and value.is_integer() for value in values.values()):
-            whole = {name: int(value) for name, value in values.items() if value is not None}
-            return np.array([whole.get(value, _UNKNOWN) for value in found], dtype=np.int64), ()
+        values = {value: number(value) for value in found if value not in MISSING}
+        whole = {name: int(value) for name, value in values.items() if value is not None and value.is_integer()}
+        if len(whole) < len(values):
+            known = sorted(values)
+        else:
+            known = sorted((name for name in whole if whole[name] != _UNKNOWN), key=whole.__getitem__)
+            if not known or whole[known[0]] == 0:
+                return np.array([whole.get(value, _UNKNOWN) for value in found], dtype=np.int64), ()
         places = {name: place for place, name in enumerate(known)}
         return np.array([places.get(value, _UNKNOWN) for value in found], dtype=np.int64), tuple(known)

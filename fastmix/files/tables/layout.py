@@ -102,6 +102,10 @@ def layout_of(path: str, text: bytes, reading: Reading, is_tsv: bool = False) ->
             raise ValueError(
                 f"{path!r}, line {place}, column {column} has a name that is not UTF-8; name what it is: --encoding latin-1, say"
             )
+    if names[0].startswith("#"):  # as numpy.savetxt begins a header
+        names[0] = names[0].lstrip("# ")
+        if delimiter == ANY_BLANKS and not names[0]:
+            del names[0]
     if others and len(others[0]) == len(names) + 1:
         names.insert(0, "")  # as R's write.table leaves out the name of row names
     n_lines = _lines_of_first(text, delimiter, place - line)

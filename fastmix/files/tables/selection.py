@@ -131,8 +131,7 @@ def _in_order(path: str, names: list[str], places: list[int], expected: Sequence
     if missing:
         also = f", and has {_listed(unknown)} besides" if unknown else ""
         raise ValueError(
-            f"{path!r} has no column {_listed(missing)}, which the model was fitted to{also}; rename or add columns, or, if it "
-            "has no header, say --header no"
+            f"{path!r} has no column {_listed(missing)}, which the model was fitted to{also}; rename or add columns"
         )
     if unknown:
         raise ValueError(
