@@ -270,6 +270,7 @@ def test_stdin(capsys, monkeypatch, name):
     assert '"means": [[3.333' in capsys.readouterr().out
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
 def test_a_pipe_needs_no_ending(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=(PLAIN,))

@@ -13,6 +13,8 @@ from fastmix.files.tables.selection import Selection
 
 __all__ = ["Parsed", "Parser"]
 
+_BLOCK = 1 << 20  # bytes that one thread parses at a time
+
 
 class Parsed(NamedTuple):
     """Rows of text: ``numbers`` (n, columns of numbers), and what the column of labels holds, None where that is missing."""
@@ -51,9 +53,9 @@ class Parser:
             except ImportError:
                 pass
             else:
-                for tried in (text, self._without_blanks(text)):
+                for as_tried in (bytes, self._without_blanks):
                     try:
-                        return self._by_arrow(tried)
+                        return self._by_arrow(as_tried(text))
                     except pyarrow.ArrowException:
                         continue
                 return None
@@ -87,9 +89,13 @@ class Parser:
         labels = [] if self.selection.labels is None else [self.selection.labels]
         types: dict[str, Any] = {str(column): pyarrow.float64() for column in self.selection.numbers}
         types |= {str(column): pyarrow.string() for column in labels}
+        bytes_a_row = len(text) // (text.count(b"\n") + 1)
         table = csv.read_csv(
             pyarrow.py_buffer(text),
-            read_options=csv.ReadOptions(column_names=[str(i) for i in range(self.layout.n_columns)]),
+            read_options=csv.ReadOptions(
+                block_size=max(_BLOCK, 8 * bytes_a_row),  # a row has to lie within two of them
+                column_names=[str(i) for i in range(self.layout.n_columns)],
+            ),
             parse_options=csv.ParseOptions(delimiter=self.layout.delimiter, newlines_in_values=b'"' in text),
             convert_options=csv.ConvertOptions(
                 include_columns=list(types),

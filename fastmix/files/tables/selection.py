@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -59,8 +60,12 @@ def select(
     ValueError : for columns that are not there, named twice, or have no name; or features other than those expected.
     """
 
+    places: dict[str, list[int]] = {}
+    for i, name in enumerate(names or ()):
+        places.setdefault(name, []).append(i)
+
     def place(wanted: str, option: str) -> int:
-        found = [i for i, name in enumerate(names or ()) if name == wanted]
+        found = places.get(wanted, [])
         if len(found) > 1:
             numbers = ", ".join(str(i + 1) for i in found)
             raise ValueError(
@@ -80,7 +85,7 @@ def select(
     apart = {labels, weights, *(place(wanted, "--drop") for wanted in reading.drop)}
     if reading.columns is not None:
         chosen = [place(wanted, "--columns") for wanted in reading.columns]
-        if again := [i for i in chosen if chosen.count(i) > 1 or i in apart]:
+        if again := [i for i, n in Counter(chosen).items() if n > 1 or i in apart]:
             raise ValueError(f"--columns names column {again[0] + 1} of {path!r}, which has another use; name it once")
     else:
         chosen = [i for i in range(n_columns) if i not in apart and i not in index]
@@ -91,10 +96,10 @@ def select(
     if reading.columns is None:
         _check_named(path, names, chosen)
     of_features = [names[i] or f"column {i + 1}" for i in chosen]
-    if alike := [name for name in of_features if of_features.count(name) > 1]:
-        places = ", ".join(str(i + 1) for i in chosen if names[i] == alike[0])
+    if alike := [name for name, n in Counter(of_features).items() if n > 1]:
+        numbers = ", ".join(str(i + 1) for i in chosen if names[i] == alike[0])
         raise ValueError(
-            f"{path!r}, columns {places} have one name, {alike[0]!r}; leave all but one out: --drop NUMBER"
+            f"{path!r}, columns {numbers} have one name, {alike[0]!r}; leave all but one out: --drop NUMBER"
         )
     if expected is not None:
         chosen = _in_order(path, of_features, chosen, expected)
@@ -126,8 +131,9 @@ def _check_named(path: str, names: Sequence[str], chosen: list[int]) -> None:
 
 def _in_order(path: str, names: list[str], places: list[int], expected: Sequence[str]) -> list[int]:
     """The places of the columns in the order of a model's features, which they have to be."""
-    missing = [name for name in expected if name not in names]
-    unknown = [name for name in names if name not in expected]
+    place = dict(zip(names, places, strict=True))
+    missing = [name for name in expected if name not in place]
+    unknown = sorted(place.keys() - set(expected), key=names.index)
     if missing:
         also = f", and has {_listed(unknown)} besides" if unknown else ""
         raise ValueError(
@@ -138,7 +144,7 @@ def _in_order(path: str, names: list[str], places: list[int], expected: Sequence
             f"{path!r} has columns that the model does not know: {_listed(unknown)}; leave them out with --drop "
             f"{as_argument(unknown)}"
         )
-    return [places[names.index(name)] for name in expected]
+    return [place[name] for name in expected]
 
 
 def _listed(names: Sequence[str]) -> str:
