@@ -98,6 +98,11 @@ TEXTS = {
     "Latin 1.csv": (PLAIN.replace("len", "L\u00e4nge").encode("latin-1"), {}, "--encoding"),
     "Latin 1 told.csv": (PLAIN.replace("len", "L\u00e4nge").encode("latin-1"), {"encoding": "latin-1"}, ROWS),
     "packed.CSV.GZ": (gzip.compress(PLAIN.encode()), {}, ROWS),
+    "packed in two.csv.gz": (
+        gzip.compress(PLAIN[:15].encode()) + gzip.compress(PLAIN[15:].encode()) + bytes(9),
+        {},
+        ROWS,
+    ),
     "packed.tsv.bz2": (bz2.compress(PLAIN.replace(",", "\t").encode()), {}, ROWS),
     "packed, cut short.csv.gz": (gzip.compress(PLAIN.encode())[:-12], {}, "cut short or damaged"),
     "packed, damaged.csv.gz": (gzip.compress(PLAIN.encode())[:-8] + b"12345678", {}, "cut short or damaged"),

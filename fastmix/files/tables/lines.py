@@ -19,6 +19,7 @@ __all__ = ["Piece", "open_text", "pieces"]
 _PIECE = 1 << 24
 _LONGEST_LINE = 1 << 28
 _HEAD = 1 << 12
+_PACKED_BYTES = 1 << 20
 _FIRST = 1 << 20  # what is looked at before anything is parsed
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\x00": "lzma"}
 # Longer ones first: that of UTF-32 begins as that of UTF-16 does.
@@ -80,11 +81,11 @@ class _Unpacked:
             if head.startswith(mark):
                 raise ValueError(f"{path!r} is {what}, not text; give the file the ending of its kind, or unpack it")
         packing = next((name for mark, name in _PACKED.items() if head.startswith(mark)), None)
-        self._stream: BinaryIO = stream
+        self._stream: Any = stream
         self._damaged: tuple[type[Exception], ...] = (EOFError, zlib.error)
         if packing is not None:
             module = import_module(packing)  # Python can be built without some of them
-            self._stream = module.open(stream)
+            self._stream = _Gzip(stream) if packing == "gzip" else module.open(stream)
             self._damaged += (getattr(module, "LZMAError", EOFError),)
 
     def read(self, n: int) -> bytes:
@@ -99,6 +100,35 @@ class _Unpacked:
 
     def _is_damaged(self, error: BaseException) -> ValueError:
         return ValueError(f"{self._path!r} is cut short or damaged ({error}); make or fetch it again")
+
+
+class _Gzip:
+    """What gzip packed, any number of members. Python's own reads 8 kB at a time, and holds up who parses meanwhile."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._member: Any = None
+        self._packed = b""
+
+    def read(self, n: int) -> bytes:
+        parts: list[bytes] = []
+        while n > 0:
+            self._packed = self._packed or self._stream.read(_PACKED_BYTES)
+            if not self._packed:
+                if self._member is not None:
+                    raise EOFError("it ends within what is packed")
+                break
+            if self._member is None:
+                self._packed = self._packed.lstrip(b"\x00")  # which may fill up the end
+                if not self._packed:
+                    continue
+                self._member = zlib.decompressobj(16 + zlib.MAX_WBITS)
+            parts.append(self._member.decompress(self._packed, n))
+            n -= len(parts[-1])
+            self._packed = self._member.unconsumed_tail
+            if self._member.eof:
+                self._packed, self._member = self._member.unused_data, None
+        return b"".join(parts)
 
 
 def _transcoded(path: str, stream: _Unpacked, encoding: str | None) -> Iterator[bytes]:
