@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from functools import cache
+from typing import Any
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -17,8 +19,35 @@ class ConvergenceWarning(UserWarning):
     """A fit ended without converging, or what it converged to deserves a look."""
 
 
+@cache
+def _as_scikit_learns(own: Any, module: Any) -> Any:
+    """The class that is also scikit-learn's of the same name; it is pickled as our own."""
+
+    def reduced(self: Exception) -> Any:
+        return _made_again, (own, self.args)
+
+    return type(
+        own.__name__, (own, getattr(module, own.__name__)), {"__reduce__": reduced, "__module__": own.__module__}
+    )
+
+
+def _own_or_both(own: Any) -> Any:
+    """The class itself, or one that is also scikit-learn's where scikit-learn is in use."""
+    module = sys.modules.get("sklearn.exceptions")
+    return own if module is None else _as_scikit_learns(own, module)
+
+
+def _made_again(own: Any, arguments: tuple[Any, ...]) -> Exception:
+    return _own_or_both(own)(*arguments)
+
+
 def warn_user(message: str, category: type[Warning] = ConvergenceWarning) -> None:
-    """Warn, and point at the line outside the package that led here, from however deep within."""
+    """Warn, and point at the line outside the package that led here, from however deep within.
+
+    A ConvergenceWarning is also scikit-learn's where that is in use.
+    """
+    if category is ConvergenceWarning:
+        category = _own_or_both(ConvergenceWarning)
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         level, frame = level + 1, frame.f_back
@@ -31,9 +60,12 @@ class CollapsedError(ValueError):
     def __init__(self, component: int, description: str):
         self.component = component
         self.description = description
-        super().__init__(
-            f"component {component} collapsed: {description}. Set reg_covar='auto', or a positive number, use fewer components, "
-            "or a covariance_type with fewer parameters"
+        super().__init__(component, description)  # what it is made of again in another process
+
+    def __str__(self) -> str:
+        return (
+            f"component {self.component} collapsed: {self.description}. Set reg_covar='auto', or a positive number, use fewer "
+            "components, or a covariance_type with fewer parameters"
         )
 
 
@@ -54,10 +86,6 @@ class ModelError(ValueError):
         return self.description if self.function == "unknown" else f"{self.function} is wrong: {self.description}"
 
 
-def not_fitted(message: str) -> NotFittedError:
+def not_fitted(message: str) -> Exception:
     """A NotFittedError that is also scikit-learn's own where scikit-learn is in use."""
-    sklearn_exceptions = sys.modules.get("sklearn.exceptions")
-    if sklearn_exceptions is None:
-        return NotFittedError(message)
-    both = type("NotFittedError", (NotFittedError, sklearn_exceptions.NotFittedError), {})
-    return both(message)
+    return _own_or_both(NotFittedError)(message)

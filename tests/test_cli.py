@@ -6,27 +6,34 @@ import re
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import fastmix
 from fastmix import GaussianMixture, KMeans
 from fastmix.cli import main
-from fastmix.cli.data import read_data
 from fastmix.datasets import load_dataset
+from fastmix.files.tables.table import read_table
+
+
+def faithful():
+    """Old Faithful with names of its columns."""
+    data = load_dataset("faithful")
+    return pd.DataFrame(data.data, columns=data.feature_names)
 
 
 @pytest.fixture(scope="module")
 def model_path(tmp_path_factory):
     """A mixture fitted to Old Faithful."""
     path = str(tmp_path_factory.mktemp("models") / "faithful.fastmix")
-    GaussianMixture(2, tol=1e-10, max_iter=1000, random_state=0).fit(load_dataset("faithful").data).save(path)
+    GaussianMixture(2, tol=1e-10, max_iter=1000, random_state=0).fit(faithful()).save(path)
     return path
 
 
 @pytest.fixture(scope="module")
 def kmeans_path(tmp_path_factory):
     path = str(tmp_path_factory.mktemp("models") / "kmeans.fastmix")
-    KMeans(2, random_state=0).fit(load_dataset("faithful").data).save(path)
+    KMeans(2, random_state=0).fit(faithful()).save(path)
     return path
 
 
@@ -164,18 +171,20 @@ def test_kmeans_prints_a_summary(capsys):
 def test_predict_prints_one_label_a_line(capsys, model_path):
     status, out, err = run(capsys, "predict", model_path, "dataset:faithful")
     assert (status, err) == (0, "")
-    expected = fastmix.load(model_path).predict(load_dataset("faithful").data)
-    np.testing.assert_array_equal([int(line) for line in out.splitlines()], expected)
+    expected = fastmix.load(model_path).predict(faithful())
+    header, *labels = out.splitlines()
+    assert header == "component"
+    np.testing.assert_array_equal([int(label) for label in labels], expected)
 
 
 def test_predict_proba_reads_back_exactly(capsys, model_path, tmp_path, monkeypatch):
     from fastmix.cli import predict
 
     monkeypatch.setattr(predict, "_CHUNK_VALUES", 100)  # several chunks
-    expected = fastmix.load(model_path).predict_proba(load_dataset("faithful").data)
+    expected = fastmix.load(model_path).predict_proba(faithful())
     status, out, _ = run(capsys, "predict", model_path, "dataset:faithful", "--proba")
     assert status == 0
-    np.testing.assert_array_equal(np.loadtxt(out.splitlines(), delimiter=","), expected)
+    np.testing.assert_array_equal(np.loadtxt(out.splitlines(), delimiter=",", skiprows=1), expected)
     for name in ("out.npy", "out.csv", "out"):
         assert run(capsys, "predict", model_path, "dataset:faithful", "--proba", "-o", tmp_path / name)[:2] == (0, "")
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
@@ -187,7 +196,7 @@ def test_predict_labels_to_npy(capsys, model_path, kmeans_path, tmp_path):
         assert run(capsys, "predict", path, "dataset:faithful", "-o", tmp_path / "labels.npy")[0] == 0
         labels = np.load(tmp_path / "labels.npy")
         assert labels.dtype == np.int64
-        np.testing.assert_array_equal(labels, fastmix.load(path).predict(load_dataset("faithful").data))
+        np.testing.assert_array_equal(labels, fastmix.load(path).predict(faithful()))
 
 
 def test_score(capsys, model_path):
@@ -211,13 +220,14 @@ def test_a_sample_can_be_fitted_again(capsys, model_path, tmp_path, monkeypatch)
     monkeypatch.setattr(sample, "_CHUNK_VALUES", 300)  # several chunks
     status, out, _ = run(capsys, "sample", model_path, 1000, "--seed", 4)
     assert status == 0
-    rows = np.loadtxt(out.splitlines(), delimiter=",")
+    rows = np.loadtxt(out.splitlines(), delimiter=",", skiprows=1)
+    assert out.startswith("eruptions,waiting\n")
     assert rows.shape == (1000, 2)
     assert len(np.unique(rows, axis=0)) == 1000
     assert run(capsys, "sample", model_path, 1000, "--seed", 4)[1] == out
     assert run(capsys, "sample", model_path, 1000, "--seed", 5)[1] != out
     assert run(capsys, "sample", model_path, 1000, "--seed", 4, "-o", tmp_path / "drawn.csv")[0] == 0
-    np.testing.assert_array_equal(read_data(str(tmp_path / "drawn.csv")), rows)
+    np.testing.assert_array_equal(read_table(str(tmp_path / "drawn.csv")).X, rows)
 
 
 def test_info(capsys, model_path, kmeans_path):
@@ -280,7 +290,9 @@ def test_bad_usage_is_one_line(capsys, arguments, match, tmp_path, monkeypatch):
 
 def test_a_model_and_data_that_do_not_match(capsys, model_path, kmeans_path, tmp_path):
     for command in (["predict"], ["predict", "--proba"], ["score"]):
-        assert "4 features" in fails(capsys, command[0], model_path, "dataset:iris", *command[1:])
+        assert "no column 'eruptions', 'waiting', which the model" in fails(
+            capsys, command[0], model_path, "dataset:iris", *command[1:]
+        )
     out = tmp_path / "out.npy"
     fails(capsys, "predict", model_path, "dataset:iris", "-o", out)
     assert not out.exists()

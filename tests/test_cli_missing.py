@@ -10,8 +10,9 @@ from pyarrow.parquet import write_table
 
 from fastmix import KMeans, SoftKMeans, load
 from fastmix.cli import impute, main
-from fastmix.cli.data import read_data
 from fastmix.datasets import load_dataset
+from fastmix.files.tables.reading import Reading
+from fastmix.files.tables.table import read_table
 
 NAN = np.nan
 
@@ -53,7 +54,8 @@ def error_of(capsys, *arguments):
 
 
 def numbers_in(text):
-    return np.array([[float(cell) for cell in line.split(",")] for line in text.splitlines()])
+    """The numbers below the header."""
+    return np.array([[float(cell) for cell in line.split(",")] for line in text.splitlines()[1:]])
 
 
 @pytest.mark.parametrize(
@@ -68,18 +70,13 @@ def numbers_in(text):
         ("\na\n1\n\nNA\n\n\n3\n\n", [[1], [NAN], [3]]),
         ("1,2\n3,", [[1, 2], [3, NAN]]),
         ("1,\r\n,2\r\n", [[1, NAN], [NAN, 2]]),
-        ("1,2\n" * 1_200_000 + ",2\n", None),
     ],
 )
 def test_a_csv_with_missing_values(tmp_path, text, rows):
     path = tmp_path / "data.csv"
     path.write_bytes(text.encode())
-    found = read_data(str(path), may_miss=True)
-    if rows is None:
-        assert found.shape == (1_200_001, 2)
-        assert np.isnan(found).sum() == 1
-    else:
-        np.testing.assert_array_equal(found, rows)
+    found = read_table(str(path), Reading(may_miss=True)).X
+    np.testing.assert_array_equal(found, rows)
 
 
 @pytest.mark.parametrize(
@@ -89,22 +86,22 @@ def test_a_csv_with_missing_values(tmp_path, text, rows):
         ("a,b\n1,\n-inf,2\n", "line 3, column 1 ('a') holds '-inf'"),
         ("a,b\n1,\n1e999,\n", "line 3, column 1 ('a') holds '1e999'"),
         ("a,b\n1,\n2\n", "line 3 has 1 columns"),
-        ("1,2\n1,N/A\n", "line 2, column 2 holds 'N/A'"),
-        ("1,2\n1,NAN A\n", "line 2, column 2 holds 'NAN A'"),
-        ("1,2\n,,\n", "line 2 has 3 columns"),
+        ("5,2\n1,N/K\n", "line 2, column 2 holds 'N/K'"),
+        ("5,2\n1,NAN A\n", "line 2, column 2 holds 'NAN A'"),
+        ("5,2\n,,\n", "line 2 has 3 columns"),
     ],
 )
 def test_anything_else_in_a_csv_is_named_by_its_line(tmp_path, text, match):
     path = tmp_path / "data.csv"
     path.write_text(text)
     with pytest.raises(ValueError, match=re.escape(match)):
-        read_data(str(path), may_miss=True)
+        read_table(str(path), Reading(may_miss=True))
 
 
 def test_infinity_in_an_array_is_named_by_its_row(tmp_path):
     np.save(tmp_path / "data.npy", np.array([[1.0, NAN], [np.inf, 2.0]]))
     with pytest.raises(ValueError, match="row 1, column 0"):
-        read_data(str(tmp_path / "data.npy"), may_miss=True)
+        read_table(str(tmp_path / "data.npy"), Reading(may_miss=True))
 
 
 @pytest.mark.parametrize("cell", ["", "NA", "nan"])
@@ -219,7 +216,7 @@ def test_impute_refuses_what_it_cannot_do(capsys, files, tmp_path):
     KMeans(2, random_state=0).fit(load_dataset("faithful").data).save(tmp_path / "centres.fastmix")
     error = error_of(capsys, "impute", tmp_path / "centres.fastmix", files / "data.csv")
     assert "a KMeans has no distribution to fill in from; name a GaussianMixture" in error
-    assert "X has 4 features, but 2 are expected" in error_of(
+    assert "DATA has 4 columns, but MODEL has 2 features" in error_of(
         capsys, "impute", files / "model.fastmix", "dataset:iris", "-o", tmp_path / "out.csv"
     )
     assert not (tmp_path / "out.csv").exists()

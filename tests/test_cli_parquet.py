@@ -9,9 +9,10 @@ import pyarrow
 import pytest
 from pyarrow.parquet import write_table
 
-from fastmix.cli import main, parquet
-from fastmix.cli.data import open_data, read_data
+from fastmix.cli import main
 from fastmix.datasets import load_dataset
+from fastmix.files.tables import arrow
+from fastmix.files.tables.table import read_table
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def few_a_batch(monkeypatch):
-    monkeypatch.setattr(parquet, "_BATCH_VALUES", 100)
+    monkeypatch.setattr(arrow, "_BATCH_VALUES", 100)
 
 
 def write(path, **columns):
@@ -57,7 +58,7 @@ def test_a_fit_by_batches_is_that_of_the_array(capsys, path, tmp_path):
 def test_other_commands_read_the_whole(capsys, path, tmp_path):
     rows = load_dataset("faithful").data
     write(path, eruptions=rows[:, 0], waiting=rows[:, 1])
-    np.testing.assert_array_equal(read_data(path), rows)
+    np.testing.assert_array_equal(read_table(path).X, rows)
     model = tmp_path / "model"
     output_of(capsys, "fit", path, "-k", 2, "--quiet", "--json", "-o", model)
     assert output_of(capsys, "score", model, path, "--json") == output_of(
@@ -73,20 +74,22 @@ def test_columns_of_any_number_type(path):
         b=pyarrow.array([1.5, 2.5], pyarrow.float32()),
         c=pyarrow.array([True, False]),
     )
-    np.testing.assert_array_equal(read_data(path), [[1, 1.5, 1], [2, 2.5, 0]])
+    np.testing.assert_array_equal(read_table(path).X, [[1, 1.5, 1], [2, 2.5, 0]])
     write(path, a=pyarrow.array([1.5, 2.5], pyarrow.float32()))
-    (block,) = open_data(path)
-    assert block.dtype == np.float32
+    assert read_table(path).X.dtype == np.float32
 
 
 def test_faults_are_named(capsys, path):
     write(path, size=[1.0, 2.0], name=["a", "b"])
-    assert re.search("column 'name' holds string, not numbers; leave it out", error_of(capsys, "fit", path, "-k", 1))
+    assert re.search(
+        "column 'name' holds string, not numbers; leave the column out with --drop name",
+        error_of(capsys, "fit", path, "-k", 1),
+    )
     write(path, a=[1.0, 2.0, 3.0], b=pyarrow.array([1, None, 3]))
     assert "row 1, column 1" in error_of(capsys, "fit", path, "-k", 1)
     assert "row 1, column 1" in error_of(capsys, "kmeans", path, "-k", 1)
     write(path, a=pyarrow.array([], pyarrow.float64()))
-    assert "yielded no rows" in error_of(capsys, "fit", path, "-k", 1)
+    assert "no rows of numbers" in error_of(capsys, "fit", path, "-k", 1)
     assert "no rows of numbers" in error_of(capsys, "kmeans", path, "-k", 1)
     write_table(pyarrow.table({}), path)
     assert "has no columns" in error_of(capsys, "fit", path, "-k", 1)

@@ -200,8 +200,10 @@ def test_many_rows_of_one_pattern(rng):
 )
 def test_impute_reads_any_table(rng, four, change):
     rows = with_gaps(rng, rng.normal(size=(30, 4))).astype(np.float32).astype(np.float64)
-    filled = four.impute(change(rows))
-    assert filled.dtype == np.float64
+    table = change(rows)
+    filled = four.impute(table)
+    assert isinstance(filled, pandas.DataFrame) == isinstance(table, pandas.DataFrame)
+    assert np.asarray(filled).dtype == np.float64
     np.testing.assert_allclose(filled, four.impute(rows), rtol=1e-13)
 
 

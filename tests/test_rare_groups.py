@@ -66,3 +66,31 @@ def test_k_means_finds_six_groups_of_15(seed):
     X = rng.normal(size=(700_090, 3))
     X[:90] += 800.0 * np.repeat(np.r_[np.eye(3), -np.eye(3)], 15, axis=0)
     assert KMeans(7, random_state=seed).fit(X).inertia_ < 2.15e6
+
+
+def three_clusters_and_five_groups(n_rows):
+    rng = np.random.default_rng(0)
+    centres = 4.0 * rng.normal(size=(3, 4))
+    clusters = [rng.normal(size=(n_rows // 3, 4)) + centre for centre in centres]
+    directions = rng.normal(size=(5, 4))
+    directions *= 60.0 / np.linalg.norm(directions, axis=1, keepdims=True)
+    X = np.concatenate([*clusters, *(rng.normal(size=(30, 4)) + each for each in directions)])
+    truth = np.concatenate([np.repeat(np.arange(3), n_rows // 3), np.repeat(np.arange(3, 8), 30)])
+    order = rng.permutation(len(X))
+    return X[order], truth[order]
+
+
+def test_groups_of_thirty_have_components_of_their_own():
+    """Judged on the rows that EM ran on, a component that splits a large cluster looked better with some seeds."""
+    X, truth = three_clusters_and_five_groups(30_000)
+    best = GaussianMixture(8, init_params=np.eye(8)[truth]).fit(X).score(X)
+    for seed in range(6):
+        assert GaussianMixture(8, random_state=seed).fit(X).score(X) > best - 1e-3
+
+
+def test_k_means_splits_clusters_of_a_million_rather_than_find_groups_of_thirty():
+    """Five groups of 30 rows, 60 standard deviations away, cost less inertia than what five more centres in the clusters save."""
+    X, truth = three_clusters_and_five_groups(1_000_000)
+    apart = KMeans(8, init=np.stack([X[truth == k].mean(axis=0) for k in range(8)])).fit(X).inertia_
+    for seed in range(3):
+        assert KMeans(8, random_state=seed).fit(X).inertia_ < 0.95 * apart

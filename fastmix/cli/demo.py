@@ -100,6 +100,7 @@ def _time_synthetic(n_rows: int, threads: int | None, quiet: bool) -> None:
     from fastmix.cli.memory import PeakMemory
     from fastmix.cli.progress import fit_with_progress
     from fastmix.estimators.gaussian_mixture import GaussianMixture
+    from fastmix.files.tables.table import Table
 
     truth = _true_mixture(threads)
     data = truth.sample(n_rows)[0]
@@ -110,7 +111,7 @@ def _time_synthetic(n_rows: int, threads: int | None, quiet: bool) -> None:
         GaussianMixture(_N_COMPONENTS, max_iter=1, random_state=0, n_threads=threads).fit(data[: 100 * _N_COMPONENTS])
     print(f"{n_rows} rows x {_N_FEATURES} features from {_N_COMPONENTS} Gaussians, full covariances, default settings")
     with PeakMemory() as memory:
-        seconds = fit_with_progress(model, data, objective="mean log-likelihood", quiet=quiet, path=None)
+        seconds = fit_with_progress(model, Table(data), objective="mean log-likelihood", quiet=quiet, path=None)
     began = time.perf_counter()
     fitted, true = model.score(data), truth.score(data)
     scoring = (time.perf_counter() - began) / 2

@@ -24,7 +24,7 @@ _STARTS = ("kmeans", "k-means++", "random", "random_from_data")
 
 def add_parser(subparsers: shared.Subparsers) -> None:
     parser = subparsers.add_parser("fit", help="fit a Gaussian mixture", description="Fit a Gaussian mixture to DATA.")
-    shared.add_data(parser)
+    shared.add_data(parser, labels=True, weights=True)
     parser.add_argument("-k", "--components", type=shared.positive_int, required=True, metavar="K", help="how many")
     parser.add_argument("--covariance", choices=tuple(_COVARIANCES), default="full", help="(default: %(default)s)")
     parser.add_argument("--init", choices=_STARTS, default="kmeans", help="how to start (default: %(default)s)")
@@ -50,7 +50,7 @@ def add_parser(subparsers: shared.Subparsers) -> None:
         "--missing",
         choices=("error", "em"),
         default="error",
-        help="what empty fields, NA and NaN mean: a fault, or entries missing at random (default: %(default)s)",
+        help="what empty fields, NA and the like mean: a fault, or entries missing at random (default: %(default)s)",
     )
     shared.add_fitting(parser, tol=1e-3, max_iter=100)
     parser.add_argument("--checkpoint", metavar="PATH", help="write the state of the fit to this file now and then")
@@ -68,12 +68,17 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from fastmix.cli.data import open_data, read_data
+    from fastmix.cli.data import read_data
     from fastmix.cli.progress import fit_with_progress
     from fastmix.estimators.gaussian_mixture import GaussianMixture
 
     algorithm, checkpoint = _algorithm(arguments), _checkpoint(arguments)
-    data = read_data(arguments.data, True) if arguments.missing == "em" else open_data(arguments.data, False)
+    data = read_data(arguments, arguments.missing == "em")
+    if data.labels is not None and data.labels.max() >= arguments.components:
+        raise ValueError(
+            f"--labels {arguments.labels}: components are numbered from 0 to {arguments.components - 1}, but there is a label "
+            f"{data.labels.max()}; raise -k"
+        )
     model = GaussianMixture(
         arguments.components,
         covariance_type=arguments.covariance,
@@ -91,10 +96,15 @@ def run(arguments: argparse.Namespace) -> None:
         checkpoint=checkpoint,
     )
     seconds = fit_with_progress(
-        model, data, objective="mean log-likelihood", quiet=arguments.quiet, path=arguments.output
+        model,
+        data,
+        objective="mean log-likelihood",
+        quiet=arguments.quiet,
+        path=arguments.output,
+        **({} if data.labels is None else {"labels": data.labels}),
     )
     results = {
-        **model.likelihoods(data),
+        **model.likelihoods(data.rows(), data.weights),
         "algorithm": model.algorithm_,
         "n_iter": model.n_iter_,
         "converged": model.converged_,

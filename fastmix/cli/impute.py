@@ -20,8 +20,8 @@ def add_parser(subparsers: shared.Subparsers) -> None:
     parser = subparsers.add_parser(
         "impute",
         help="fill missing values in",
-        description="Print the rows of DATA, comma-separated, with each missing value (an empty field, NA or NaN) replaced by "
-        "its expectation under MODEL given the other values of its row.",
+        description="Print the rows of DATA, comma-separated, with each missing value (an empty field, NA and the like) "
+        "replaced by its expectation under MODEL given the other values of its row.",
     )
     shared.add_model(parser)
     shared.add_data(parser)
@@ -33,12 +33,12 @@ def add_parser(subparsers: shared.Subparsers) -> None:
         "columns))",
     )
     parser.add_argument("--seed", type=shared.nonnegative_int, default=0, help="of the draws (default: %(default)s)")
-    parser.add_argument("-o", "--output", metavar="OUT", help="write to this file (.npy, otherwise csv)")
+    shared.add_output(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from fastmix.cli.data import read_data
+    from fastmix.cli.data import read_for_model
     from fastmix.estimators.kmeans import KMeans
     from fastmix.estimators.loading import load
     from fastmix.files.atomicfile import check_writable
@@ -48,15 +48,14 @@ def run(arguments: argparse.Namespace) -> None:
     model = load(arguments.model)
     if isinstance(model, KMeans):
         raise ValueError("MODEL: a KMeans has no distribution to fill in from; name a GaussianMixture or SoftKMeans")
-    data = read_data(arguments.data, may_miss=True)
-    rows = max(1, _CHUNK_VALUES // data.shape[1])
+    data = read_for_model(arguments, model, may_miss=True)
+    rows = max(1, _CHUNK_VALUES // data.X.shape[1])
     generator = np.random.default_rng(arguments.seed)
 
     def chunks() -> Iterator[NDArray[np.float64]]:
         for _ in range(arguments.draws or 1):
-            for start in range(0, len(data), rows):
-                chunk = data[start : start + rows]
-                yield model.impute(chunk) if arguments.draws is None else model.impute(chunk, 1, generator)[0]
+            for part in data.parts(rows):
+                yield model.impute(part) if arguments.draws is None else model.impute(part, 1, generator)[0]
 
-    shape = data.shape if arguments.draws is None else (arguments.draws, *data.shape)
-    output.write_chunks(arguments.output, chunks(), shape, np.float64)
+    shape = data.X.shape if arguments.draws is None else (arguments.draws, *data.X.shape)
+    output.write_chunks(arguments.output, chunks(), shape, np.float64, data.header)

@@ -12,7 +12,7 @@ from fastmix.cli import output
 
 def add_parser(subparsers: shared.Subparsers) -> None:
     parser = subparsers.add_parser("kmeans", help="find k-means clusters", description="Find k-means clusters in DATA.")
-    shared.add_data(parser)
+    shared.add_data(parser, weights=True)
     parser.add_argument("-k", "--clusters", type=shared.positive_int, required=True, metavar="K", help="how many")
     parser.add_argument("--init", choices=("k-means++", "random"), default="k-means++", help="(default: %(default)s)")
     parser.add_argument(
@@ -25,7 +25,7 @@ def add_parser(subparsers: shared.Subparsers) -> None:
         "--missing",
         choices=("error", "partial"),
         default="error",
-        help="what empty fields, NA and NaN mean: a fault, or distances over the other features (default: %(default)s)",
+        help="what empty fields, NA and the like mean: a fault, or distances over the other features (default: %(default)s)",
     )
     shared.add_fitting(parser, tol=1e-4, max_iter=300)
     parser.set_defaults(run=run)
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     from fastmix.cli.progress import fit_with_progress
     from fastmix.estimators.kmeans import KMeans
 
-    data = read_data(arguments.data, arguments.missing != "error")
+    data = read_data(arguments, arguments.missing != "error")
     model = KMeans(
         arguments.clusters,
         init=arguments.init,

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.showwarning = output.show_warning
         try:
-            arguments = _build_parser().parse_args(argv)
+            arguments = _build_parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
             arguments.run(arguments)
             sys.stdout.flush()
         except BrokenPipeError:
@@ -84,12 +84,23 @@ def _termination() -> Iterator[threading.Event]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _joined(argv: Sequence[str]) -> list[str]:
+    """The arguments with ``--na-values=-99,x`` in place of two: argparse takes what begins with a hyphen for an option."""
+    found: list[str] = []
+    for argument in argv:
+        if found and found[-1] == "--na-values":
+            found[-1] += f"={argument}"
+        else:
+            found.append(argument)
+    return found
+
+
 def _build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="fastmix",
         description="Fit mixture models by expectation-maximisation on millions of rows.",
-        epilog="DATA is a .npy file (memory-mapped), a .csv file, a .parquet file (fit reads it batch by batch), or dataset:NAME "
-        "for a bundled data set.",
+        epilog="DATA is a .npy file (memory-mapped), a text, parquet or Arrow file (read once, into a temporary file of numbers "
+        "where it is large), or dataset:NAME for a bundled data set.",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -1,12 +1,14 @@
-"""Writing results (stdout, .npy or csv files), notes and warnings (stderr)."""
+"""Writing results (stdout, csv, .npy or .parquet files), notes and warnings (stderr)."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -110,27 +112,39 @@ def csv_lines(values: NDArray[Any]) -> Iterator[str]:
 
 
 def write_chunks(
-    path: str | None, chunks: Iterable[NDArray[Any]], shape: tuple[int, ...], dtype: type[np.generic]
+    path: str | None,
+    chunks: Iterable[NDArray[Any]],
+    shape: tuple[int, ...],
+    dtype: type[np.generic],
+    header: Sequence[str],
 ) -> None:
     """Write an array that arrives in chunks of rows, so that it never exists as a whole.
 
     Parameters
     ----------
     path : str or None
-        None: csv on stdout. Ending in ``.npy``: that format. Anything else: csv. Files are written atomically.
+        None: csv on stdout. Ending in ``.npy`` or ``.parquet``: these. Anything else: csv. Files are written atomically.
     chunks : iterable of ndarray
         In order of their rows.
     shape : tuple of int
         Of all chunks together.
     dtype : numpy type
         Of the numbers in a .npy file.
+    header : sequence of str
+        The names of the columns, which a .npy file does not keep.
     """
     if path is None:
+        sys.stdout.write(_csv_header(header))
         for chunk in chunks:
             sys.stdout.writelines(csv_lines(chunk))
         return
+    kind = os.path.splitext(path)[1].lower()
+    if kind == ".parquet":
+        _write_parquet(path, chunks, dtype, header)
+        return
     with atomic_file(path) as stream:
-        if not path.lower().endswith(".npy"):
+        if kind != ".npy":
+            stream.write(_csv_header(header).encode())
             for chunk in chunks:
                 stream.writelines(text.encode() for text in csv_lines(chunk))
             return
@@ -138,3 +152,24 @@ def write_chunks(
         np.lib.format.write_array_header_1_0(stream, description)
         for chunk in chunks:
             stream.write(np.asarray(chunk, dtype).tobytes())
+
+
+def _csv_header(names: Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(names)
+    return text.getvalue()
+
+
+def _write_parquet(path: str, chunks: Iterable[NDArray[Any]], dtype: type[np.generic], header: Sequence[str]) -> None:
+    try:
+        import pyarrow
+        from pyarrow.parquet import ParquetWriter
+    except ImportError as error:
+        raise ValueError(
+            f"writing {path!r} needs pyarrow, which is not installed: pip install 'fastmix[parquet]', or name a .csv file"
+        ) from error
+    schema = pyarrow.schema([(name, pyarrow.from_numpy_dtype(np.dtype(dtype))) for name in header])
+    with atomic_file(path) as stream, ParquetWriter(stream, schema) as writer:
+        for chunk in chunks:
+            columns = np.asarray(chunk, dtype).reshape(len(chunk), -1).T
+            writer.write_table(pyarrow.table([np.ascontiguousarray(column) for column in columns], schema=schema))

@@ -17,7 +17,7 @@ def add_parser(subparsers: shared.Subparsers) -> None:
         description="Time the phases of one iteration and compare them with the machine's limits, measured meanwhile. "
         "Without DATA, rows are drawn from overlapping Gaussians.",
     )
-    parser.add_argument("data", metavar="DATA", nargs="?", help=shared.DATA_HELP)
+    shared.add_data(parser, optional=True)
     parser.add_argument("-n", "--rows", type=shared.positive_int, metavar="N", help="to draw (default: 1000000)")
     parser.add_argument("-d", "--features", type=shared.positive_int, metavar="D", help="to draw (default: 8)")
     parser.add_argument(
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     if arguments.plot is not None:
         _check_picture(arguments.plot)
-    data = None if arguments.data is None else read_data(arguments.data)
+    data = None if arguments.data is None else read_data(arguments).X
     with open_stages(arguments.quiet) as tell:
         report = profile(
             data,

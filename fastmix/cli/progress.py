@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from fastmix.cli import output
 from fastmix.files.atomicfile import check_writable
+from fastmix.files.tables.table import Table
 from fastmix.fitting.progress import describe
 
 __all__ = ["fit_with_progress", "open_stages"]
@@ -21,8 +22,8 @@ _SECONDS_BETWEEN_UPDATES = 0.1
 _SECONDS_BETWEEN_LOG_LINES = 10.0
 
 
-def fit_with_progress(model: Any, data: Any, *, objective: str, quiet: bool, path: str | None) -> float:
-    """Fit `model`, write it to `path` if given, and return the seconds the fit took.
+def fit_with_progress(model: Any, data: Table, *, objective: str, quiet: bool, path: str | None, **known: Any) -> float:
+    """Fit `model` to `data` and what is `known` of it, write it to `path` if given, and return the seconds the fit took.
 
     Warnings appear once each, after the live line is gone. On Ctrl-C the best parameters so far are written to `path`
     before KeyboardInterrupt goes on, and a note says how to resume where there is a checkpoint.
@@ -31,7 +32,7 @@ def fit_with_progress(model: Any, data: Any, *, objective: str, quiet: bool, pat
         check_writable(path)
     began = time.perf_counter()
     try:
-        _fit(model, data, objective, quiet)
+        _fit(model, data, known, objective, quiet)
     except KeyboardInterrupt:
         if path is not None:
             _keep_best(model, path)
@@ -45,10 +46,10 @@ def fit_with_progress(model: Any, data: Any, *, objective: str, quiet: bool, pat
     return seconds
 
 
-def _fit(model: Any, data: Any, objective: str, quiet: bool) -> None:
+def _fit(model: Any, data: Table, known: dict[str, Any], objective: str, quiet: bool) -> None:
     try:
         with warnings.catch_warnings(record=True) as caught, _open_progress(objective, model.max_iter, quiet) as report:
-            model.set_params(callback=report).fit(data)
+            model.set_params(callback=report).fit(data.rows(), sample_weight=data.weights, **known)
     finally:
         model.set_params(callback=None)  # it has no place in a model file
         for message in dict.fromkeys(str(warning.message) for warning in caught):

@@ -21,11 +21,12 @@ def add_parser(subparsers: shared.Subparsers) -> None:
     shared.add_model(parser)
     parser.add_argument("rows", type=shared.positive_int, metavar="N", help="how many rows")
     parser.add_argument("--seed", type=shared.nonnegative_int, default=0, help="(default: %(default)s)")
-    parser.add_argument("-o", "--output", metavar="OUT", help="write to this file (.npy, otherwise csv)")
+    shared.add_output(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
+    from fastmix.cli.data import names_of
     from fastmix.estimators.gaussian_mixture import GaussianMixture
     from fastmix.estimators.kmeans import KMeans
     from fastmix.estimators.loading import load
@@ -47,4 +48,5 @@ def run(arguments: argparse.Namespace) -> None:
         for start in range(0, arguments.rows, chunk_rows):
             yield source.sample(min(chunk_rows, arguments.rows - start))[0]
 
-    output.write_chunks(arguments.output, chunks(), (arguments.rows, n_features), np.float64)
+    header = names_of(model) or [f"x{column}" for column in range(n_features)]
+    output.write_chunks(arguments.output, chunks(), (arguments.rows, n_features), np.float64, header)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence, Set
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+
+from fastmix.data.frames import ColumnError, as_numbers, column_names
+from fastmix.exceptions import warn_user
 
 # How many numbers are looked at in one go, so that checking a memory map never holds much of it.
 _CHUNK = 1 << 20
@@ -36,16 +38,18 @@ def is_stream(X: Any) -> bool:
     """Whether X can only be asked for blocks of rows, by iterating: it is neither an array nor made of anything like one."""
     if isinstance(X, (np.ndarray, Sequence, Mapping, Set)):
         return False
-    like_an_array = ("__array__", "__array_interface__", "__array_struct__", "__dataframe__", "shape")
+    like_an_array = (
+        "__array__", "__array_interface__", "__array_struct__", "__dataframe__", "__arrow_c_stream__", "__dlpack__", "shape"
+    )  # fmt: skip
     return hasattr(type(X), "__iter__") and not any(hasattr(X, name) for name in like_an_array)
 
 
 def feature_names(X: Any) -> np.ndarray | None:
-    """Column names of a data frame, where all of them are strings; else None."""
-    columns = getattr(X, "columns", None)
-    if columns is None or not hasattr(X, "shape"):
+    """Column names of a table, where all of them are strings; else None."""
+    columns = column_names(X)
+    if columns is None:
         return None
-    names = np.asarray(list(columns), dtype=object)
+    names = np.asarray(columns, dtype=object)
     kinds = {isinstance(name, str) for name in names}
     if kinds == {True, False}:
         found = sorted({type(name).__name__ for name in names})
@@ -87,11 +91,9 @@ def as_table(
 
 
 def _with_nan(X: Any) -> Any:
-    """X with NaN for what masked arrays and data frames of pandas have for missing entries."""
+    """X with NaN for what masked arrays have for missing entries."""
     if np.ma.isMaskedArray(X) and np.ma.getmaskarray(X).any():
         return np.ma.filled(X.astype(np.float32 if X.dtype == np.float32 else np.float64), np.nan)
-    if hasattr(X, "to_numpy") and hasattr(X, "dtypes") and np.asarray(X).dtype == object:
-        return X.to_numpy(dtype=np.float64, na_value=np.nan)
     return X
 
 
@@ -107,7 +109,9 @@ def as_real_table(X: Any, name: str, owner: str, least_rows: int = 1) -> np.ndar
             f"{name} is a sparse container, but {owner} needs dense data: pass {name}.toarray() if it fits in memory"
         )
     try:
-        array = X if isinstance(X, np.ndarray) else np.asarray(X)
+        array = X if isinstance(X, np.ndarray) else np.asarray(as_numbers(X, name))
+    except ColumnError:
+        raise
     except ValueError as error:
         raise ValueError(
             f"{name} is not a table: its rows differ in length ({error}). Pass rows of equal length"
@@ -331,11 +335,9 @@ def warn_about_names(fitted: np.ndarray | None, given: np.ndarray | None, owner:
     if fitted is None and given is None:
         return
     if fitted is None:
-        warnings.warn(f"X has feature names, but {owner} was fitted without feature names", UserWarning, stacklevel=4)
+        warn_user(f"X has feature names, but {owner} was fitted without feature names", UserWarning)
     elif given is None:
-        warnings.warn(
-            f"X does not have valid feature names, but {owner} was fitted with feature names", UserWarning, stacklevel=4
-        )
+        warn_user(f"X does not have valid feature names, but {owner} was fitted with feature names", UserWarning)
     elif len(fitted) != len(given) or (fitted != given).any():
         message = "The feature names should match those that were passed during fit.\n"
         unexpected, missing = sorted(set(given) - set(fitted)), sorted(set(fitted) - set(given))

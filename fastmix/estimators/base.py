@@ -10,11 +10,12 @@ import numpy as np
 
 from fastmix.data.validation import BY_EM, as_kernels_read, as_table, feature_names, warn_about_names
 from fastmix.estimators.modelfile import write_model
-from fastmix.exceptions import not_fitted
+from fastmix.estimators.protocol import Protocol
+from fastmix.exceptions import not_fitted, warn_user
 from fastmix.fitting.first_rows import FirstRows
 
 
-class Estimator:
+class Estimator(Protocol):
     """Base of the estimators. ``__init__`` of a subclass only stores its arguments under their own names."""
 
     _estimator_type: str
@@ -153,6 +154,14 @@ class Estimator:
         self._check_fitted()
         header, arrays = self._to_model_file()
         write_model(path, header, arrays)
+        given = header["parameters"]
+        lost = [name for name in ("init", "init_params", "means_init") if callable(given.get(name))]
+        if lost:
+            warn_user(
+                f"{' and '.join(lost)} of the model, a function, cannot be written to a file: the model loaded from it "
+                "predicts the same, but another fit needs it given again",
+                UserWarning,
+            )
 
     def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise TypeError(f"{type(self).__name__} defines no model file")

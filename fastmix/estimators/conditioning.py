@@ -13,6 +13,7 @@ from fastmix.conditional import as_features
 from fastmix.data.validation import check_flag, check_integer, feature_names, warn_about_names
 from fastmix.estimators.base import Estimator
 from fastmix.estimators.modelfile import MODELS
+from fastmix.estimators.protocol import like_frame
 from fastmix.families.gaussian.base import GaussianParameters
 from fastmix.starts.seeding import generators
 
@@ -89,7 +90,7 @@ class Conditioning(Estimator):
         others = np.setdiff1d(np.arange(self.n_features_in_), known)
         return self._with_parameters(conditional.condition(parameters, known, values), others)
 
-    def impute(self, X: Any, n_draws: int | None = None, random_state: Any = None) -> np.ndarray:
+    def impute(self, X: Any, n_draws: int | None = None, random_state: Any = None) -> Any:
         """Fill the missing entries (NaN) of rows in, by their expectation or by draws given what is observed of the row.
 
         Whatever ``missing`` the model was fitted with. The expectation, sum_k r_k E[x_m | x_o, k], has the least mean squared
@@ -108,7 +109,8 @@ class Conditioning(Estimator):
         Returns
         -------
         (N, D) array, or with ``n_draws`` (n_draws, N, D)
-            float64; what is observed is what it was, to the bit.
+            float64; what is observed is what it was, to the bit. Of a data frame of pandas or polars, without ``n_draws``, a
+            data frame.
 
         Raises
         ------
@@ -118,7 +120,7 @@ class Conditioning(Estimator):
         parameters = self._parameters()
         warn_about_names(getattr(self, "feature_names_in_", None), feature_names(X), type(self).__name__)
         if n_draws is None:
-            return conditional.impute(parameters, X)
+            return like_frame(conditional.impute(parameters, X), X)
         check_integer(n_draws, "n_draws", 1)
         generator = self._sampling if random_state is None else generators(random_state, 1)[0]
         return conditional.draw_missing(parameters, X, n_draws, generator)

@@ -22,14 +22,9 @@ from fastmix.estimators.modelfile import MODELS
 from fastmix.exceptions import warn_user
 from fastmix.fitting.clusters import ClusterCourse, ClusterProblem, weighted_rows
 from fastmix.fitting.progress import with_progress
-from fastmix.starts.local_seeding import local_k_means_plus_plus
-from fastmix.starts.seeding import generators, k_means_plus_plus, seed_sequence, stand_in, subsample
-from fastmix.starts.tails import with_far_centres
+from fastmix.starts.centres import seeded_centres
+from fastmix.starts.seeding import as_random_state, generators, seed_sequence, stand_in, subsample
 
-# Seeding looks at this many rows a cluster; below _LEAST_SEEDED rows it looks at all.
-_SEEDED_PER_CLUSTER = 100
-_LEAST_SEEDED = 20_000
-_SEEDED_PER_CLUSTER_OF_MANY = 50
 _CHUNK_ENTRIES = 1 << 22
 _NEAREST = Kept()
 
@@ -287,7 +282,7 @@ class KMeans(Estimator):
         """``fit(X).labels_``."""
         return self.fit(X, sample_weight=sample_weight).labels_
 
-    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
+    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
         """``fit(X)``, then ``transform(X)``."""
         return self.fit(X, sample_weight=sample_weight).transform(X)
 
@@ -296,8 +291,11 @@ class KMeans(Estimator):
         data = self._rows_to_evaluate(X)
         return _NEAREST.value(self, None, (self.cluster_centers_,), NearestCentre)(data, self.n_threads)
 
-    def transform(self, X: Any) -> np.ndarray:
-        """Distances to the centres, (N, K), in the units of the data: Euclidean, over the features that a row has."""
+    def transform(self, X: Any) -> Any:
+        """Distances to the centres, (N, K), in the units of the data: Euclidean, over the features that a row has.
+
+        Or a data frame, see ``set_output``.
+        """
         rows = self._rows_to_evaluate(X)
         n_clusters, n_features = self.cluster_centers_.shape
         distances = np.empty((rows.shape[0], n_clusters))
@@ -306,7 +304,7 @@ class KMeans(Estimator):
             chunk = np.asarray(rows[first : first + step], dtype=np.float64)
             for k, centre in enumerate(self.cluster_centers_):
                 distances[first : first + step, k] = np.sqrt(squared_deviations(chunk, centre))
-        return distances
+        return self._transformed(distances, X)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the inertia of X."""
@@ -364,19 +362,15 @@ class KMeans(Estimator):
         if callable(self.init):
             with rows.pieces(rows.n_rows) as pieces:
                 X, _ = next(pieces)
-            return as_parameter_array(self.init(X, self.n_clusters, generator), "the centres from init", shape)
+            return as_parameter_array(
+                self.init(X, self.n_clusters, as_random_state(generator)), "the centres from init", shape
+            )
         if not isinstance(self.init, str):
             return as_parameter_array(self.init, "init", shape)
         if self.init == "random":
             X, _ = subsample(rows, self.n_clusters, generator)
             return X[np.arange(self.n_clusters) % len(X)]
-        if worth_while(rows.n_rows, self.n_clusters):
-            X, weights = subsample(rows, _SEEDED_PER_CLUSTER_OF_MANY * self.n_clusters, generator)
-            chosen, _ = local_k_means_plus_plus(X, weights, self.n_clusters, generator, n_threads=self.n_threads)
-        else:
-            X, weights = subsample(rows, max(_LEAST_SEEDED, _SEEDED_PER_CLUSTER * self.n_clusters), generator)
-            chosen, _ = k_means_plus_plus(X, weights, self.n_clusters, generator)
-        return with_far_centres(rows, X[chosen], X, weights, np.ones(rows.n_features), self.n_threads)
+        return seeded_centres(rows, self.n_clusters, generator, self.n_threads)
 
     def _concerns(self, result: RunResult, rows: ArraySource) -> Iterator[str]:
         """What a user should be told about the fit, a sentence each."""

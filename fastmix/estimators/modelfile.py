@@ -1,8 +1,8 @@
 """A fitted model as one file of arrays with a JSON header (``arrayfile``).
 
 Format version 1. The header holds ``format_version``, ``fastmix_version``, ``class``, ``parameters`` (what the
-constructor was given, of lists those of ints, of objects those that ``files/plain.py`` knows; null where that cannot be
-written, such as an array or a function, and then named in ``not_stored``), ``seed`` (``random_state`` if that was an int,
+constructor was given, as ``files/plain.py`` writes it, arrays beside it; null where that cannot be written, such as a
+function or a random generator, and then named in ``not_stored``), ``seed`` (``random_state`` if that was an int,
 else null), ``arrays`` (dtype and shape of each array) and whatever else the class wants to keep.
 
 What the numbers mean (weights that sum to 1, positive definite covariances) is checked by the class that reads them.
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fastmix._version import __version__
 from fastmix.files.arrayfile import ArrayFileError, read_arrays, write_arrays
-from fastmix.files.plain import as_plain
+from fastmix.files.plain import as_plain, from_plain
 from fastmix.files.registry import Registry
 from fastmix.fitting.checkpoint import CHECKPOINT
 
@@ -37,6 +37,7 @@ def name_of(cls: type) -> str:
 
 _RESERVED_KEYS = frozenset({"format_version", "fastmix_version", "arrays", "not_stored"})
 
+_OF_PARAMETERS = "parameters."  # what names of arrays begin with that constructors were given
 _REMEDY = "save the model again"
 _DAMAGED = f"the file is damaged or was not written by fastmix; {_REMEDY}"
 
@@ -53,8 +54,8 @@ def write_model(path: str | os.PathLike[str], header: Mapping[str, Any], arrays:
     path : str or path-like
         The file to write, used exactly as given (no suffix is added).
     header : mapping
-        ``class`` and ``parameters`` are required; further keys must hold what JSON can. Parameters that JSON cannot
-        hold (arrays, functions, generators) become null and are listed under ``not_stored``. ``seed`` is taken from the
+        ``class`` and ``parameters`` are required; further keys must hold what JSON can. Parameters that a file cannot
+        hold (functions, generators) become null and are listed under ``not_stored``. ``seed`` is taken from the
         parameter ``random_state`` unless given.
     arrays : mapping of str to ndarray
         float64, float32, int64, int32 or uint8, of at most eight dimensions.
@@ -66,7 +67,8 @@ def write_model(path: str | os.PathLike[str], header: Mapping[str, Any], arrays:
     OSError
         If the file cannot be written.
     """
-    write_arrays(path, _complete_header(header), arrays)
+    of_parameters: dict[str, NDArray[Any]] = {}
+    write_arrays(path, _complete_header(header, of_parameters), {**arrays, **of_parameters})
 
 
 def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -93,9 +95,15 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
         If the file cannot be opened.
     """
     try:
-        return read_arrays(path, _complaint)
+        header, arrays = read_arrays(path, _complaint)
     except ArrayFileError as error:
         raise ModelFileError(f"{error}; {_REMEDY}" if error.damaged else str(error)) from error
+    of_parameters = {name: arrays.pop(name) for name in list(arrays) if name.startswith(_OF_PARAMETERS)}
+    try:
+        parameters = {name: from_plain(each, of_parameters) for name, each in header["parameters"].items()}
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelFileError(f"{os.fspath(path)!r} holds no valid {header['class']}: {error}; {_DAMAGED}") from error
+    return {**header, "parameters": parameters}, arrays
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -111,8 +119,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     Returns
     -------
     GaussianMixture, KMeans, SoftKMeans or Mixture
-        Fitted, equal in every number to the model saved. Constructor arguments that a file cannot hold (arrays but for
-        ``component_labels``, functions, random generators, known parameters, priors) have their defaults.
+        Fitted, equal in every number to the model saved. Constructor arguments that a file cannot hold (functions, random
+        generators, open files) have their defaults; ``save`` warned of those that another fit would need.
 
     Raises
     ------
@@ -138,14 +146,14 @@ def load(path: str | os.PathLike[str]) -> Any:
         raise ModelFileError(f"{os.fspath(path)!r} holds no valid {header['class']}: {found}; {_DAMAGED}") from error
 
 
-def _complete_header(header: Mapping[str, Any]) -> dict[str, Any]:
-
+def _complete_header(header: Mapping[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """The header with what is added to each; ``arrays`` of parameters go out."""
     if header.get("class") not in tuple(MODELS):
         raise ValueError(f"header['class'] is {header.get('class')!r}; load() knows {', '.join(MODELS)}")
     if clash := _RESERVED_KEYS & header.keys():
         raise ValueError(f"header holds {sorted(clash)}, which write_model adds itself; leave them out")
     given = header["parameters"]
-    parameters = {name: as_plain(value) for name, value in given.items()}
+    parameters = {name: as_plain(value, arrays, f"{_OF_PARAMETERS}{name}") for name, value in given.items()}
     random_state = parameters.get("random_state")
     return {
         "seed": random_state if isinstance(random_state, int) else None,

@@ -12,6 +12,7 @@ from fastmix.data.source import Source
 from fastmix.data.validation import as_array, as_parameter_array
 from fastmix.families.gaussian.base import GaussianFamily
 from fastmix.families.gaussian.prior import GaussianPrior
+from fastmix.files.plain import storable
 
 # The prior of Fraley and Raftery (2007) by its name.
 MCLUST = "mclust"
@@ -19,6 +20,7 @@ _MEAN_PRECISION = 0.01  # theirs
 _CHUNK_ENTRIES = 1 << 20
 
 
+@storable
 @dataclass(frozen=True, eq=False)
 class Prior:
     """A prior density for the parameters of a ``GaussianMixture``, whose fit is then a posterior mode.

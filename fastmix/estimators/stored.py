@@ -9,7 +9,6 @@ import numpy as np
 from fastmix.engines.batch import BatchEM
 from fastmix.engines.loop import StopReason
 from fastmix.engines.sparse.engine import SparseEM
-from fastmix.files.plain import from_plain
 from fastmix.fitting.options import ALGORITHMS, AUTO
 
 # What sparse EM tells of a fit, by name, besides its history.
@@ -34,7 +33,7 @@ class ModelFields:
             raise ValueError("the header's parameters or fit results are missing or unknown")
         self.fit: dict[str, Any] = fit
         not_stored = header.get("not_stored") or []
-        self.parameters = {name: from_plain(value) for name, value in parameters.items() if name not in not_stored}
+        self.parameters = {name: value for name, value in parameters.items() if name not in not_stored}
 
     def take(self, arrays: dict[str, np.ndarray], names: tuple[str, ...]) -> None:
         """Take the arrays, which have to be those of these names."""

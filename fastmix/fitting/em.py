@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ class EMResult:
     parameters : as the start had them
         Those of the best run.
     log_likelihood : float
-        At the last E-step (nats; with ``log_prior``, with the log-density of the parameters), from which the last M-step followed.
+        At the last E-step, from which the last M-step followed (nats; with ``log_prior`` where there is one).
     log_likelihoods : list of float
         One an iteration.
     stop_reason : StopReason
@@ -227,10 +228,7 @@ def _history(state: Any) -> list[Diagnostics]:
     inner = state.inner if isinstance(state, AcceleratedState) else state
     assert isinstance(inner, UserState)
     found = [Diagnostics(*terms) for terms in inner.history]
-    return [
-        replace(here, gap=there.log_likelihood - here.free_energy)
-        for here, there in zip(found, found[1:], strict=False)
-    ] + found[-1:]
+    return [replace(here, gap=there.log_likelihood - here.free_energy) for here, there in pairwise(found)] + found[-1:]
 
 
 def _checkpoint(

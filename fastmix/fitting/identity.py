@@ -94,8 +94,8 @@ def described(value: Any) -> Any:
         return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
     if isinstance(value, Options):
         return repr(value)
-    if type(value) in OPTIONS:
-        return as_plain(value)
+    if type(value) in OPTIONS and (plain := as_plain(value)) is not None:
+        return plain
     if is_dataclass(value):
         value = {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, Mapping):

@@ -13,7 +13,7 @@ from fastmix.fitting.parameter_tree import Arrays, ParameterTree
 
 # Iterations of an M-step that nobody has written: the next E-step is worth more than the last digits of this one.
 _NUMERICAL_STEPS = 25
-_WORST = 1e300
+_WALL = 10.0  # times 1 + its size the objective is worse beyond what the model allows: line searches turn round there
 
 
 def _number(value: Any, what: str) -> float:
@@ -194,11 +194,11 @@ def _improved(objective: Callable[[Arrays], float], arrays: Arrays, coordinates:
             with np.errstate(all="ignore"):
                 value = objective(coordinates.from_coordinates(vector, arrays))
         except (ValueError, ArithmeticError):  # beyond what the model allows
-            return _WORST
-        return -value if np.isfinite(value) else _WORST
+            return wall
+        return -value if np.isfinite(value) else wall
 
-    start = coordinates.coordinates(arrays, arrays)
-    here = negative(start)
+    start, here = coordinates.coordinates(arrays, arrays), -objective(arrays)
+    wall = here + _WALL * (1.0 + abs(here))
     found = minimize(negative, start, method="L-BFGS-B", options={"maxiter": _NUMERICAL_STEPS})
     if not found.fun < here:
         return arrays

@@ -26,7 +26,7 @@ from fastmix.families.statistics import Statistics
 from fastmix.starts.from_labels import LabelledStart
 from fastmix.starts.responsibilities import check_responsibilities, random_responsibilities
 from fastmix.starts.search import draw_blocks, thinned
-from fastmix.starts.seeding import k_means_plus_plus_runs, subsample, warn_of_few_distinct
+from fastmix.starts.seeding import as_random_state, k_means_plus_plus_runs, subsample, warn_of_few_distinct
 
 _SCALE_ROWS = 2000  # rows that the units of the embedding are taken from
 _CHUNK_ENTRIES = 1 << 20
@@ -102,7 +102,7 @@ class GeneralStart:
     def _called(self, init: Callable, generator: np.random.Generator) -> Any:
         with self.rows.pieces(self.rows.n_rows) as pieces:
             (X, _), *_ = pieces
-            return init(X, self.n_components, generator)
+            return init(X, self.n_components, as_random_state(generator))
 
     def _sample(self, generator: np.random.Generator) -> ArrayRows:
         """Some of the rows, or all."""

@@ -27,7 +27,7 @@ from fastmix.starts.plan import MOST_ROWS
 from fastmix.starts.responsibilities import check_responsibilities, random_responsibilities
 from fastmix.starts.scale import MOST_FEATURES, Scale
 from fastmix.starts.search import Search, draw_blocks
-from fastmix.starts.seeding import subsample, warn_of_few_distinct
+from fastmix.starts.seeding import as_random_state, subsample, warn_of_few_distinct
 from fastmix.starts.small import random_numbers, small_search
 from fastmix.starts.tails import with_far_components
 
@@ -148,7 +148,8 @@ class Start:
                     f"{means_argument} or responsibilities"
                 )
             init = as_array(
-                init(self._all_rows(), self.n_components, generator), f"what the callable {argument} returned"
+                init(self._all_rows(), self.n_components, as_random_state(generator)),
+                f"what the callable {argument} returned",
             )
             shapes = (self.n_components, self.rows.n_features), (self.rows.n_rows, self.n_components)
             if init.shape not in shapes:

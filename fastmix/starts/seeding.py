@@ -41,6 +41,18 @@ def generators(random_state: Any, n: int) -> list[np.random.Generator]:
     return [np.random.default_rng(child) for child in seed_sequence(random_state).spawn(n)]
 
 
+class _RandomState(np.random.RandomState):
+    """What scikit-learn hands to a callable ``init``, with what a Generator has besides."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np.random.Generator(self._bit_generator), name)
+
+
+def as_random_state(generator: np.random.Generator) -> np.random.RandomState:
+    """The same stream of random numbers for a user's function, whether that was written for a RandomState or a Generator."""
+    return _RandomState(generator.bit_generator)
+
+
 def stand_in(random_state: Any) -> Any:
     """What gives the numbers that ``random_state`` is about to give, and leaves it as it is."""
     if random_state is np.random:

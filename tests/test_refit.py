@@ -1,0 +1,99 @@
+"""Models from files remember what they were asked for: another fit is the one that the model saved would make."""
+
+import inspect
+
+import numpy as np
+import pytest
+from poisson import Poisson
+
+import fastmix
+from fastmix import Batch, Checkpoint, GaussianMixture, KMeans, Mixture, Prior, SoftKMeans
+from fastmix.estimators.loading import load
+from fastmix.estimators.modelfile import MODELS
+
+X = np.random.default_rng(0).normal(size=(60, 2)) + 5.0 * np.repeat([[0, 0], [1, 0], [1, 1]], 20, axis=0)
+CENTRES = X[[0, 20, 40]]
+
+# For each argument of a constructor what a fit may be asked for, with what else that needs.
+ASKED = {
+    "n_components": (2, {}),
+    "n_clusters": (2, {}),
+    "covariance_type": ("diag", {}),
+    "tol": (1e-2, {}),
+    "reg_covar": (0.5, {}),
+    "max_iter": (3, {}),
+    "n_init": (2, {}),
+    "init_params": ("random", {}),
+    "init": (CENTRES, {}),
+    "weights_init": ([0.2, 0.3, 0.5], {}),
+    "means_init": (CENTRES, {}),
+    "precisions_init": (np.stack([np.eye(2), 2 * np.eye(2), 3 * np.eye(2)]), {"means_init": CENTRES}),
+    "random_state": (3, {}),
+    "prior": (Prior(mean=[0.0, 1.0], mean_precision=2.0, degrees_of_freedom=4, scale=np.eye(2)), {}),
+    "fixed": ({"means": np.array([True, False, True])}, {"means_init": CENTRES}),
+    "algorithm": (Batch(grow_sample=True), {}),
+    "accelerate": ("squarem", {}),
+    "dtype": (np.float32, {}),
+    "missing": ("em", {}),
+    "component_labels": ([0, 0, 1], {}),
+    "label_noise": ("estimate", {}),
+    "beta": (3.0, {}),
+    "family": (Poisson(), {}),
+    "warm_start": (False, {}),
+    "copy_x": (True, {}),
+    "n_threads": (1, {}),
+    "verbose": (0, {}),
+    "verbose_interval": (20, {}),
+    "callback": (None, {}),
+    "checkpoint": (None, {}),
+}
+
+
+def cases():
+    for name in MODELS:
+        cls = MODELS.named(name)
+        if not cls.__module__.startswith("fastmix."):
+            continue
+        for argument in inspect.signature(cls).parameters:
+            yield pytest.param(cls, argument, id=f"{name}-{argument}")
+
+
+def asked(cls, argument):
+    """A model with an argument that is not what it would be by itself."""
+    value, others = ASKED[argument]
+    if (cls, argument) in ((KMeans, "algorithm"), (KMeans, "missing")):
+        value = {"algorithm": "lloyd", "missing": "partial"}[argument]
+    if argument == "dtype" and cls is Mixture:  # this family is computed in float64 only
+        value = "float64"
+    names = inspect.signature(cls).parameters
+    given = {"family": Poisson(), "random_state": 0, "n_components": 3, "n_clusters": 3, **others, argument: value}
+    return {name: each for name, each in given.items() if name in names}
+
+
+@pytest.mark.filterwarnings("ignore::fastmix.ConvergenceWarning")
+@pytest.mark.parametrize(("cls", "argument"), list(cases()))
+def test_another_fit_of_a_loaded_model_is_the_same(cls, argument, tmp_path):
+    counts = "family" in inspect.signature(cls).parameters
+    rows, others = (np.floor(np.abs(each)) for each in (X, X + 0.125)) if counts else (X, X + 0.125)
+    model = cls(**asked(cls, argument)).fit(rows)
+    model.save(tmp_path / "model")
+    loaded = load(tmp_path / "model")
+    for name, value in model.get_params().items():
+        found = getattr(loaded, name)
+        if isinstance(value, (np.ndarray, list)):
+            np.testing.assert_array_equal(found, value, err_msg=name)
+        elif name not in ("prior", "fixed", "dtype", "family"):
+            assert found == value, name
+    np.testing.assert_array_equal(loaded.fit(others).predict(others), model.fit(others).predict(others))
+    fitted = "rates_" if counts else "cluster_centers_" if cls in (KMeans, SoftKMeans) else "means_"
+    np.testing.assert_array_equal(getattr(loaded, fitted), getattr(model, fitted))
+
+
+def test_a_checkpoint_and_a_seed_sequence_are_remembered(tmp_path):
+    model = GaussianMixture(
+        2, random_state=np.random.SeedSequence(5, spawn_key=(1,)), checkpoint=Checkpoint(tmp_path / "fit")
+    )
+    model.fit(X).save(tmp_path / "model")
+    loaded = fastmix.load(tmp_path / "model")
+    assert loaded.checkpoint == Checkpoint(str(tmp_path / "fit"))
+    assert loaded.random_state.state == model.random_state.state
