@@ -57,7 +57,7 @@ def test_a_callable_start_may_return_means_or_responsibilities(five):
     assert relative_error(model.means_ / spread, expected.centres) < 1e-12
     np.testing.assert_allclose(model.weights_, np.bincount(expected.labels) / 400, rtol=1e-12)
     assert calls[0][:2] == ((400, 5), 2)
-    assert isinstance(calls[0][2], np.random.Generator)
+    assert isinstance(calls[0][2], np.random.RandomState)
 
     shares = np.random.default_rng(0).dirichlet([1, 1], size=400)
     by_function = fit_quietly(GaussianMixture(2, init_params=lambda X, n_components, rng: shares, max_iter=3), five)
