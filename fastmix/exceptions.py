@@ -55,14 +55,16 @@ def warn_user(message: str, category: type[Warning] = ConvergenceWarning) -> Non
 
 
 class CollapsedError(ValueError):
-    """A component's covariance stopped being positive definite."""
+    """The covariance of a component, or of every one (None), stopped being positive definite."""
 
-    def __init__(self, component: int, description: str):
+    def __init__(self, component: int | None, description: str):
         self.component = component
         self.description = description
         super().__init__(component, description)  # what it is made of again in another process
 
     def __str__(self) -> str:
+        if self.component is None:
+            return f"{self.description}: leave it out, or set reg_covar='auto', or a positive number"
         return (
             f"component {self.component} collapsed: {self.description}. Set reg_covar='auto', or a positive number, use fewer "
             "components, or a covariance_type with fewer parameters"

@@ -134,7 +134,7 @@ def test_the_number_of_components_is_checked_against_the_rows(rows):
         KMeans(61).fit(rows)
 
 
-@pytest.mark.filterwarnings("ignore:.* have collapsed:fastmix.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:.* hardly any variance within:fastmix.ConvergenceWarning")
 @every_covariance_type
 def test_fewer_distinct_rows_than_components_warns_and_stays_finite(covariance_type):
     rows = np.repeat(np.array([[0.0, 0.0], [5.0, 1.0]]), 10, axis=0)

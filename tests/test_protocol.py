@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from registry import own_estimators, own_exceptions
 from sklearn.base import clone
 from sklearn.cluster import kmeans_plusplus
 from sklearn.model_selection import GridSearchCV
@@ -16,32 +17,22 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import fastmix
-from fastmix import CollapsedError, GaussianMixture, KMeans, SoftKMeans, exceptions
+from fastmix import CollapsedError, GaussianMixture, KMeans
 
 X = np.random.default_rng(0).normal(size=(60, 2))
 FRAME = pd.DataFrame(X, columns=["a", "b"], index=np.arange(60) + 100)
 
 
-def errors():
-    for name, cls in inspect.getmembers(exceptions, inspect.isclass):
-        if issubclass(cls, Exception) and cls.__module__ == "fastmix.exceptions":
-            n = (
-                len(
-                    [
-                        p
-                        for p in inspect.signature(cls.__init__).parameters.values()
-                        if p.kind is p.POSITIONAL_OR_KEYWORD
-                    ]
-                )
-                - 1
-            )
-            arguments = (1, "its variance is 0") if n == 2 else ("gone",)
-            yield pytest.param(cls, arguments, id=name)
+def made(cls):
+    """An error of a class, with arguments of the kinds that its constructor takes."""
+    if not inspect.isfunction(cls.__init__):  # Exception's
+        return cls("gone")
+    return cls(*[1 if name == "component" else "gone" for name in list(inspect.signature(cls).parameters)])
 
 
-@pytest.mark.parametrize(("cls", "arguments"), list(errors()))
-def test_what_is_raised_can_be_pickled(cls, arguments):
-    error = cls(*arguments)
+@pytest.mark.parametrize("cls", own_exceptions(), ids=lambda cls: cls.__name__)
+def test_what_is_raised_can_be_pickled(cls):
+    error = made(cls)
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is cls
     assert (str(again), vars(again)) == (str(error), vars(error))
@@ -136,12 +127,16 @@ def by_integers(X, k, generator):
     return X[generator.integers(len(X), size=k)]
 
 
+def by_a_choice_of_rows(X, k, generator):
+    return generator.choice(X, k, replace=False, axis=0)  # which a RandomState's choice cannot do
+
+
 def by_scikit_learn(X, k, random_state):
     return kmeans_plusplus(X, k, random_state=random_state)[0]
 
 
 @pytest.mark.filterwarnings("ignore::fastmix.ConvergenceWarning")
-@pytest.mark.parametrize("init", [by_randint, by_integers, by_scikit_learn])
+@pytest.mark.parametrize("init", [by_randint, by_integers, by_a_choice_of_rows, by_scikit_learn])
 def test_a_function_for_starts_may_be_written_for_either_generator(init):
     for make in (
         lambda: KMeans(2, init=init, random_state=0),
@@ -151,7 +146,27 @@ def test_a_function_for_starts_may_be_written_for_either_generator(init):
         np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.parametrize("model", [GaussianMixture(3), KMeans(3), SoftKMeans(3)])
-def test_notebooks_show_something(model):
+@pytest.mark.parametrize("model", own_estimators(), ids=lambda each: type(each).__name__)
+def test_notebooks_show_something_and_texts_stay_short(model):
     assert type(model).__name__ in model._repr_html_()
-    assert len(repr(model)) < 80
+    start = "init" if hasattr(model, "init") else "init_params"
+    for given in ([[0.0] * 40] * 40, np.zeros((40, 40)), "a" * 2000):
+        assert len(repr(clone(model).set_params(**{start: given}))) < 250
+
+
+@pytest.mark.filterwarnings("ignore::fastmix.ConvergenceWarning")
+@pytest.mark.parametrize("model", own_estimators(), ids=lambda each: type(each).__name__)
+def test_labels_are_of_one_type(model):
+    rows = np.abs(np.floor(3 * X))
+    fitted = clone(model).fit(rows)
+    found = {name: getattr(fitted, name) for name in ("labels_",) if hasattr(fitted, name)}
+    found |= {"few": fitted.predict(rows[:3]), "many": fitted.predict(np.tile(rows, (3, 1)))}
+    found["fit_predict"] = clone(model).fit_predict(rows)
+    if hasattr(fitted, "sample"):
+        found["sample"] = fitted.sample(3)[1]
+    assert {name: labels.dtype for name, labels in found.items()} == dict.fromkeys(found, np.dtype(np.int64))
+
+
+def test_runs_that_would_all_be_the_same_are_spoken_of():
+    with pytest.warns(RuntimeWarning, match="all 4 runs would be the same"):
+        KMeans(2, init=X[:2], n_init=4).fit(X)

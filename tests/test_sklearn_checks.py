@@ -1,16 +1,34 @@
-"""scikit-learn's own checks of an estimator, every one of them."""
+"""scikit-learn's own checks of an estimator, every one of them, over all that the package registers."""
+
+import inspect
 
 import pytest
-from poisson import Poisson
+import sklearn
+from registry import own_estimators
+from sklearn.base import clone
+from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from tiers import thorough
 
-from fastmix import GaussianMixture, KMeans, Mixture, SoftKMeans
+from fastmix import GaussianMixture
+
+OTHERS = [each for each in own_estimators() if not isinstance(each, GaussianMixture)]
+# Those that scikit-learn's suite runs beside the ones that it has for everybody's.
+BESIDE = [
+    check
+    for name, check in inspect.getmembers(estimator_checks, inspect.isfunction)
+    if name.startswith("check_")
+    and any(word in name for word in ("output_transform", "transformer_get_feature_names_out"))
+]
+NAMES = [
+    estimator_checks.check_dataframe_column_names_consistency,
+    estimator_checks.check_n_features_in_after_fitting,
+]
 
 
 def expected_failures(estimator):
     """K-means++ draws other seeds from repeated rows than from weighted ones; scikit-learn's KMeans fails here, too."""
-    if isinstance(estimator, (KMeans, SoftKMeans)):
+    if hasattr(estimator, "n_clusters"):
         return {"check_sample_weight_equivalence_on_dense_data": "seeding is random"}
     return {}
 
@@ -24,6 +42,37 @@ def test_scikit_learn_check(estimator, check):
 
 @thorough
 @pytest.mark.filterwarnings("ignore::fastmix.ConvergenceWarning")
-@parametrize_with_checks([KMeans(), SoftKMeans(), Mixture(Poisson())], expected_failed_checks=expected_failures)
+@parametrize_with_checks(OTHERS, expected_failed_checks=expected_failures)
 def test_scikit_learn_check_of_others(estimator, check):
     check(estimator)
+
+
+@pytest.mark.filterwarnings("ignore::fastmix.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names")
+@pytest.mark.parametrize("check", BESIDE, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("estimator", own_estimators(), ids=lambda each: type(each).__name__)
+def test_scikit_learn_check_of_transformers(estimator, check):
+    if not hasattr(estimator, "transform"):
+        pytest.skip("it transforms nothing")
+    check(type(estimator).__name__, estimator)
+
+
+@pytest.mark.filterwarnings("ignore::fastmix.ConvergenceWarning")
+@pytest.mark.parametrize("check", NAMES, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("estimator", own_estimators(), ids=lambda each: type(each).__name__)
+def test_scikit_learn_check_of_names(estimator, check):
+    check(type(estimator).__name__, estimator)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "score"])
+@pytest.mark.parametrize("estimator", own_estimators(), ids=lambda each: type(each).__name__)
+def test_metadata_are_asked_for_by_name(estimator, method):
+    if not hasattr(estimator, method):
+        pytest.skip(f"it has no {method}")
+    own = [name for name in inspect.signature(getattr(estimator, method)).parameters if name not in ("X", "y")]
+    with sklearn.config_context(enable_metadata_routing=True):
+        routing = estimator.get_metadata_routing()
+        assert dict(getattr(routing, method).requests) == dict.fromkeys(own)
+        model = getattr(clone(estimator), f"set_{method}_request")(**dict.fromkeys(own, True))
+        assert dict(getattr(clone(model).get_metadata_routing(), method).requests) == dict.fromkeys(own, True)
+        assert dict(getattr(estimator.get_metadata_routing(), method).requests) == dict.fromkeys(own)  # unchanged

@@ -1,5 +1,6 @@
 """Units do not matter: fits of c X are c times those of X, and the floor under variances follows the data."""
 
+import re
 import warnings
 
 import numpy as np
@@ -9,7 +10,7 @@ from fits import bits, fit_quietly
 from naive import COVARIANCE_TYPES
 
 import fastmix
-from fastmix import Checkpoint, ConvergenceWarning, GaussianMixture
+from fastmix import Checkpoint, CollapsedError, ConvergenceWarning, GaussianMixture
 from fastmix.data.rows import make_rows
 from fastmix.families.gaussian.covariance_types import gaussian_family
 from fastmix.starts.scale import Scale, floor_under
@@ -26,8 +27,8 @@ def rows(rng):
     return np.concatenate([rng.normal(size=(n, 3)) * [1, 2, 0.5] + centre for n, centre in clusters])
 
 
-def mixture(covariance_type="full", **parameters):
-    return GaussianMixture(3, covariance_type=covariance_type, random_state=0, **parameters)
+def mixture(covariance_type="full", n_components=3, **parameters):
+    return GaussianMixture(n_components, covariance_type=covariance_type, random_state=0, **parameters)
 
 
 def in_order(model):
@@ -172,8 +173,47 @@ def test_a_collapse_says_where_and_what_to_do(rows):
     with pytest.warns(ConvergenceWarning, match=match):
         model.fit(frame)
     assert model.n_collapsed_components_ == 1
-    with pytest.warns(ConvergenceWarning, match=r"3 of 3 components have collapsed.* or reg_covar='auto'"):
-        mixture(reg_covar=1e-6).fit(rows * 1e-6)
+
+
+def said_of(model, X):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X)
+    return [str(each.message) for each in caught]
+
+
+def test_a_floor_above_all_that_varies_is_said_to_be_too_large(rows):
+    for unit, n_components in ((1e-6, 3), (1e-3, 1)):
+        (said,) = said_of(mixture(n_components=n_components, reg_covar=1e-4), rows * unit)
+        assert re.match(
+            r"reg_covar, 0.0001, is most .* every component in every feature: .* Set reg_covar='auto'", said
+        )
+    (said,) = said_of(mixture(reg_covar=1e-4), np.column_stack([rows, 1e-6 * rows[:, 0]]))
+    assert "of every component in feature 3: it is too large" in said
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "spherical"])
+@pytest.mark.parametrize("reg_covar", ["auto", 1e-6])
+def test_one_column_of_one_or_two_values_is_said_to_be_that(covariance_type, reg_covar):
+    model = mixture(covariance_type, n_components=2, reg_covar=reg_covar)
+    (said,) = said_of(model, np.repeat([[0.0], [5.0]], [30, 10], axis=0))
+    assert said.startswith("feature 0 has hardly any variance within any component")
+    assert re.search(
+        r"component \d \(30 rows\) at 0\b.*leave it out|component \d \(10 rows\) at 5\b.*leave it out", said
+    )
+    said = said_of(model, np.full((40, 1), 7.0))
+    assert [each for each in said if "collapsed" in each] == []
+    assert said[0].startswith("feature 0 of X is constant (7 in all 40 rows)")
+
+
+def test_a_constant_column_that_nothing_holds_up_is_no_components_fault(rows):
+    with pytest.raises(
+        CollapsedError, match=r"^feature 3 of X is constant \(2 in all \d+ rows\): leave it out"
+    ) as caught:
+        mixture(reg_covar=0).fit(np.column_stack([rows, np.full(len(rows), 2.0)]))
+    assert caught.value.component is None
+    (said,) = said_of(mixture(), np.column_stack([rows, np.zeros((len(rows), 2))]))
+    assert "rows) (constant, too: 4): its variance" in said
 
 
 @pytest.mark.parametrize("unit", [1e-160, 1e160])

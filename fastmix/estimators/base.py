@@ -14,6 +14,8 @@ from fastmix.estimators.protocol import Protocol
 from fastmix.exceptions import not_fitted, warn_user
 from fastmix.fitting.first_rows import FirstRows
 
+_MOST_SHOWN = 80  # characters of an argument in a model's text
+
 
 class Estimator(Protocol):
     """Base of the estimators. ``__init__`` of a subclass only stores its arguments under their own names."""
@@ -54,8 +56,7 @@ class Estimator(Protocol):
             default = signature.parameters[name].default
             same = value is default or (np.isscalar(value) and value == default)
             if not same:
-                shown = f"<array of shape {value.shape}>" if isinstance(value, np.ndarray) else repr(value)
-                changed.append(f"{name}={shown}")
+                changed.append(f"{name}={_shown(value)}")
         return f"{type(self).__name__}({', '.join(changed)})"
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -165,6 +166,15 @@ class Estimator(Protocol):
 
     def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise TypeError(f"{type(self).__name__} defines no model file")
+
+
+def _shown(value: Any) -> str:
+    """An argument in the text of a model, which stays short."""
+    text = f"<array of shape {value.shape}>" if isinstance(value, np.ndarray) else repr(value)
+    if len(text) <= _MOST_SHOWN:
+        return text
+    is_sized = isinstance(value, (list, tuple, dict))
+    return f"<{type(value).__name__} of {len(value)}>" if is_sized else f"{text[:_MOST_SHOWN]}..."
 
 
 @cache

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,10 @@ class GaussianModel(MixtureModel, Conditioning):
     def _concerns(self) -> Iterator[str]:
         if not self._held_up.any() and self.weights_.all():
             return
-        collapsed = np.flatnonzero(_collapsed(self.weights_, self._held_up))
+        narrow = _narrow_features(self.weights_, self._held_up)
+        # Where nothing spreads within any component, that is no component's fault.
+        all_collapsed = self.weights_ == 0 if narrow.all() else _collapsed(self.weights_, self._held_up)
+        collapsed = np.flatnonzero(all_collapsed)
         other_units = "" if isinstance(self.reg_covar, str) else ", or reg_covar='auto' if the features are that small"
         if collapsed.size:
             which = "; ".join(self._said_of(k) for k in collapsed[:_MOST_NAMED])
@@ -80,30 +84,49 @@ class GaussianModel(MixtureModel, Conditioning):
                 f"{collapsed.size} of {len(self.weights_)} components have collapsed: {which}{more}. Use fewer components, a "
                 f"prior, or a covariance_type with fewer parameters{other_units}"
             )
-        narrow = _narrow_features(self.weights_, self._held_up)
-        if collapsed.size < len(self.weights_) and narrow.any():
-            # Of one that is constant, or varies too little for "auto", the start has warned.
-            gaps = np.ptp(self.means_, axis=0)
-            narrow &= gaps > _SAME * np.abs(self.means_).max(axis=0)
-            if isinstance(self.reg_covar, str):
-                narrow &= gaps**2 > self.reg_covar_
-            for d in np.flatnonzero(narrow)[:_MOST_NAMED]:
-                yield (
-                    f"{self._feature(d)} has hardly any variance within any component: reg_covar, {self.reg_covar_[d]:.3g} "
-                    "there, is most of it. A feature with few values makes components of its values: leave it out, or fit the "
-                    f"rows of each value by themselves{other_units}"
-                )
+        if narrow.any():
+            yield from self._concerns_of_features(narrow)
+
+    def _concerns_of_features(self, narrow: np.ndarray) -> Iterator[str]:
+        """Of those, (D,) bool, whose variance is held up in all components."""
+        parameters = self._parameters()
+        variances = parameters.family.marginal_variances(parameters.covariances) - self.reg_covar_
+        gaps = np.ptp(self.means_, axis=0)
+        differ = gaps > _SAME * np.abs(self.means_).max(axis=0)
+        # Of one that is constant, or varies too little for "auto", the start has warned.
+        few_values = narrow & differ & (gaps**2 > self.reg_covar_)
+        for d in np.flatnonzero(few_values)[:_MOST_NAMED]:
+            yield (
+                f"{self._feature(d)} has hardly any variance within any component: reg_covar, {self.reg_covar_[d]:.3g} there, is "
+                f"most of it ({self._values_of(d)}). A feature with few values makes components of its values: leave it out, or "
+                "fit the rows of each value by themselves"
+            )
+        small = narrow & ~few_values & (differ | (variances > _SAME * self.reg_covar_).any(axis=0))
+        if small.any() and not isinstance(self.reg_covar, str):
+            where = np.flatnonzero(small)
+            names = "every feature" if small.all() else _listed(self._feature(d) for d in where)
+            yield (
+                f"reg_covar, {self.reg_covar_[where[0]]:.3g}, is most of the variance of every component in {names}: it is too "
+                "large for what varies so little. Set reg_covar='auto', which follows from the spread of each feature"
+            )
 
     def _said_of(self, k: int) -> str:
         """Why component k counts as collapsed."""
         if self.weights_[k] == 0:
             return f"component {k} has no weight left"
-        of_rows = "" if self._n_fitted is None else f" ({self.weights_[k] * self._n_fitted:.3g} rows)"
         where = np.flatnonzero(self._held_up[k])
-        names = ", ".join(self._feature(d) for d in where[:_MOST_NAMED]) + (", ..." if where.size > _MOST_NAMED else "")
-        return f"reg_covar is most of the variance of component {k}{of_rows} in {names}"
+        names = _listed(self._feature(d) for d in where)
+        return f"reg_covar is most of the variance of {self._component(k)} in {names}"
 
-    def _feature(self, d: int) -> str:
+    def _values_of(self, d: int) -> str:
+        """Where the components lie in a feature."""
+        return _listed(f"{self._component(k)} at {self.means_[k, d]:.6g}" for k in np.flatnonzero(self.weights_))
+
+    def _component(self, k: Any) -> str:
+        of_rows = "" if self._n_fitted is None else f" ({self.weights_[k] * self._n_fitted:.3g} rows)"
+        return f"component {k}{of_rows}"
+
+    def _feature(self, d: Any) -> str:
         names = getattr(self, "feature_names_in_", None)
         return f"feature {d}" if names is None else f"feature {d} ({names[d]!r})"
 
@@ -133,6 +156,12 @@ class GaussianModel(MixtureModel, Conditioning):
 _FLOOR = "reg_covar"  # the array of a model file that has ``reg_covar_``
 _MOST_NAMED = 5  # components or features that a warning names
 _SAME = 8 * float(np.finfo(np.float64).eps)
+
+
+def _listed(texts: Iterable[str]) -> str:
+    """The first of them."""
+    named = list(islice(texts, _MOST_NAMED + 1))
+    return ", ".join([*named[:_MOST_NAMED], "..."] if len(named) > _MOST_NAMED else named)
 
 
 def _held_up(parameters: GaussianParameters, floor: np.ndarray | float) -> np.ndarray:

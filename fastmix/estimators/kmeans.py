@@ -97,7 +97,7 @@ class KMeans(Estimator):
     ----------
     cluster_centers_ : (K, D) array
         Never NaN.
-    labels_ : (N,) int32 array
+    labels_ : (N,) int64 array
         The nearest centre of each row.
     inertia_ : float
         Sum of squared distances to the nearest centre, weighted; squared units of the data. Missing entries add nothing.
@@ -187,6 +187,11 @@ class KMeans(Estimator):
         rows = IncompleteRows.of(complete) if self._may_miss() else complete
         is_complete = rows.is_complete
         n_runs = self._n_runs()
+        if n_runs == 1 and self.n_init not in ("auto", 1):
+            warn_user(
+                f"init is an array of centres: all {self.n_init} runs would be the same, and one is made",
+                RuntimeWarning,
+            )
         streams = generators(self.random_state, n_runs)
         callback = with_progress(int(bool(self.verbose)), "inertia", self.callback)
         best: tuple[RunResult, Lloyd] | None = None
@@ -254,7 +259,7 @@ class KMeans(Estimator):
             learned |= features | {
                 "cluster_centers_": course.centres.copy(),
                 "inertia_": assigner.assign(course.centres).inertia * unit,
-                "labels_": assigner.labels,
+                "labels_": assigner.labels.astype(np.int64),
                 "n_iter_": 0,
                 "stop_reason_": StopReason.PARTIAL_FIT,
                 "n_steps_": course.n_steps,
@@ -287,7 +292,7 @@ class KMeans(Estimator):
         return self.fit(X, sample_weight=sample_weight).transform(X)
 
     def predict(self, X: Any) -> np.ndarray:
-        """The nearest centre of each row, (N,) int32."""
+        """The nearest centre of each row, (N,) int64."""
         data = self._rows_to_evaluate(X)
         return _NEAREST.value(self, None, (self.cluster_centers_,), NearestCentre)(data, self.n_threads)
 
@@ -313,9 +318,9 @@ class KMeans(Estimator):
         return -inertia(rows, self.cluster_centers_, self.n_threads) * unit
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the columns of ``transform``: "kmeans0", "kmeans1", ..."""
+        """Names of the columns of ``transform``: "kmeans0", "kmeans1", ...; ``input_features`` must be those of the fit."""
         self._check_fitted()
-        return np.asarray([f"kmeans{k}" for k in range(len(self.cluster_centers_))], dtype=object)
+        return self._names_out(len(self.cluster_centers_), input_features)
 
     def _take(self, result: RunResult, engine: Lloyd, unit: float) -> None:
         """Assign the rows to the final centres, and only then set all attributes."""
@@ -324,7 +329,7 @@ class KMeans(Estimator):
         for name in ("n_steps_", "n_samples_seen_"):
             vars(self).pop(name, None)
         self.cluster_centers_ = result.parameters
-        self.labels_ = engine.assigner.labels
+        self.labels_ = engine.assigner.labels.astype(np.int64)
         self.inertia_ = assignment.inertia * unit
         # Counts whose sum no number could hold are as large as can be: ``partial_fit`` then refuses to add to them.
         largest = np.finfo(np.float64).max / (2 * self.n_clusters)

@@ -21,7 +21,11 @@ def stored_clusters(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "fit": {"stop_reason": model.stop_reason_.name, "inertia": model.inertia_, "n_iter": model.n_iter_},
         "feature_names": list(getattr(model, "feature_names_in_", [])),
     }
-    arrays = {"cluster_centers": model.cluster_centers_, "labels": model.labels_, "counts": model._counts}
+    arrays = {
+        "cluster_centers": model.cluster_centers_,
+        "labels": model.labels_.astype(np.int32),
+        "counts": model._counts,
+    }
     if model._course is not None:
         header[KEY], kept = stored_cluster_course(model._course)
         arrays |= kept
@@ -45,7 +49,7 @@ def read_clusters(cls: type[Clusters], header: dict[str, Any], arrays: dict[str,
         raise ValueError(f"labels must be int32 (N,); got {labels.dtype} {labels.shape}")
     if labels.min() < 0 or labels.max() >= model.n_clusters:
         raise ValueError(f"labels must lie in 0..{model.n_clusters - 1}")
-    model.labels_ = labels
+    model.labels_ = labels.astype(np.int64)
     model._counts = arrays["counts"]
     if not model._counts.size:
         model._counts = np.bincount(labels, minlength=model.n_clusters).astype(np.float64)

@@ -48,6 +48,7 @@ class Protocol:
 
     _sklearn_output_config: dict[str, str]
     _metadata_request: Any
+    n_features_in_: int
 
     def set_output(self, *, transform: str | None = None) -> Any:
         """Set what ``transform`` and ``fit_transform`` return.
@@ -69,6 +70,20 @@ class Protocol:
                 raise ValueError(f"transform must be one of {', '.join(map(repr, _CONTAINERS))}; got {transform!r}")
             self._sklearn_output_config = {**vars(self).get("_sklearn_output_config", {}), "transform": transform}
         return self
+
+    def _names_out(self, n_columns: int, input_features: Any) -> np.ndarray:
+        """Names of columns that ``transform`` makes, after the class. Features that are given have to be those of the fit."""
+        if input_features is not None:
+            given, known = np.asarray(input_features, dtype=object), getattr(self, "feature_names_in_", None)
+            if known is not None and not np.array_equal(known, given):
+                raise ValueError(
+                    f"input_features is not equal to feature_names_in_: got {list(given)}, not {list(known)}"
+                )
+            if len(given) != self.n_features_in_:
+                raise ValueError(
+                    f"input_features should have length equal to number of features ({self.n_features_in_}), got {len(given)}"
+                )
+        return np.asarray([f"{type(self).__name__.lower()}{k}" for k in range(n_columns)], dtype=object)
 
     def _transformed(self, values: np.ndarray, X: Any) -> Any:
         """What ``transform`` returns of its result (N, ...)."""

@@ -60,7 +60,7 @@ class FitRecord:
     index: int = 0
     results: Results = ()
     at_limit: bool = False
-    collapses: tuple[tuple[int, str], ...] = ()
+    collapses: tuple[tuple[int | None, str], ...] = ()
     standing: Standing | None = None
 
     def collapsed(self, error: CollapsedError) -> FitRecord:

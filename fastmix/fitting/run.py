@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastmix.engines.loop import RunResult, StopReason
+from fastmix.exceptions import CollapsedError
 from fastmix.families.labelled import LabelledRule, split
 from fastmix.fitting.checkpoint import FitRecord
 from fastmix.fitting.choice import engine_for
@@ -88,16 +89,14 @@ def _goes_on_from(record: FitRecord, continued: Any) -> Any:
     return continued
 
 
-def _concerns(result: RunResult, max_iter: int, collapses: Sequence[tuple[int, str]], n_runs: int) -> Iterator[str]:
+def _concerns(
+    result: RunResult, max_iter: int, collapses: Sequence[tuple[int | None, str]], n_runs: int
+) -> Iterator[str]:
     """One sentence for each thing about the best run, or about the runs given up, that deserves a warning."""
     if result.reason in (StopReason.OBJECTIVE_WORSENED, StopReason.NOT_FINITE):
         yield f"iteration {result.n_iter + 1}: {result.reason.value}"
     elif result.reason is StopReason.ITERATION_LIMIT and max_iter > 0:
         yield f"the best run did not converge in {max_iter} iterations: raise max_iter, or tol"
     if collapses:
-        component, description = collapses[0]
-        yield (
-            f"{len(collapses)} of {n_runs} runs were given up because a component collapsed, in the first of them component "
-            f"{component}: {description}. Set reg_covar='auto', or a positive number, which holds variances up, or use fewer "
-            "components"
-        )
+        first = CollapsedError(*collapses[0])
+        yield f"{len(collapses)} of {n_runs} runs were given up because a component collapsed; in the first of them {first}"

@@ -32,6 +32,7 @@ from fastmix.starts.small import random_numbers, small_search
 from fastmix.starts.tails import with_far_components
 
 INIT_METHODS = ("kmeans", "k-means++", "random", "random_from_data")
+_MOST_NAMED = 5  # features that a warning names
 
 _CHUNK_ENTRIES = 1 << 20
 # From so many components on means are those of ``many``, and rows are assigned before their statistics are taken.
@@ -118,11 +119,15 @@ class Start:
         if not constant.size or n_rows == 1 or held_up_by_others:
             return
         d = int(constant[0])
-        found = f"feature {d} of X is constant ({self.mean[d]:.6g})"
+        found = f"feature {d} of X is constant ({self.mean[d]:.6g} in all {self.rows.n_weighted} rows)"
         floor = np.broadcast_to(self.rule.reg_covar, n_features)[d]
         if floor == 0:
-            raise CollapsedError(0, found)
-        warn_user(f"{found}: its variance is held up by reg_covar alone, at {floor:.3g}; leave such features out")
+            raise CollapsedError(None, found)
+        others = ", ".join(map(str, constant[1:_MOST_NAMED])) + (", ..." if constant.size > _MOST_NAMED else "")
+        so_are = f" (constant, too: {others})" if others else ""
+        warn_user(
+            f"{found}{so_are}: its variance is held up by reg_covar alone, at {floor:.3g}; leave such features out"
+        )
 
     def __call__(self, init: Any, generator: np.random.Generator) -> GaussianParameters:
         """One start by ``init_params`` (see ``GaussianMixture``), with what was given in place of what it would be."""

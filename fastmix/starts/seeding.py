@@ -42,10 +42,13 @@ def generators(random_state: Any, n: int) -> list[np.random.Generator]:
 
 
 class _RandomState(np.random.RandomState):
-    """What scikit-learn hands to a callable ``init``, with what a Generator has besides."""
+    """What scikit-learn hands to a callable ``init``; what a Generator can do, too, is the Generator's."""
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(np.random.Generator(self._bit_generator), name)
+    def __getattribute__(self, name: str) -> Any:
+        own = super().__getattribute__
+        if name.startswith("_") or not hasattr(np.random.Generator, name):
+            return own(name)
+        return getattr(np.random.Generator(own("_bit_generator")), name)
 
 
 def as_random_state(generator: np.random.Generator) -> np.random.RandomState:

@@ -103,11 +103,11 @@ def assigner_for(rows: ArraySource, n_clusters: int, n_threads: int | None) -> A
 
 
 def nearest(X: np.ndarray, centres: np.ndarray, n_threads: int | None) -> np.ndarray:
-    """The nearest centre of each row of X (N, D), which may have missing entries; (N,) int32."""
+    """The nearest centre of each row of X (N, D), which may have missing entries; (N,) int64."""
     if not has_missing(X):
-        return Assigner(make_rows(X), len(centres), n_threads).label(centres)
+        return Assigner(make_rows(X), len(centres), n_threads).label(centres).astype(np.int64)
     found = run_evaluation(PARTIAL_MEANS, Centres(centres), X, labels=True, may_miss=True, n_threads=n_threads)
-    return found.labels.astype(np.int32)
+    return found.labels
 
 
 class NearestCentre:
@@ -131,7 +131,7 @@ class NearestCentre:
         template, n_lanes, n_operations = self._templates[n_rows]
         labels = np.zeros(n_rows, np.int32)
         template.filled([X, labels, np.full(n_rows, -np.inf, np.float32)]).work(n_lanes, n_operations, n_threads)
-        return labels
+        return labels.astype(np.int64)
 
 
 def inertia(rows: ArrayRows, centres: np.ndarray, n_threads: int | None) -> float:

@@ -10,10 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Family, Reach, finite_log
 from fastmix.families.domains import Domain, Real, Simplex
-from fastmix.families.gaussian.compiled import maximized
+from fastmix.families.gaussian.compiled import maximized, point_error
 from fastmix.families.gaussian.coordinates import from_gaussian_coordinates, gaussian_coordinates
 from fastmix.families.gaussian.moments import mean_shifts
 from fastmix.families.gaussian.splitting import SPLITTING, GaussianSplitting
@@ -285,10 +284,7 @@ def _check_not_a_point(parameters: GaussianParameters, known: np.ndarray | None)
         points &= ~known[:, None]
     if points.any():
         k, d = np.argwhere(points)[0]
-        raise CollapsedError(
-            int(k),
-            f"all its rows have the value {parameters.means[k, d]:.6g} in feature {d} (variance {variances[k, d]:.3g})",
-        )
+        raise point_error(int(k), int(d), parameters.weights[k], parameters.means[k, d])
 
 
 def _with_means(parameters: GaussianParameters, means: np.ndarray) -> GaussianParameters:

@@ -55,6 +55,11 @@ def _update(family: Any, mixture: Mixture, what: int, statistics: np.ndarray, fl
     return found
 
 
+def point_error(k: int, d: int, share: float, value: float) -> CollapsedError:
+    """Of component k, whose rows, a ``share`` of all, have one value in feature d."""
+    return CollapsedError(k, f"all its rows ({100 * share:.2g} % of all) have the value {value:.6g} in feature {d}")
+
+
 def check(found: np.ndarray, mixture: Mixture) -> None:
     """Raise CollapsedError if anything went wrong with the mixture."""
     what, k, d = map(int, found)
@@ -68,8 +73,7 @@ def check(found: np.ndarray, mixture: Mixture) -> None:
     if what == NOT_FINITE:
         raise CollapsedError(k, "its covariance is not finite")
     if what == A_POINT:
-        value = mixture.means[k, d]
-        raise CollapsedError(k, f"all its rows have the value {value:.6g} in feature {d} (variance {variance:.3g})")
+        raise point_error(k, d, mixture.weights[k], mixture.means[k, d])
     raise CollapsedError(k, "its covariance matrix is singular")
 
 

@@ -1,0 +1,36 @@
+"""The package's own estimators, and its own exceptions, as it registers and defines them: nothing is listed by hand."""
+
+import inspect
+import pkgutil
+from importlib import import_module
+
+from poisson import Poisson
+
+import fastmix
+from fastmix.estimators.modelfile import MODELS
+
+
+def modules():
+    found = pkgutil.walk_packages(fastmix.__path__, "fastmix.")
+    return [import_module(each.name) for each in found if not each.name.endswith("__main__")]
+
+
+def own_estimators():
+    """One of each class, with what its constructor cannot do without."""
+    modules()  # registers them all
+    classes = [MODELS.named(name) for name in MODELS]
+    return [
+        cls(Poisson()) if "family" in inspect.signature(cls).parameters else cls()
+        for cls in classes
+        if cls.__module__.startswith("fastmix.")
+    ]
+
+
+def own_exceptions():
+    found = {
+        each
+        for module in modules()
+        for _, each in inspect.getmembers(module, inspect.isclass)
+        if issubclass(each, Exception) and each.__module__.startswith("fastmix.")
+    }
+    return sorted(found, key=lambda cls: cls.__name__)
