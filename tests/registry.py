@@ -15,10 +15,10 @@ def modules():
     return [import_module(each.name) for each in found if not each.name.endswith("__main__")]
 
 
-def own_estimators():
-    """One of each class, with what its constructor cannot do without."""
+def own_estimators(method="fit"):
+    """One of each class that has the method, with what its constructor cannot do without."""
     modules()  # registers them all
-    classes = [MODELS.named(name) for name in MODELS]
+    classes = [MODELS.named(name) for name in MODELS if hasattr(MODELS.named(name), method)]
     return [
         cls(Poisson()) if "family" in inspect.signature(cls).parameters else cls()
         for cls in classes
