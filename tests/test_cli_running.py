@@ -40,6 +40,7 @@ def test_a_terminal_gets_a_live_line(capsys, monkeypatch, with_tqdm):
     else:
         monkeypatch.setitem(sys.modules, "tqdm", None)
     monkeypatch.setattr(progress, "_SECONDS_BETWEEN_UPDATES", 0.0)
+    monkeypatch.setenv("COLUMNS", "100")  # lines are cut to the terminal's width
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     status = main(["fit", "dataset:faithful", "-k", "2", "--n-init", "2", "--tol", "1e-8", "--max-iter", "300"])
