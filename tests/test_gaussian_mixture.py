@@ -13,6 +13,7 @@ from naive import COVARIANCE_TYPES, relative_error
 from sklearn.mixture import GaussianMixture as Peer
 from tiers import thorough
 
+import fastmix
 from fastmix import ConvergenceWarning, GaussianMixture, StopReason
 
 every_covariance_type = pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
@@ -365,3 +366,20 @@ def test_a_fit_on_all_types_is_better_the_more_it_may_say(iris):
         for name in nested
     ]
     assert np.all(np.diff(scores) > 0)
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "batch", "incremental"])
+def test_warm_fits_of_one_iteration_converge(five, algorithm):
+    """The first iteration of a fit that goes on is compared with the last one of the fit before."""
+    model = GaussianMixture(2, warm_start=True, max_iter=1, algorithm=algorithm, random_state=0, tol=1e-4)
+    for _ in range(50):
+        fit_quietly(model, five)
+        if model.converged_:
+            break
+    assert model.converged_
+    assert model.n_iter_ == 1
+    whole = fit_quietly(GaussianMixture(2, algorithm=algorithm, random_state=0, tol=1e-4), five)
+    assert model.lower_bound_ == pytest.approx(whole.lower_bound_, abs=1e-3)
+    # Other rows are no fall of the likelihood.
+    fit_quietly(model, five + 0.5)
+    assert model.stop_reason_ is not fastmix.StopReason.OBJECTIVE_WORSENED

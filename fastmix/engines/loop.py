@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Protocol
 
@@ -173,6 +173,7 @@ def run(
     callback: Callback | None = None,
     recorder: Recorder | None = None,
     resumed: Standing | None = None,
+    before: float | None = None,
 ) -> RunResult:
     """Iterate until the engine has converged, or something else stops it; the reason says what.
 
@@ -182,9 +183,13 @@ def run(
     ----------
     recorder : told where the run stands, before the first step and after each that does not settle it.
     resumed : where to go on, in place of beginning with ``parameters``.
+    before : the objective that the run came to which led to ``parameters``, maybe on other rows: the first iteration may then be
+        found to change nothing.
     """
     began = time.perf_counter() - (resumed.seconds if resumed else 0.0)
     state = resumed.state if resumed else engine.init(parameters)
+    if before is not None and not resumed:
+        state = replace(state, objective=before)
     objectives = list(resumed.objectives) if resumed else []
     reason, error = StopReason.ITERATION_LIMIT, None
     kept = state.parameters
@@ -197,7 +202,7 @@ def run(
             change = np.inf if state.anew else engine.sign * (state.objective - previous.objective)
             settled = engine.converged(previous, state)
             finite = np.isfinite(state.objective)
-            lowest = -state.rounding * (1.0 + abs(state.objective)) if engine.is_monotone else -np.inf
+            lowest = -state.rounding * (1.0 + abs(state.objective)) if engine.is_monotone and objectives else -np.inf
             if not finite or (change < lowest and not settled):
                 # ``kept`` led to the worse objective; what came before it is the best seen
                 kept = previous.evaluated

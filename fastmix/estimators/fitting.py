@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,7 @@ class Fitting(Estimator):
     dtype: Any = "float64"
     n_threads: int | None = None
     warm_start: bool = False
+    lower_bound_: float
     verbose: int = 0
     verbose_interval: int = 10
     _count_name = "n_components"  # what users call it
@@ -147,7 +149,10 @@ class Fitting(Estimator):
         if self.warm_start and self.__sklearn_is_fitted__():
             continued = self._parameters()
             self._check_goes_on(continued, source.n_features, "warm_start")
-        outcome = run_fit(self._problem(source, unit, known, continued), control)
+        problem = self._problem(source, unit, known, continued)
+        if continued is not None and np.isfinite(self.lower_bound_):
+            problem = replace(problem, objective_before=self.lower_bound_)
+        outcome = run_fit(problem, control)
         self._take_over(outcome, features_of(X, source.n_features))
         if outcome.interrupted:
             raise KeyboardInterrupt

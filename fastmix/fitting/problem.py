@@ -46,6 +46,7 @@ class FitProblem:
     make_start : called once, unless the fit goes on from an earlier one.
     start_is_given : nothing about a start is random: one run is all there is to do.
     continued : the parameters of an earlier fit that this one goes on from; None: it begins with starts.
+    objective_before : what that fit came to.
     rule : how statistics become parameters, and the log-density of these.
     labels : what is known about the components of rows.
     """
@@ -56,6 +57,7 @@ class FitProblem:
     make_start: StartMaker
     start_is_given: bool = False
     continued: Any = None
+    objective_before: float | None = None
     rule: UpdateRule = PLAIN
     labels: GivenLabels = NOTHING_KNOWN
 

@@ -59,7 +59,9 @@ def run_fit(problem: FitProblem, control: Control) -> FitOutcome:
         return labels.started(first), components
 
     callback = with_progress(control.print_every, "mean log-likelihood", control.callback)
-    best, info, n_collapsed, interrupted = best_of(engine, begin, file, control.max_iter, callback)
+    best, info, n_collapsed, interrupted = best_of(
+        engine, begin, file, control.max_iter, callback, problem.objective_before
+    )
     parameters, noise = split(best.parameters)
     return FitOutcome(
         result=replace(best, parameters=parameters),

@@ -20,6 +20,7 @@ def best_of(
     checkpoint: CheckpointFile,
     max_iter: int,
     callback: Callback | None,
+    before: float | None = None,
 ) -> tuple[RunResult, dict[str, Any], int, bool]:
     """The best of some runs.
 
@@ -27,6 +28,7 @@ def best_of(
     ----------
     begin : the parameters that run ``index`` begins with, and the component of each row (N,) where the start knows.
     checkpoint : how many runs there are to be, and how far they have come.
+    before : see ``fastmix.engines.loop.run``.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def best_of(
                     continue
                 started = engine.started_with(labels)
                 del labels  # 4 bytes a row
-            unseen = callback is None and checkpoint.recorder is None and resumed is None
+            unseen = callback is None and checkpoint.recorder is None and resumed is None and before is None
             whole = started.whole_run(first, max_iter) if unseen else None
             result = whole or run(
                 started,
@@ -60,6 +62,7 @@ def best_of(
                 callback=callback,
                 recorder=checkpoint.recorder,
                 resumed=resumed,
+                before=before,
             )
             if result.error is not None:
                 checkpoint.collapsed(result.error)
