@@ -297,3 +297,24 @@ def test_what_does_not_go_together_is_said(case):
 def test_rows_that_cannot_be_are_named():
     with pytest.raises(ModelError, match="row 0 has probability 0"):
         em(COUNTS, 0.5, log_joint=lambda y, t: np.full((4, 2), -np.inf), m_step=linkage_m)
+
+
+def test_several_runs_go_on_from_a_checkpoint_with_their_history(tmp_path):
+    def start(rng):
+        return rng.uniform(0.01, 0.99, size=2)
+
+    how = {"log_joint": two_coins, "m_step": coins_m, "tol": 1e-9, "n_init": 3, "diagnostics": True}
+    path = tmp_path / "fit"
+    whole = em(HEADS, start, random_state=3, **how)
+    interrupted = {
+        "checkpoint": Checkpoint(path, every=0),
+        "callback": lambda state: (state.run, state.iteration) == (1, 2),
+    }
+    em(HEADS, start, random_state=3, **interrupted, **how)
+    resumed = em(HEADS, start, random_state=3, checkpoint=Checkpoint(path, every=0, resume=True), **how)
+    assert resumed.log_likelihoods == whole.log_likelihoods
+    assert repr(resumed.diagnostics) == repr(whole.diagnostics)
+    again = em(HEADS, start, random_state=3, checkpoint=Checkpoint(path, every=0, resume=True), **how)  # all are done
+    assert repr(again.diagnostics) == repr(whole.diagnostics)
+    with pytest.raises(ValueError, match="sample_weight differs"):
+        em(HEADS, start, random_state=3, checkpoint=Checkpoint(path, resume=True), sample_weight=HEADS, **how)

@@ -8,7 +8,8 @@ import pytest
 from fits import fit_quietly
 
 from fastmix import GaussianMixture
-from fastmix.exceptions import ConvergenceWarning
+from fastmix.exceptions import CollapsedError, ConvergenceWarning
+from fastmix.starts.search import Search
 from fastmix.starts.seeding import k_means_plus_plus
 
 
@@ -105,3 +106,15 @@ def test_seeds_have_weight_and_repeat_only_when_rows_run_out(rng):
         warnings.simplefilter("always", ConvergenceWarning)
         GaussianMixture(5, random_state=0).fit(rows)
     assert sum("3 distinct rows" in str(each.message) for each in caught) == 1
+
+
+def test_a_component_that_collapses_on_a_block_leaves_the_start_as_it_was(monkeypatch, rng):
+    """Blocks are some of the rows; the fit, which sees all of them, has no reason to fail."""
+    X = np.concatenate([rng.normal(size=(8000, 2)), rng.normal(size=(8000, 2)) + 12.0])
+
+    def collapse(self, *arguments):
+        raise CollapsedError(0, "its variance is 0")
+
+    monkeypatch.setattr(Search, "_em", collapse)
+    model = GaussianMixture(2, random_state=0).fit(X)
+    np.testing.assert_allclose(np.sort(model.means_[:, 0]), [0.0, 12.0], atol=0.1)

@@ -18,8 +18,8 @@ _KINDS = {
     "objects": "turn them into numbers, or leave it out",
 }
 
-# (Name, values of a column as float64 or float32 with NaN where one is missing), and how many rows there are.
-_Columns = Iterator[tuple[Any, np.ndarray]]
+# Values of one column after the other, with NaN where one is missing.
+_Columns = Iterator[np.ndarray]
 
 
 class ColumnError(ValueError):
@@ -36,8 +36,8 @@ def column_names(X: Any) -> list[Any] | None:
     if isinstance(X, np.ndarray):
         return None
     library = library_of(X)
-    if library == "pyarrow" and hasattr(X, "column_names"):
-        return list(X.column_names)
+    if library == "pyarrow" and hasattr(X, "schema"):  # of a reader, too, which can be read once
+        return list(X.schema.names)
     if library == "xarray":
         return _names_of_xarray(X)
     if hasattr(X, "shape") and getattr(X, "columns", None) is not None:
@@ -76,7 +76,7 @@ def as_numbers(X: Any, name: str) -> Any:
 def _gathered(n_rows: int, n_columns: int, columns: _Columns) -> np.ndarray:
     """Columns side by side, in C order."""
     out: np.ndarray | None = None
-    for d, (_, values) in enumerate(columns):
+    for d, values in enumerate(columns):
         if out is None:
             out = np.empty((n_rows, n_columns), np.float32 if values.dtype == np.float32 else np.float64)
         if out.dtype == np.float32 and values.dtype != np.float32:
@@ -97,9 +97,10 @@ def _first_of(values: Any) -> Any:
 def _pandas(X: Any, name: str) -> Any:
     if not hasattr(X, "columns"):
         return None
-    if all(isinstance(each, np.dtype) and each.kind in "fiub" for each in X.dtypes):
+    kinds = set(X.dtypes)
+    if len(kinds) == 1 and all(isinstance(each, np.dtype) and each.kind in "fiub" for each in kinds):
         return X.to_numpy()  # which pandas may have as one array already
-    return len(X), X.shape[1], ((column, _pandas_column(X.iloc[:, d], name)) for d, column in enumerate(X.columns))
+    return len(X), X.shape[1], (_pandas_column(X.iloc[:, d], name) for d in range(X.shape[1]))
 
 
 def _pandas_column(series: Any, name: str) -> np.ndarray:
@@ -125,7 +126,7 @@ def _polars(X: Any, name: str) -> Any:
         raise ColumnError(f"{name} is a LazyFrame of polars, which holds no rows yet: pass {name}.collect()")
     if not hasattr(X, "columns"):
         return None
-    return X.height, X.width, ((series.name, _polars_column(series, name)) for series in X)
+    return X.height, X.width, (_polars_column(series, name) for series in X)
 
 
 def _polars_column(series: Any, name: str) -> np.ndarray:
@@ -146,7 +147,7 @@ def _pyarrow(X: Any, name: str) -> Any:
     if not hasattr(X, "column_names"):
         return None
     columns = zip(X.column_names, X.columns, strict=True)
-    return X.num_rows, X.num_columns, ((column, _pyarrow_column(values, column, name)) for column, values in columns)
+    return X.num_rows, X.num_columns, (_pyarrow_column(values, column, name) for column, values in columns)
 
 
 def _pyarrow_column(values: Any, column: str, name: str) -> np.ndarray:
@@ -183,7 +184,7 @@ def _xarray(X: Any, name: str) -> Any:
         return (
             len(parts[0][1]),
             len(parts),
-            ((column, np.asarray(values.values, dtype=np.float64)) for column, values in parts),
+            (np.asarray(values.values, dtype=np.float64) for _, values in parts),
         )
     return np.asarray(X.values)
 

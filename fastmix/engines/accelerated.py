@@ -25,7 +25,7 @@ from fastmix.engines.around import Around
 from fastmix.engines.loop import EngineState, MixtureEngine, RunResult
 from fastmix.engines.squarem import Squarem
 from fastmix.exceptions import CollapsedError
-from fastmix.families.rule import UpdateRule
+from fastmix.families.rule import Coordinates
 from fastmix.files.encoding import STORED
 
 # Where no rise is promised (a floor under the variances, or float32), an objective may be lower by this, relative to its size.
@@ -42,11 +42,11 @@ _TIMES_SLOW = 3
 class Method(Protocol):
     """How to extrapolate, with all that is remembered for it: plain data, never changed in place."""
 
-    def observed(self, rule: UpdateRule, state: EngineState, extrapolated: bool, gain: float) -> Method:
+    def observed(self, rule: Coordinates, state: EngineState, extrapolated: bool, gain: float) -> Method:
         """After an iteration that was accepted, its objective higher than the last by ``gain``."""
         ...
 
-    def proposal(self, rule: UpdateRule, parameters: Any) -> tuple[Any | None, Method]:
+    def proposal(self, rule: Coordinates, parameters: Any) -> tuple[Any | None, Method]:
         """Where the next iteration is to begin instead of at ``parameters``; None: there."""
         ...
 
@@ -75,11 +75,11 @@ class Waiting:
     gain: float = np.inf
     n_slow: int = 0
 
-    def observed(self, rule: UpdateRule, state: EngineState, extrapolated: bool, gain: float) -> Method:
+    def observed(self, rule: Coordinates, state: EngineState, extrapolated: bool, gain: float) -> Method:
         n_slow = self.n_slow + 1 if gain > _SLOW * self.gain else 0
         return Anderson() if n_slow == _TIMES_SLOW else Waiting(gain, n_slow)
 
-    def proposal(self, rule: UpdateRule, parameters: Any) -> tuple[None, Waiting]:
+    def proposal(self, rule: Coordinates, parameters: Any) -> tuple[None, Waiting]:
         return None, self
 
     def refused(self) -> Waiting:
@@ -121,7 +121,7 @@ class Extrapolable(MixtureEngine, Protocol):
     """An engine whose iterations may begin elsewhere than the last one ended."""
 
     @property
-    def rule(self) -> UpdateRule: ...
+    def rule(self) -> Coordinates: ...
 
     @property
     def tol(self) -> float: ...

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from fastmix.engines.loop import EngineState
-from fastmix.families.rule import UpdateRule
+from fastmix.families.rule import Coordinates
 from fastmix.files.encoding import STORED
 
 # Past moves that are looked at.
@@ -60,7 +60,7 @@ class Anderson:
     longest: float = _FIRST_LONGEST
     reached: bool = False
 
-    def observed(self, rule: UpdateRule, state: EngineState, extrapolated: bool, gain: float) -> Anderson:
+    def observed(self, rule: Coordinates, state: EngineState, extrapolated: bool, gain: float) -> Anderson:
         """With the step of EM from ``state.evaluated`` to ``state.parameters``."""
         longest = self.longest * (_GROWTH if extrapolated and self.reached else 1.0)
         reference = state.evaluated if self.reference is None else self.reference
@@ -75,7 +75,7 @@ class Anderson:
         changes = np.concatenate([self.changes[1 - _WINDOW :], [step - self.step]])
         return Anderson(reference, position, step, moves, changes, longest)
 
-    def proposal(self, rule: UpdateRule, parameters: Any) -> tuple[Any | None, Anderson]:
+    def proposal(self, rule: Coordinates, parameters: Any) -> tuple[Any | None, Anderson]:
         """Where to go instead of ``parameters``, the next of EM's; None: there."""
         if not self.moves.any():
             return None, self

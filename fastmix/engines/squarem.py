@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastmix.engines.loop import EngineState
-from fastmix.families.rule import UpdateRule
+from fastmix.families.rule import Coordinates
 from fastmix.files.encoding import STORED
 
 # The longest step length allowed at first, and the factor by which it grows when it is reached: theirs (section 6).
@@ -42,13 +42,13 @@ class Squarem:
     longest: float = _FIRST_LONGEST
     reached: bool = False
 
-    def observed(self, rule: UpdateRule, state: EngineState, extrapolated: bool, gain: float) -> Squarem:
+    def observed(self, rule: Coordinates, state: EngineState, extrapolated: bool, gain: float) -> Squarem:
         """With the step of EM from ``state.evaluated`` to ``state.parameters``."""
         if not extrapolated:
             return replace(self, points=(*self.points[-1:], state.evaluated))
         return Squarem(longest=self.longest * (_GROWTH if self.reached else 1.0))
 
-    def proposal(self, rule: UpdateRule, parameters: Any) -> tuple[Any | None, Squarem]:
+    def proposal(self, rule: Coordinates, parameters: Any) -> tuple[Any | None, Squarem]:
         """Where to go instead of ``parameters``, the next of EM's; None: there."""
         if len(self.points) < 2:
             return None, self

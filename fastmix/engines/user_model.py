@@ -96,14 +96,14 @@ class UserEM:
     tol : converged when the log-likelihood (with the log-prior) changes by less.
     is_exact : no step may lower it.
     remembers : states have their history.
-    rule : coordinates; None: there are none.
+    rule : coordinates, for acceleration.
     """
 
     model: UserModel
     tol: float
     is_exact: bool = True
     remembers: bool = False
-    rule: UserCoordinates | None = None
+    rule: UserCoordinates = UserCoordinates(())
     n_rows: int = 0
     sign: int = 1
     name: ClassVar[str] = "batch"
@@ -113,7 +113,7 @@ class UserEM:
         """What falls is found out by ``step``, which can say more of it."""
         return False
 
-    def started_with(self, labels: Any) -> UserEM:
+    def started_with(self, labels: np.ndarray | None) -> UserEM:
         return self
 
     def whole_run(self, parameters: Any, max_iter: int) -> None:
@@ -197,4 +197,5 @@ class UserEM:
         return state
 
     def finalize(self, result: RunResult) -> tuple[RunResult, dict[str, Any]]:
-        return result, {}
+        assert isinstance(result.state, UserState)
+        return result, {"history": result.state.history}

@@ -156,7 +156,11 @@ class Estimator(Protocol):
         header, arrays = self._to_model_file()
         write_model(path, header, arrays)
         given = header["parameters"]
-        lost = [name for name in ("init", "init_params", "means_init") if callable(given.get(name))]
+        lost = [
+            name
+            for name, value in given.items()
+            if name != "callback" and callable(value) and not isinstance(value, type)
+        ]
         if lost:
             warn_user(
                 f"{' and '.join(lost)} of the model, a function, cannot be written to a file: the model loaded from it "

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from fastmix.data.frames import library_of
+
 # Whose further arguments scikit-learn's tools hand on.
 _ROUTED = ("fit", "partial_fit", "predict", "predict_proba", "score", "transform")
 _CONTAINERS = ("default", "pandas", "polars")
@@ -27,13 +29,12 @@ def _frame_library(name: str) -> Any:
         ) from None
 
 
-def like_frame(values: np.ndarray, X: Any, names: Any = None) -> Any:
-    """Values (N, D) as a data frame of the kind that X is, with its index and, unless given, its names; else as they are."""
-    library = type(X).__module__.partition(".")[0]
+def like_frame(values: np.ndarray, X: Any) -> Any:
+    """Values (N, D) as a data frame of the kind that X is, with its index and names; where it is none, as they are."""
+    library = library_of(X)
     if library not in ("pandas", "polars") or not hasattr(X, "columns"):
         return values
-    columns = list(X.columns) if names is None else list(names)
-    return _in_container(values, library, columns, getattr(X, "index", None))
+    return _in_container(values, library, list(X.columns), getattr(X, "index", None))
 
 
 def _in_container(values: np.ndarray, library: str, columns: list[Any], index: Any) -> Any:
@@ -93,7 +94,7 @@ class Protocol:
             wanted = "default" if sklearn is None else sklearn.get_config()["transform_output"]
         if wanted == "default":
             return values
-        index = getattr(X, "index", None) if type(X).__module__.startswith("pandas") else None
+        index = getattr(X, "index", None) if library_of(X) == "pandas" else None
         names: Any = self
         return _in_container(values, wanted, list(names.get_feature_names_out()), index)
 

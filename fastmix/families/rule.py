@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from fastmix.families.statistics import Statistics
+
+
+class Coordinates(Protocol):
+    """What extrapolation needs to know of parameters."""
+
+    def coordinates(self, parameters: Any, reference: Any) -> np.ndarray: ...
+
+    def from_coordinates(self, vector: np.ndarray, reference: Any) -> Any: ...
 
 
 class UpdateRule:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.engines.accelerated import METHODS, Accelerated, AcceleratedState
+from fastmix.engines.accelerated import METHODS, Accelerated
 from fastmix.engines.loop import Callback, FitState, MixtureEngine, StopReason
-from fastmix.engines.user_model import UserCoordinates, UserEM, UserState
+from fastmix.engines.user_model import UserCoordinates, UserEM
 from fastmix.exceptions import warn_user
 from fastmix.fitting.checkpoint import CheckpointFile, Identity
 from fastmix.fitting.identity import described, described_seed
@@ -173,8 +173,8 @@ def em(
     >>> round(fastmix.em(y, 0.5, e_step, m_step, tol=1e-12).parameters, 8)
     0.62682150
     """
-    streams = generators(random_state, n_init if callable(start) else 1)
-    example = start(streams[0]) if callable(start) else start
+    seeds = seed_sequence(random_state)
+    example = start(generators(seeds, 1)[0]) if callable(start) else start
     tree = ParameterTree(example)
     first = tree.arrays(example, "start")
     rule = None if domains is None else UserCoordinates(tree.domains(domains))
@@ -198,53 +198,62 @@ def em(
         model = closed_model(data, tree, e_step, m_step, log_prior, complete_log_likelihood, entropy)
     if diagnostics and not model.is_open:
         raise ValueError("diagnostics needs complete_log_likelihood and entropy, or log_joint")
-    engine: MixtureEngine = UserEM(model, tol, is_exact=monotone, remembers=diagnostics, rule=rule)
-    if accelerate is not None:
-        engine = Accelerated(engine, accelerate)  # type: ignore[arg-type]
+    plain = UserEM(model, tol, is_exact=monotone, remembers=diagnostics, rule=rule or UserCoordinates(()))
+    engine: MixtureEngine = plain if accelerate is None else Accelerated(plain, accelerate)
+    functions = {
+        "e_step": e_step,
+        "m_step": m_step,
+        "log_joint": log_joint,
+        "log_prior": log_prior,
+        "complete_log_likelihood": complete_log_likelihood,
+        "entropy": entropy,
+    }
     settings = {
         "tol": tol,
         "n_init": n_init,
         "accelerate": accelerate,
+        "monotone": monotone,
+        "diagnostics": diagnostics,
+        "domains": domains,
         "random_state": described_seed(random_state),
-        **{name: described(each) for name, each in (("e_step", e_step), ("m_step", m_step), ("log_joint", log_joint))},
     }
-    file = _checkpoint(as_checkpoint(checkpoint), data, first, settings, max_iter, random_state, n_init)
+    identity = Identity(
+        {
+            "data": described(data),
+            "start": described(start if callable(start) else list(first)),
+            "nodes": described(nodes),
+            "sample_weight": described(sample_weight),
+        },
+        {name: described(each) for name, each in (settings | functions).items()},
+        max_iter,
+    )
+    file = _checkpoint(as_checkpoint(checkpoint), identity, seeds, n_init)
+    streams = generators(file.seeds, n_init)
 
     def begin(index: int) -> tuple[Arrays, None]:
-        return (tree.arrays(start(streams[index]), "start") if callable(start) and index else first), None
+        return (tree.arrays(start(streams[index]), "start") if callable(start) else first), None
 
     def told(state: FitState) -> Any:
         return None if callback is None else callback(replace(state, parameters=tree.built(state.parameters)))
 
     watching = with_progress(verbose, "log-likelihood", told if callback is not None else None)
-    best, _, _, _ = best_of(engine, begin, file, max_iter, watching)
+    best, info, _, _ = best_of(engine, begin, file, max_iter, watching)
     if best.reason in (StopReason.ITERATION_LIMIT, StopReason.NOT_FINITE, StopReason.INTERRUPTED):
         warn_user(best.reason.value)
-    history = _history(best.state) if diagnostics else None
+    history = _history(info["history"]) if diagnostics else None
     return EMResult(tree.built(best.parameters), best.objective, list(best.objectives), best.reason, history)
 
 
-def _history(state: Any) -> list[Diagnostics]:
-    inner = state.inner if isinstance(state, AcceleratedState) else state
-    assert isinstance(inner, UserState)
-    found = [Diagnostics(*terms) for terms in inner.history]
+def _history(terms: tuple[tuple[float, ...], ...]) -> list[Diagnostics]:
+    found = [Diagnostics(*each) for each in terms]
     return [replace(here, gap=there.log_likelihood - here.free_energy) for here, there in pairwise(found)] + found[-1:]
 
 
 def _checkpoint(
-    asked: Checkpoint | None,
-    data: Any,
-    first: Arrays,
-    settings: dict[str, Any],
-    max_iter: int,
-    random_state: Any,
-    n_init: int,
+    asked: Checkpoint | None, identity: Identity, seeds: np.random.SeedSequence, n_init: int
 ) -> CheckpointFile:
-    seeds = seed_sequence(random_state)
     if asked is None:
         return CheckpointFile(None, seeds=seeds, n_runs=n_init, continued=False)
-    what = {"data": described(data), "start": described(list(first))}
-    identity = Identity(what, settings, max_iter)
     file = CheckpointFile(asked.path, asked.every, identity, seeds=seeds, n_runs=n_init, continued=False)
     file.open(asked.resume)
     return file

@@ -10,9 +10,12 @@ from fastmix.engines.loop import Callback, FitState
 
 def describe(state: FitState, what: str) -> str:
     """Objective, change and speed, in a few words."""
-    rate = state.n_rows * state.iteration / max(state.seconds, 1e-9)
-    change = f"change {state.change:.2e}, " if math.isfinite(state.change) else ""  # none in the first iteration
-    return f"{what} {state.objective:.8g}, {change}{rate:.3g} rows/s"
+    said = [f"{what} {state.objective:.8g}"]
+    if math.isfinite(state.change):  # not in the first iteration
+        said.append(f"change {state.change:.2e}")
+    if state.n_rows:  # of a model that a user wrote nobody knows
+        said.append(f"{state.n_rows * state.iteration / max(state.seconds, 1e-9):.3g} rows/s")
+    return ", ".join(said)
 
 
 def with_progress(every: int, what: str, callback: Callback | None) -> Callback | None:

@@ -140,7 +140,7 @@ def discrete_model(
         if not (largest > -np.inf).all():
             row = int(np.argmin(largest))
             raise ModelError(
-                "log_joint" if log_joint is not None else "unknown",
+                "log_joint",
                 f"row {row} has probability 0 for every value of the latent variable",
             )
         with np.errstate(under="ignore"):

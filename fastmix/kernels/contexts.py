@@ -135,6 +135,7 @@ class _Pointer(models.OpaqueModel):
 class _Members(AttributeTemplate):
     key = ContextType
 
+    # Numba's base class has NotImplemented in its place, for which no signature will do.
     def generic_resolve(self, value, attr):  # type: ignore[override]
         return value.members[value.members.fields.index(attr)]
 

@@ -183,7 +183,7 @@ class Search:
         plan = self.plan
         small, is_sure = self._by_small_search()
         if small is not None and is_sure:
-            return self._em(small.parameters, _ON_AGREEMENT, self.blocks)[1]
+            return self._went_on(small.parameters, _ON_AGREEMENT)
         seeded = self._seeded(plan.n_runs if small is None else -(-plan.n_runs // 2))
         runs = self.runs.from_seeds(self.few, seeded, plan.k_means, plan.em)
         if not runs:
@@ -197,11 +197,14 @@ class Search:
             found = self.runs.on(self.blocks[0], again[:1], plan.em_on)
             return (found or again)[0].parameters
         if len(self.blocks) < _LEAST_BLOCKS or not plan.n_tried:
-            try:
-                return self._em(again[0].parameters, plan.em_on, self.blocks)[1]
-            except CollapsedError:  # on some of the rows only: the fit sees all of them
-                return again[0].parameters
+            return self._went_on(again[0].parameters, plan.em_on)
         return self._carried_on(again, plan.n_tried if small is None else 1)
+
+    def _went_on(self, parameters: GaussianParameters, n: int) -> GaussianParameters:
+        try:
+            return self._em(parameters, n, self.blocks)[1]
+        except CollapsedError:  # on some of the rows only: the fit sees all of them
+            return parameters
 
     def _by_small_search(self) -> tuple[Run | None, bool]:
         """(What the search of small data comes to on a block, None where it cannot run or all its runs collapse; whether it found

@@ -78,7 +78,12 @@ def read_arrays(
     """
     table, beside = arrays
     of_rows = {use: beside[name] for use in ("weights", "labels") if (name := getattr(reading, use)) in beside}
-    selection = select(path, names, table.shape[1], replace(reading, **dict.fromkeys(of_rows)), expected)  # type: ignore[arg-type]
+    columns = replace(
+        reading,
+        weights=None if "weights" in of_rows else reading.weights,
+        labels=None if "labels" in of_rows else reading.labels,
+    )
+    selection = select(path, names, table.shape[1], columns, expected)
     for use in ("weights", "labels"):
         if (place := getattr(selection, use)) is not None:
             of_rows[use] = table[:, place]

@@ -62,6 +62,7 @@ class NumbersFile:
         if self._file is None:
             self._folder = tempfile.gettempdir()
             self._check_space(share)
+            # It stays open for as long as passes map it, and has no name by which it could be left behind.
             self._file = tempfile.TemporaryFile(prefix="fastmix-", dir=self._folder, buffering=0)  # noqa: SIM115
             for earlier in self._blocks:
                 self._write(earlier)
