@@ -141,6 +141,26 @@ class Positive(NonNegative):
         return array
 
 
+class Probability(Domain):
+    """Numbers from 0 to 1."""
+
+    def _inside(self, array: np.ndarray, name: str) -> np.ndarray:
+        if ((array < 0) | (array > 1)).any():
+            place = tuple(map(int, np.argwhere((array < 0) | (array > 1))[0]))
+            raise ValueError(f"{name} must lie between 0 and 1; got {array[place]:g} at {place}")
+        return array
+
+    def neutral(self, shape: tuple[int, ...]) -> np.ndarray:
+        return np.full(shape, 0.5)
+
+    def coordinates(self, here: np.ndarray, there: np.ndarray, scales: np.ndarray) -> np.ndarray:
+        return log_ratios(here * (1.0 - there), there * (1.0 - here), scales * np.sqrt(there * (1.0 - there)))
+
+    def moved(self, part: np.ndarray, there: np.ndarray, scales: np.ndarray) -> np.ndarray:
+        odds = ratios_at(part.reshape(there.shape), there, scales * np.sqrt(there * (1.0 - there)))
+        return odds / (odds + (1.0 - there))
+
+
 class Simplex(Domain):
     """Probabilities: at least 0, and along the last axis their sum is 1."""
 
