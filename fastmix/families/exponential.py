@@ -40,8 +40,8 @@ class Exponential(LinearFamily):
     entries = "non-negative"
     domains = MappingProxyType({"weights": Simplex("K"), "scales": Positive("K", "D")})
 
-    def linear(self, parameters: ExponentialParameters) -> tuple[float, np.ndarray, np.ndarray]:
-        return 0.0, -1.0 / parameters.scales, -np.log(parameters.scales)
+    def linear(self, parameters: ExponentialParameters) -> tuple[None, np.ndarray, np.ndarray]:
+        return None, -1.0 / parameters.scales, -np.log(parameters.scales)
 
     def expected_numbers(self, parameters: ExponentialParameters) -> np.ndarray:
         return parameters.scales

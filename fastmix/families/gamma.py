@@ -62,10 +62,10 @@ class Gamma(LinearFamily):
     def n_numbers(self, n_features: int) -> int:
         return 2 * n_features
 
-    def linear(self, parameters: GammaParameters) -> tuple[float, np.ndarray, np.ndarray]:
+    def linear(self, parameters: GammaParameters) -> tuple[None, np.ndarray, np.ndarray]:
         shapes, scales = parameters.shapes, parameters.scales
         constants = -log_gamma(shapes) - shapes * np.log(scales)
-        return 0.0, np.concatenate([-1.0 / scales, shapes - 1.0], axis=1), constants
+        return None, np.concatenate([-1.0 / scales, shapes - 1.0], axis=1), constants
 
     def expected_numbers(self, parameters: GammaParameters) -> np.ndarray:
         shapes, scales = parameters.shapes, parameters.scales

@@ -67,8 +67,8 @@ class LinearFamily(IndependentFamily):
     """An independent family whose log-density is linear in numbers made of entries (``fastmix.families.linear_kernel``)."""
 
     @abstractmethod
-    def linear(self, parameters: Any) -> tuple[np.ndarray | float, np.ndarray, np.ndarray]:
-        """(a (K, J) or 0, b (K, J), c (K, D)) of ``fastmix.families.linear_kernel``."""
+    def linear(self, parameters: Any) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+        """(a (K, D) or None, b (K, J), c (K, D)) of ``fastmix.families.linear_kernel``."""
 
     @abstractmethod
     def expected_numbers(self, parameters: Any) -> np.ndarray:
@@ -84,11 +84,12 @@ class LinearFamily(IndependentFamily):
         parameters = statistics.centre
         about, coefficients, by_feature = self.linear(parameters)
         sums, scales = self.split(statistics)
-        repeated = np.tile(scales, coefficients.shape[1] // scales.shape[1])
+        if about is not None:  # J = D
+            sums = sums - about * scales
         terms = np.concatenate(
             [
                 statistics.counts * finite_log(parameters.weights),
-                (coefficients * (sums - about * repeated)).ravel(),
+                (coefficients * sums).ravel(),
                 (by_feature * scales).ravel(),
             ]
         )

@@ -10,30 +10,28 @@ from typing import NamedTuple
 import numpy as np
 
 from fastmix.kernels.jit import helper, part
-from fastmix.kernels.simd.linear import add_linear, add_row_sums, add_scaled_linear
+from fastmix.kernels.simd.linear import add_centred_linear, add_linear, add_row_sums, add_scaled_linear
 from fastmix.kernels.simd.sums import total
 
 
 class LinearKernel(NamedTuple):
     """Kernel parameters of J = D numbers of a row, or more."""
 
-    about: np.ndarray  # (K, J) a: 0, or where numbers are large and cancel what they are looked at from
+    about: np.ndarray  # (K, D) a of the entries themselves; (0, D): all 0. Of other numbers it is 0
     coefficients: np.ndarray  # (K, J) b
     by_feature: np.ndarray  # (K, D) c
     log_weights: np.ndarray  # (K,)
     log_constants: np.ndarray  # (K,) log w_k + the sum of c
-    no_centre: np.ndarray  # (D,) 0
 
 
-def linear_parameters(kernel_class, weights_log, about, coefficients, by_feature):
-    """An instance of ``LinearKernel`` or of a class derived from it; ``about`` may be 0."""
+def linear_parameters(kernel_class, log_weights, about, coefficients, by_feature):
+    """An instance of ``LinearKernel`` or of a class derived from it; ``about`` None: 0."""
     return kernel_class(
-        np.ascontiguousarray(np.broadcast_to(about, coefficients.shape), dtype=np.float64),
+        np.empty((0, by_feature.shape[1])) if about is None else about,
         np.ascontiguousarray(coefficients),
         np.ascontiguousarray(by_feature),
-        weights_log,
-        weights_log + by_feature.sum(axis=1),
-        np.zeros(by_feature.shape[1]),
+        log_weights,
+        log_weights + by_feature.sum(axis=1),
     )
 
 
@@ -79,18 +77,20 @@ def prepare(parameters, tile):
 
 def log_joint(parameters, tile, k, out):
     """The rows beyond ``prepare_scales`` of ``tile.kept`` are numbers made of entries, too."""
-    n = parameters.by_feature.shape[1]
-    about, coefficients = parameters.about[k], parameters.coefficients[k]
+    n, is_centred = parameters.by_feature.shape[1], parameters.about.shape[0] > 0
+    unscaled, coefficients = is_unscaled(tile, n), parameters.coefficients[k]
     x, more = tile.x[:n], tile.kept[n + 1 :]
-    if is_unscaled(tile, n):
-        out[:] = parameters.log_constants[k]
-        add_linear(x, about[:n], coefficients[:n], out)
+    out[:] = parameters.log_constants[k] if unscaled else parameters.log_weights[k]
+    if not unscaled:
+        add_linear(tile.kept[:n], parameters.by_feature[k], out)
+    if not is_centred:
+        add_linear(x, coefficients[:n], out)
+    elif unscaled:
+        add_centred_linear(x, parameters.about[k], coefficients[:n], out)
     else:
-        out[:] = parameters.log_weights[k]
-        add_linear(tile.kept[:n], parameters.no_centre, parameters.by_feature[k], out)
-        add_scaled_linear(x, tile.kept, about[:n], coefficients[:n], out)
+        add_scaled_linear(x, tile.kept, parameters.about[k], coefficients[:n], out)
     if more.shape[0]:
-        add_linear(more, about[n:], coefficients[n:], out)
+        add_linear(more, coefficients[n:], out)
 
 
 @part

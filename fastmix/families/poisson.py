@@ -65,10 +65,10 @@ class Poisson(LinearFamily):
         self.exposure = exposure
         self.n_exposures = int(exposure)
 
-    def linear(self, parameters: PoissonParameters) -> tuple[float, np.ndarray, np.ndarray]:
+    def linear(self, parameters: PoissonParameters) -> tuple[None, np.ndarray, np.ndarray]:
         with np.errstate(divide="ignore"):
             logs = np.log(parameters.rates)
-        return 0.0, np.maximum(logs, LOG_ZERO), -parameters.rates
+        return None, np.maximum(logs, LOG_ZERO), -parameters.rates
 
     def expected_numbers(self, parameters: PoissonParameters) -> np.ndarray:
         return parameters.rates

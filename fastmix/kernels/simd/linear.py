@@ -26,8 +26,8 @@ from fastmix.kernels.simd.vectors import (
 _CHAINS = 2
 
 
-def _linear(scaled):
-    """An intrinsic for a group of columns; see ``add_linear`` and ``add_scaled_linear``."""
+def _linear(centred, scaled):
+    """An intrinsic for a group of columns; see ``add_linear``, ``add_centred_linear`` and ``add_scaled_linear``."""
 
     def generate(context, builder, signature, arguments):
         kinds = signature.args
@@ -44,14 +44,14 @@ def _linear(scaled):
             sums = [[cgutils.alloca_once_value(builder, zeros(vector)) for _ in columns] for _ in range(_CHAINS)]
 
             def add_row(j, chain, columns=columns):
-                centre = splat(builder, builder.load(builder.gep(centres, [j])), vector)
+                centre = splat(builder, builder.load(builder.gep(centres, [j])), vector) if centred else None
                 factor = splat(builder, builder.load(builder.gep(factors, [j])), vector)
                 for column, total in zip(columns, chain, strict=True):
                     z = load(builder, rows.address(j, column), vector)
-                    off = centre
                     if scaled:
-                        off = builder.fmul(centre, load(builder, shares.address(j, column), vector))
-                    z = builder.fsub(z, off)
+                        z = builder.fsub(z, builder.fmul(centre, load(builder, shares.address(j, column), vector)))
+                    elif centred:
+                        z = builder.fsub(z, centre)
                     builder.store(multiply_add(builder, factor, z, builder.load(total)), total)
 
             whole = builder.and_(rows.n_rows, index(-_CHAINS))
@@ -75,15 +75,23 @@ def _linear(scaled):
     return linear
 
 
-_linear_of_complete, _linear_of_scaled = _linear(scaled=False), _linear(scaled=True)
+_plain, _centred, _scaled = _linear(False, False), _linear(True, False), _linear(True, True)
 
 
 @part
-def add_linear(x, about, coefficients, out):
-    """out[b] += sum over j of coefficients[j] (x[j, b] - about[j]). x (J, B), out (B,), B a multiple of GROUP."""
+def add_linear(x, coefficients, out):
+    """out[b] += sum over j of coefficients[j] x[j, b]. x (J, B), out (B,), B a multiple of GROUP."""
     position = 0
     while position < out.size:
-        position += _linear_of_complete(x, about, coefficients, x, position, out)
+        position += _plain(x, coefficients, coefficients, x, position, out)
+
+
+@part
+def add_centred_linear(x, about, coefficients, out):
+    """out[b] += sum over j of coefficients[j] (x[j, b] - about[j]). x (J, B)."""
+    position = 0
+    while position < out.size:
+        position += _centred(x, about, coefficients, x, position, out)
 
 
 @part
@@ -91,7 +99,7 @@ def add_scaled_linear(x, scales, about, coefficients, out):
     """out[b] += sum over j of coefficients[j] (x[j, b] - scales[j, b] about[j]). x and scales (J, B)."""
     position = 0
     while position < out.size:
-        position += _linear_of_scaled(x, about, coefficients, scales, position, out)
+        position += _scaled(x, about, coefficients, scales, position, out)
 
 
 def _row_sums_of(n_rows):
