@@ -11,14 +11,21 @@ from fastmix._version import __version__
 if TYPE_CHECKING:
     from fastmix import backend, conditional, datasets
     from fastmix.engines.loop import FitState, StopReason
+    from fastmix.estimators.bernoulli_mixture import BernoulliMixture
+    from fastmix.estimators.categorical_mixture import CategoricalMixture
+    from fastmix.estimators.exponential_mixture import ExponentialMixture
     from fastmix.estimators.fit_each import FittedGroups, fit_each
+    from fastmix.estimators.gamma_mixture import GammaMixture
     from fastmix.estimators.gaussian_mixture import GaussianMixture
     from fastmix.estimators.kmeans import KMeans
     from fastmix.estimators.loading import load
     from fastmix.estimators.mixture import Mixture
     from fastmix.estimators.modelfile import ModelFileError
+    from fastmix.estimators.negative_binomial_mixture import NegativeBinomialMixture
+    from fastmix.estimators.poisson_mixture import PoissonMixture
     from fastmix.estimators.prior import Prior
     from fastmix.estimators.soft_kmeans import SoftKMeans
+    from fastmix.estimators.student_t_mixture import StudentTMixture
     from fastmix.estimators.warm import warmup
     from fastmix.exceptions import CollapsedError, ConvergenceWarning, ModelError, NotFittedError
     from fastmix.fitting.em import Diagnostics, EMResult, em
@@ -27,6 +34,13 @@ if TYPE_CHECKING:
 
 # The module of each name; of a module itself none.
 _MODULES = {
+    "StudentTMixture": "fastmix.estimators.student_t_mixture",
+    "PoissonMixture": "fastmix.estimators.poisson_mixture",
+    "NegativeBinomialMixture": "fastmix.estimators.negative_binomial_mixture",
+    "GammaMixture": "fastmix.estimators.gamma_mixture",
+    "ExponentialMixture": "fastmix.estimators.exponential_mixture",
+    "CategoricalMixture": "fastmix.estimators.categorical_mixture",
+    "BernoulliMixture": "fastmix.estimators.bernoulli_mixture",
     "Batch": "fastmix.fitting.options",
     "Checkpoint": "fastmix.fitting.options",
     "CollapsedError": "fastmix.exceptions",

@@ -59,7 +59,7 @@ class Poisson(Family):
     name = "poisson"
     kernel_class = PoissonKernel
     parameters_class = PoissonParameters
-    takes_negative = False
+    entries = "non-negative"
     domains = MappingProxyType({"weights": Simplex("K"), "rates": NonNegative("K", "D")})
 
     def n_statistics(self, n_features):

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from fastmix.data.cells import Sums
+from fastmix.data.entries import named
 from fastmix.data.filling import Filling
 from fastmix.data.patterns import patterns_of
 from fastmix.data.rows import EVERYTHING, ArrayRows
@@ -238,7 +239,7 @@ def _resemble(X: np.ndarray) -> bool:
     return True
 
 
-def check_all_observed(rows: ArrayRows) -> None:
+def check_all_observed(rows: ArrayRows, names: np.ndarray | None = None) -> None:
     """ValueError for a feature of which no value is observed, in any row of positive weight."""
     unseen = np.arange(rows.n_features)
     step = max(1, (1 << 20) // rows.n_features)
@@ -251,6 +252,6 @@ def check_all_observed(rows: ArrayRows) -> None:
         if not unseen.size:
             return
     raise ValueError(
-        f"X has no value in column {unseen[0]} (counting from 0) in any row of positive weight: all its entries are NaN. Leave "
-        "such columns out"
+        f"X has no value in {named(int(unseen[0]), names)} (counting from 0) in any row of positive weight: all its "
+        "entries are NaN. Leave such columns out"
     )

@@ -26,10 +26,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastmix.data.cells import CellTree, Sums
+from fastmix.data.entries import check_entries
 from fastmix.data.rows import EVERYTHING, make_rows
 from fastmix.data.source import CellSum
 from fastmix.data.spread import spread_places
-from fastmix.data.validation import as_real_table, as_some_weights, check_any_weight, check_finite, check_not_negative
+from fastmix.data.validation import as_real_table, as_some_weights, check_any_weight, check_finite
 from fastmix.kernels.mixture.tiles import Schedule
 
 # One is read into while the other is worked on.
@@ -53,7 +54,9 @@ class Streamed:
     ----------
     stream : see above.
     owner : who wants to know, for messages.
-    takes_negative : whether entries may be below 0.
+    entries : which numbers blocks may hold, a key of ``fastmix.data.entries.ENTRIES``.
+    may_miss : whether NaN may stand for an entry that is missing.
+    n_exposures : the last columns, that hold something else.
 
     Attributes
     ----------
@@ -68,7 +71,14 @@ class Streamed:
         weights that cannot be, with the row counted over the whole stream.
     """
 
-    def __init__(self, stream: Any, owner: str = "this estimator", takes_negative: bool = True):
+    def __init__(
+        self,
+        stream: Any,
+        owner: str = "this estimator",
+        entries: str = "real",
+        may_miss: bool = False,
+        n_exposures: int = 0,
+    ):
         self._stream = stream
         self._owner = owner
         self._buffers: list[tuple[np.ndarray, np.ndarray]] = []
@@ -76,9 +86,8 @@ class Streamed:
         self.dtype: np.dtype = np.dtype(np.float32)
         largest, least, self._n_positive = 0.0, np.inf, 0
         for block in self._checked_blocks():
-            check_finite(block.X, "X", self.n_rows)
-            if not takes_negative:
-                check_not_negative(block.X, "X", self.n_rows)
+            check_finite(block.X, "X", self.n_rows, may_miss=may_miss)
+            check_entries(block.X[:, : block.X.shape[1] - n_exposures], entries, "X", self.n_rows)
             self.n_rows += len(block.X)
             self.n_features = block.X.shape[1]
             if block.X.dtype != np.float32:

@@ -213,19 +213,6 @@ def check_finite(
             raise ValueError(f"Input {name} contains {found}: the first is at {place} (counting from 0). {remedy}")
 
 
-def check_not_negative(array: np.ndarray, name: str, first_row: int = 0) -> None:
-    """ValueError that names the first entry below 0, as ``check_finite`` does; NaN is none."""
-    step = max(1, _CHUNK // max(1, array.shape[1]))
-    for first in range(0, len(array), step):
-        negative = np.argwhere(array[first : first + step] < 0)
-        if len(negative):
-            row, column = first + int(negative[0][0]), int(negative[0][1])
-            raise ValueError(
-                f"Negative values in data: {name} must be at least 0 for this family; got {array[row, column]:g} at row "
-                f"{first_row + row}, column {column}"
-            )
-
-
 def as_weights(sample_weight: Any, n_rows: int) -> np.ndarray | None:
     """sample_weight as float64 (N,), or None for no weights.
 

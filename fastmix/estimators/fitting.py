@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastmix.data.entries import check_varies
 from fastmix.data.incomplete import IncompleteRows, check_all_observed
 from fastmix.data.rows import make_rows
 from fastmix.data.source import Source
@@ -19,6 +20,7 @@ from fastmix.data.validation import (
     check_dtype,
     check_integer,
     check_real,
+    feature_names,
     is_stream,
 )
 from fastmix.engines.loop import Callback, RunResult
@@ -109,7 +111,7 @@ class Fitting(Estimator):
         check_integer(self.n_init, "n_init", 1)
         algorithm = as_algorithm(self.algorithm)
         check_acceleration(self.accelerate, algorithm)
-        if check_choice(self.missing, "missing", MISSING) != "error":
+        if check_choice(self.missing, "missing", MISSING) != "error" and not self._skips_missing():
             _check_not_online(algorithm, f"missing={self.missing!r} is", "set missing='error'")
         if self.n_threads is not None:
             check_integer(self.n_threads, "n_threads", 1)
@@ -130,6 +132,10 @@ class Fitting(Estimator):
             print_every=interval if self.verbose else 0,
             callback=self.callback,
         )
+
+    def _skips_missing(self) -> bool:
+        """Whether the family's own tile functions leave out what is missing."""
+        return self._family().skips_missing
 
     def _label_meaning(self) -> LabelMeaning:
         """What labels mean; ValueError for parameters that cannot be."""
@@ -177,7 +183,7 @@ class Fitting(Estimator):
     def _partial_fit(self, X: Any, sample_weight: Any) -> None:
         """Take in one batch. Where anything is wrong with it, the model stays as it was."""
         self._check_parameters()
-        if self._may_miss():
+        if self._may_miss() and not self._family().skips_missing:
             raise ValueError(
                 f"partial_fit takes complete rows only; got missing={self.missing!r}. Set missing='error', or fit all rows at "
                 "once"
@@ -238,9 +244,12 @@ class Fitting(Estimator):
             weights = as_weights(sample_weight, len(rows))
             unit = 1.0 if weights is None else float(weights.max())
             source = make_rows(rows, None if weights is None else weights / unit)
+            family = self._family()
             if self._may_miss():
-                check_all_observed(source)
-                source = IncompleteRows.of(source)
+                check_all_observed(source, feature_names(X))
+                source = source if family.skips_missing else IncompleteRows.of(source)
+            if family.needs_spread:
+                check_varies(rows, "X", feature_names(X))
         if source.n_rows < self._n_components:
             raise ValueError(
                 f"Expected n_samples >= {self._count_name} but got {self._count_name} = {self._n_components}, n_samples = "
@@ -251,7 +260,8 @@ class Fitting(Estimator):
 
     def _streamed(self, X: Any, sample_weight: Any) -> Streamed:
         """The rows of a stream; ValueError where weights come beside it, or entries may be missing."""
-        if self._may_miss():
+        family = self._family()
+        if self._may_miss() and not family.skips_missing:
             raise ValueError(
                 f"missing={self.missing!r} sorts rows by what is missing, but X is a {type(X).__name__}, which yields blocks of "
                 "rows in an order of its own: pass an array or a memory map, or set missing='error'"
@@ -261,7 +271,7 @@ class Fitting(Estimator):
                 f"sample_weight goes with an array, but X is a {type(X).__name__}, which yields blocks of rows: let it yield "
                 "pairs of rows and weights instead"
             )
-        return Streamed(X, type(self).__name__, self._family().takes_negative)
+        return Streamed(X, type(self).__name__, family.entries, bool(self._may_miss()), family.n_exposures)
 
 
 def _check_not_online(algorithm: Algorithm | None, what: str, remedy: str) -> None:

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from fastmix.data.source import Source
-from fastmix.data.validation import check_choice, check_integer
-from fastmix.engines.batch import BatchEM
-from fastmix.engines.loop import Callback, RunResult, StopReason
-from fastmix.estimators.base import features_of
-from fastmix.estimators.mixture_model import MixtureModel
+from fastmix.engines.loop import Callback
+from fastmix.estimators.family_mixture import FamilyMixture
 from fastmix.estimators.modelfile import MODELS
 from fastmix.families.base import Family
-from fastmix.families.rule import PLAIN
-from fastmix.fitting.given_labels import GivenLabels
-from fastmix.fitting.problem import FitProblem, Start
-from fastmix.starts.general import GeneralStart
-from fastmix.starts.initialize import INIT_METHODS
-from fastmix.starts.seeding import generators
 
 
 @MODELS.add
-class Mixture(MixtureModel):
+class Mixture(FamilyMixture):
     """Mixture of components of any family, a family of one's own included (docs/architecture.md builds one).
 
     Parameters
@@ -115,54 +103,10 @@ class Mixture(MixtureModel):
         ------
         ValueError : arrays that are missing, do not fit each other, or hold what they may not.
         """
-        parameters = _checked_family(family).from_arrays(arrays)
-        model = cls(family, len(parameters.weights))
-        given = RunResult(parameters, -np.inf, (), StopReason.GIVEN)
-        features = features_of(None, family.n_features(parameters))
-        model._take(given, BatchEM.name, features, _sampling=generators(None, 1)[0])
-        return model
-
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, labels: Any = None) -> Mixture:
-        """Estimate the parameters; arguments and errors are those of ``GaussianMixture.fit``."""
-        self._fit(X, sample_weight, labels)
-        return self
-
-    def _check_parameters(self) -> None:
-        check_integer(self.n_components, "n_components", 1)
-        _ = self._family()
-        if isinstance(self.init_params, str):
-            check_choice(self.init_params, "init_params", INIT_METHODS)
-        _ = self._control()
-        _ = self._label_meaning()
+        return cls(family)._taken_from(_checked_family(family), arrays)
 
     def _family(self) -> Family:
         return _checked_family(self.family)
-
-    def _problem(self, source: Source, unit: float, labels: GivenLabels, continued: Any) -> FitProblem:
-        def make_start(source: Source, generator: np.random.Generator) -> Start:
-            start = GeneralStart(self.family, source, self.n_components, self.n_threads, generator)
-            return lambda index, generator: (start(self.init_params, generator), None)
-
-        is_given = not isinstance(self.init_params, str) and not callable(self.init_params)
-        return FitProblem(
-            self.family,
-            self.n_components,
-            source,
-            make_start,
-            start_is_given=is_given,
-            continued=continued,
-            rule=PLAIN,
-            labels=labels,
-        )
-
-    def _check_goes_on(self, parameters: Any, n_features: int, what: str) -> None:
-        found = parameters.family, len(parameters.weights), parameters.family.n_features(parameters)
-        if found != (self.family, self.n_components, n_features):
-            raise ValueError(
-                f"{what} goes on with {found[1]} components of {found[2]} features and the family {found[0].name!r}, but "
-                f"n_components is now {self.n_components}, the family {self.family.name!r}, and X has {n_features} features; "
-                "set them back, or set warm_start=False"
-            )
 
 
 def _checked_family(family: Any) -> Family:

@@ -31,6 +31,7 @@ def stored_mixture(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     }
     if model._n_fitted is not None:
         fit["n_rows"] = model._n_fitted
+    fit |= model._of_columns()
     if model._n_fixed:
         fit["n_fixed_parameters"] = model._n_fixed
     fit.update({name: getattr(model, f"{name}_") for name in LISTS_INFO if hasattr(model, f"{name}_")})
@@ -60,6 +61,7 @@ def read_mixture(cls: type[Mixture], header: dict[str, Any], arrays: dict[str, n
     optional = [_LABEL_NOISE] if _LABEL_NOISE in arrays else []
     fields = ModelFields(cls, header)
     model = cls(**fields.parameters)
+    model._restore(header)
     model._check_parameters()
     family = model._family()
     fields.take(arrays, (*family.domains, _BOUNDS, *optional, *array_names(header, family)))

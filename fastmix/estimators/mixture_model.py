@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.data.validation import as_weights, check_integer, check_not_negative, is_stream
+from fastmix.data.entries import ENTRIES, check_entries
+from fastmix.data.validation import as_weights, check_integer, feature_names, is_stream
 from fastmix.engines.evaluate import Evaluation, Evaluator, total_log_density, total_of_stream
 from fastmix.engines.loop import RunResult, StopReason
 from fastmix.estimators.fitting import Fitting
@@ -167,18 +168,29 @@ class MixtureModel(Fitting):
 
     def _checked_table(self, X: Any) -> np.ndarray:
         table = super()._checked_table(X)
-        if not self._family().takes_negative:
-            check_not_negative(table, "X")
+        family, names = self._family(), feature_names(X)
+        table = self._arranged(table, names)
+        check_entries(table[:, : table.shape[1] - family.n_exposures], family.entries, "X", names=names)
+        return table
+
+    def _arranged(self, table: np.ndarray, names: np.ndarray | None) -> np.ndarray:
+        """The columns of X in the order that the family's code wants."""
         return table
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.positive_only = not self._family().takes_negative
+        kind = ENTRIES[self._family().entries]
+        tags.input_tags.positive_only = not kind.takes_negative
+        tags.input_tags.categorical = kind.is_whole
         return tags
 
     def _evaluate(self, X: Any, **wanted: bool) -> Evaluation:
         rows = self._table_to_evaluate(X)
-        return self._evaluator()(rows, may_miss=bool(self._may_miss()), n_threads=self.n_threads, **wanted)
+        return self._evaluator()(rows, may_miss=self._is_sorted(), n_threads=self.n_threads, **wanted)
+
+    def _is_sorted(self) -> bool:
+        """Whether rows are evaluated by what is missing from them."""
+        return bool(self._may_miss()) and not self._fitted_family.skips_missing
 
     def _total_and_weight(self, X: Any, sample_weight: Any) -> tuple[float, float]:
         """(log-likelihood, sum of weights)."""
@@ -189,13 +201,20 @@ class MixtureModel(Fitting):
             return total_of_stream(parameters.family, parameters, streamed, self.n_threads)
         rows = self._table_to_evaluate(X)
         weights = as_weights(sample_weight, len(rows))
-        total = total_log_density(parameters.family, parameters, rows, weights, bool(self._may_miss()), self.n_threads)
+        total = total_log_density(parameters.family, parameters, rows, weights, self._is_sorted(), self.n_threads)
         return total, float(len(rows) if weights is None else weights.sum())
 
     def _n_parameters(self) -> int:
         """The number of free parameters (scikit-learn's name for it); those that were known to the fit are not."""
         parameters = self._parameters()
         return parameters.family.n_free_parameters(parameters) - self._n_fixed
+
+    def _of_columns(self) -> dict[str, Any]:
+        """What a model file has to know of columns besides their names, as plain values."""
+        return {}
+
+    def _restore(self, header: dict[str, Any]) -> None:
+        """Take over what ``_of_columns`` said, before anything else is read; ValueError for what cannot be."""
 
     def _to_model_file(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return stored_mixture(self)

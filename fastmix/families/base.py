@@ -50,7 +50,11 @@ class Family(ABC):
     accumulate_reads_kept : whether the tile function ``accumulate`` reads ``tile.kept``.
     n_carried : C, rows of B numbers that ``log_joint`` hands to ``accumulate`` for a component (``tile.carried``).
     roles : what people pass besides covariates, see ``fastmix.data.roles``.
-    takes_negative : whether rows may hold numbers below 0.
+    entries : which numbers rows may hold, a key of ``fastmix.data.entries.ENTRIES``.
+    needs_spread : whether a column may not be constant.
+    skips_missing : whether tile functions take NaN for an entry that is missing, and leave it out of the row's density.
+    n_exposures : 1 where the last column of a row is its exposure, else 0.
+    coupled : arrays that are known together or not at all, since the M-step of one depends on the others.
     """
 
     name: str
@@ -61,7 +65,11 @@ class Family(ABC):
     accumulate_reads_kept: ClassVar[bool] = False
     n_carried: ClassVar[int] = 0
     roles: ClassVar[tuple[str, ...]] = ()
-    takes_negative: ClassVar[bool] = True
+    entries: ClassVar[str] = "real"
+    needs_spread: ClassVar[bool] = False
+    skips_missing: ClassVar[bool] = False
+    coupled: ClassVar[frozenset[str]] = frozenset()
+    n_exposures: int = 0
 
     def __init_subclass__(cls, **how: Any):
         super().__init_subclass__(**how)
@@ -200,6 +208,15 @@ class Family(ABC):
         components = np.zeros((n_components, self.n_statistics(n_features)))
         shared = np.zeros(self.n_shared(n_features, n_components))
         return Statistics(self, parameters, components, shared, 0.0, 0.0, 0.0)
+
+    def prior_rows(self, prior: Any, n_features: int) -> np.ndarray:
+        """(S - 1,) what a conjugate prior of each component adds to its statistics, but for the count.
+
+        Raises
+        ------
+        ValueError : a prior that cannot be.
+        """
+        raise ValueError(f"the family {self.name!r} has no prior: leave prior out")
 
     def embed(self, X: np.ndarray) -> np.ndarray:
         """Rows (n, D) as points (n, E) whose distances say what is alike, for starts. The default: as they are."""

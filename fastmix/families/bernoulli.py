@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastmix.families.base import Family, finite_log
 from fastmix.families.domains import Probability, Simplex
-from fastmix.families.independent import LinearFamily, ratio
+from fastmix.families.independent import LinearFamily, check_pair, ratio
 from fastmix.families.linear_kernel import LinearKernel, accumulate, log_joint, prepare
 from fastmix.families.statistics import Statistics
 from fastmix.kernels.mixture.tiles import register_tile_functions
@@ -48,6 +48,11 @@ class Bernoulli(LinearFamily):
 
     def expected_numbers(self, parameters: BernoulliParameters) -> np.ndarray:
         return parameters.probabilities
+
+    def prior_rows(self, prior: Any, n_features: int) -> np.ndarray:
+        """A beta density of each probability: (a, b), both at least 1."""
+        first, second = check_pair(prior, (1.0, 1.0), "a and b")
+        return np.repeat([first - 1.0, first + second - 2.0], n_features)
 
     def maximize(self, statistics: Statistics) -> BernoulliParameters:
         ones, observed = self.split(statistics)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastmix.data.validation import check_real
 from fastmix.families.base import Family, finite_log, tile_in_first_cache
 from fastmix.families.domains import Simplex
 from fastmix.families.independent import IndependentFamily
@@ -15,10 +16,10 @@ from fastmix.kernels.mixture.tiles import register_tile_functions
 from fastmix.kernels.simd.levels import add_from_table, add_level_sums
 from fastmix.kernels.simd.linear import add_linear, add_row_sums
 
-
 # So many levels of all features are indicators, 0 or 1, that log-probabilities are multiplied with: at 20 features of 4 levels a
 # pass takes half as long as with a table.
 _MOST_INDICATORS = 256
+_MOST_EMBEDDED = 64  # levels of a feature that a start looks at
 
 
 class CategoricalKernel(NamedTuple):
@@ -127,6 +128,13 @@ class Categorical(IndependentFamily):
         """(K, D, L)."""
         return statistics.components[:, 1:].reshape(statistics.centre.probabilities.shape)
 
+    def prior_rows(self, prior: Any, n_features: int) -> np.ndarray:
+        """A Dirichlet density of each feature's probabilities: its concentration, at least 1."""
+        concentration = check_real(prior, "prior")
+        if concentration < 1:
+            raise ValueError(f"prior, the concentration of a Dirichlet density, must be at least 1; got {prior!r}")
+        return ((concentration - 1.0) * self.exists).ravel()
+
     def maximize(self, statistics: Statistics) -> CategoricalParameters:
         counts = self.counts_by_level(statistics)
         totals = counts.sum(axis=2, keepdims=True)
@@ -148,8 +156,9 @@ class Categorical(IndependentFamily):
 
     def embed(self, X: np.ndarray) -> np.ndarray:
         """A coordinate for each level."""
-        parts = [X[:, d : d + 1] == np.arange(n) for d, n in enumerate(self.n_levels)]
-        missing = np.repeat(np.isnan(X), self.n_levels, axis=1)
+        n_levels = np.minimum(self.n_levels, _MOST_EMBEDDED)
+        parts = [X[:, d : d + 1] == np.arange(n) for d, n in enumerate(n_levels)]
+        missing = np.repeat(np.isnan(X), n_levels, axis=1)
         return np.where(missing, np.nan, np.concatenate(parts, axis=1).astype(np.float64))
 
     def draw(

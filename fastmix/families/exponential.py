@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastmix.exceptions import CollapsedError
 from fastmix.families.base import Family
 from fastmix.families.domains import Positive, Simplex
-from fastmix.families.independent import LinearFamily, ratio
+from fastmix.families.independent import LinearFamily, check_pair, ratio
 from fastmix.families.linear_kernel import LinearKernel, accumulate, log_joint, prepare
 from fastmix.families.statistics import Statistics
 from fastmix.kernels.mixture.tiles import register_tile_functions
@@ -45,6 +45,11 @@ class Exponential(LinearFamily):
 
     def expected_numbers(self, parameters: ExponentialParameters) -> np.ndarray:
         return parameters.scales
+
+    def prior_rows(self, prior: Any, n_features: int) -> np.ndarray:
+        """An inverse gamma density of each scale: (shape, scale), both at least 0."""
+        first, second = check_pair(prior, (0.0, 0.0), "shape and scale")
+        return np.repeat([second, first + 1.0], n_features)
 
     def maximize(self, statistics: Statistics) -> ExponentialParameters:
         """The M-step.

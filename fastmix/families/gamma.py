@@ -55,9 +55,9 @@ class Gamma(LinearFamily):
     kernel_class = GammaKernel
     parameters_class = GammaParameters
     entries = "positive"
-    domains = MappingProxyType(
-        {"weights": Simplex("K"), "shapes": Positive("K", "D"), "scales": Positive("K", "D")}
-    )
+    needs_spread = True
+    coupled = frozenset({"shapes", "scales"})
+    domains = MappingProxyType({"weights": Simplex("K"), "shapes": Positive("K", "D"), "scales": Positive("K", "D")})
 
     def n_numbers(self, n_features: int) -> int:
         return 2 * n_features

@@ -17,16 +17,10 @@ class IndependentFamily(Family):
 
     A component's statistics are its count, sums of r t by number made of entries (J, those of entries themselves first), and
     sums of r scale by feature, where scale is the row's exposure, and 0 for a missing entry.
-
-    Attributes
-    ----------
-    entries : which numbers may stand in rows, a key of ``fastmix.data.entries.ENTRIES``.
-    n_exposures : 1 where the last column of a row is its exposure, else 0.
     """
 
-    takes_missing: ClassVar[bool] = True
+    skips_missing: ClassVar[bool] = True
     accumulate_reads_kept: ClassVar[bool] = True
-    n_exposures: int = 0
 
     def n_numbers(self, n_features: int) -> int:
         """J: how many numbers are made of a row's D entries."""
@@ -108,3 +102,11 @@ class LinearFamily(IndependentFamily):
 def ratio(sums: np.ndarray, of: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
     """sums / of, and ``otherwise`` where there is nothing: a component, or a feature of one, without rows."""
     return np.divide(sums, of, out=otherwise.copy(), where=of > 0)
+
+
+def check_pair(prior: Any, least: tuple[float, float], what: str) -> tuple[float, float]:
+    """Two finite numbers, not below the least ones; else ValueError."""
+    found = np.asarray(prior, dtype=np.float64) if np.ndim(prior) == 1 and len(prior) == 2 else None
+    if found is None or not np.isfinite(found).all() or (found < least).any():
+        raise ValueError(f"prior must be two numbers, {what}, at least {least[0]:g} and {least[1]:g}; got {prior!r}")
+    return float(found[0]), float(found[1])

@@ -1,8 +1,8 @@
 """Tile functions that families with independent features share whose log-density is linear in numbers made of an entry.
 
-log p(x | k) = sum over features d of scale_d c_kd + sum over j of b_kj (t_j - scale_d a_kj), where the t are the entries and whatever
-``prepare`` adds to them, and scale_d is the row's exposure (1 where there is none), and 0 where the entry is missing: such an
-entry leaves the row's density. A tile in which nothing is missing and exposures are 1 has the sum of the c_kd ready.
+log p(x | k) = sum over features d of scale_d c_kd + sum over j of b_kj (t_j - scale_d a_kj), where the t are the entries and
+whatever ``prepare`` adds to them, and scale_d is the row's exposure (1 where there is none), and 0 where the entry is missing:
+such an entry leaves the row's density. A tile in which nothing is missing and exposures are 1 has the sum of the c_kd ready.
 """
 
 from typing import NamedTuple

@@ -139,6 +139,7 @@ class NegativeBinomial(IndependentFamily):
     kernel_class = NegativeBinomialKernel
     parameters_class = NegativeBinomialParameters
     entries = "counts"
+    coupled = frozenset({"means", "sizes"})
     domains = MappingProxyType({"weights": Simplex("K"), "means": Positive("K", "D"), "sizes": Positive("K", "D")})
 
     def n_numbers(self, n_features: int) -> int:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastmix.families.base import Family
 from fastmix.families.domains import NonNegative, Simplex
-from fastmix.families.independent import LinearFamily, ratio
+from fastmix.families.independent import LinearFamily, check_pair, ratio
 from fastmix.families.linear_kernel import LinearKernel, accumulate, log_joint, prepare
 from fastmix.families.statistics import Statistics
+from fastmix.kernels.mixture.normalise import LOG_ZERO
 from fastmix.kernels.mixture.tiles import register_tile_functions
 from fastmix.kernels.simd.elementary import log_positive
 from fastmix.kernels.simd.factorials import subtract_log_factorials
-from fastmix.kernels.mixture.normalise import LOG_ZERO
 
 
 class PoissonKernel(LinearKernel):
@@ -72,6 +72,11 @@ class Poisson(LinearFamily):
 
     def expected_numbers(self, parameters: PoissonParameters) -> np.ndarray:
         return parameters.rates
+
+    def prior_rows(self, prior: Any, n_features: int) -> np.ndarray:
+        """A gamma density of each rate: (shape of at least 1, rate of at least 0)."""
+        first, second = check_pair(prior, (1.0, 0.0), "shape and rate")
+        return np.repeat([first - 1.0, second], n_features - self.n_exposures)
 
     def maximize(self, statistics: Statistics) -> PoissonParameters:
         sums, exposures = self.split(statistics)

@@ -14,6 +14,7 @@ _LARGE = 8.0
 _DIGAMMA = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12)
 _TRIGAMMA = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)
 _MOST_STEPS = 200
+_LARGE_RISING = 100.0  # where Stirling's series has errors below 1e-16
 
 
 def digamma(x: np.ndarray | float) -> np.ndarray:
@@ -41,6 +42,15 @@ def log_less_digamma(x: np.ndarray) -> np.ndarray:
     small = x < _LARGE
     large = np.where(small, _LARGE, x)
     return np.where(small, np.log(x) - digamma(x), 0.5 / large + _series(_DIGAMMA, 1.0 / large**2) / large**2)
+
+
+def log_rising(a: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """log Gamma(a + x) - log Gamma(a) - x log a, without the digits that cancel where a is large."""
+    large = np.maximum(a, _LARGE_RISING)
+    first, last = 1.0 / large, 1.0 / (large + x)
+    by_series = (large + x - 0.5) * np.log1p(x / large) - x
+    by_series += (last - first) / 12.0 - (last**3 - first**3) / 360.0 + (last**5 - first**5) / 1260.0
+    return np.where(a < _LARGE_RISING, log_gamma(a + x) - log_gamma(a) - x * np.log(a), by_series)
 
 
 def _series(coefficients: tuple[float, ...], x: np.ndarray) -> np.ndarray:

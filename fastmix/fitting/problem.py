@@ -49,6 +49,7 @@ class FitProblem:
     objective_before : what that fit came to.
     rule : how statistics become parameters, and the log-density of these.
     labels : what is known about the components of rows.
+    n_rows : how many have positive weight, where the source has equal ones together; None: as many as the source's.
     """
 
     family: Family
@@ -60,6 +61,7 @@ class FitProblem:
     objective_before: float | None = None
     rule: UpdateRule = PLAIN
     labels: GivenLabels = NOTHING_KNOWN
+    n_rows: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,7 +71,7 @@ def run_fit(problem: FitProblem, control: Control) -> FitOutcome:
         label_noise=labels.noise_after(noise),
         n_collapsed_runs=n_collapsed,
         interrupted=interrupted,
-        n_rows=source.n_weighted,
+        n_rows=source.n_weighted if problem.n_rows is None else problem.n_rows,
         sampling=streams[0],
         concerns=tuple(_concerns(best, control.max_iter, file.record.collapses, n_runs)),
     )

@@ -64,12 +64,16 @@ class GeneralStart:
         self.n_threads = n_threads
         self.rule = rule
         embedded = family.embed(subsample(rows, _SCALE_ROWS, generator)[0])
-        spread = embedded.std(axis=0)
+        missing = np.isnan(embedded)
+        n_observed = np.maximum((~missing).sum(axis=0), 1)
+        self._middle = np.where(missing, 0.0, embedded).sum(axis=0) / n_observed
+        spread = np.sqrt((np.where(missing, 0.0, embedded - self._middle) ** 2).sum(axis=0) / n_observed)
         self._units = np.where(spread > 0, spread, 1.0)
 
     def in_units(self, X: np.ndarray) -> np.ndarray:
-        """Rows where they are clustered, each coordinate in units of its standard deviation."""
-        return np.ascontiguousarray(self.family.embed(np.asarray(X, dtype=np.float64)) / self._units)
+        """Rows where they are clustered, each coordinate in units of its standard deviation; its mean where it is missing."""
+        embedded = self.family.embed(np.asarray(X, dtype=np.float64))
+        return np.ascontiguousarray(np.where(np.isnan(embedded), self._middle, embedded) / self._units)
 
     def __call__(self, init: Any, generator: np.random.Generator) -> Any:
         """One start by ``init``: "kmeans", "k-means++", "random_from_data", "random", responsibilities or a function."""

@@ -11,7 +11,7 @@ of the family's own that ``register_incomplete_functions`` was called with.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +48,7 @@ class Hidden(NamedTuple):
 
 def sizes(joint):
     """(how many numbers kernel parameters of any marginal take, how many D x D matrices predict the missing features)."""
+    return _registered[type(joint)].sizes(joint)  # in Python; compiled code has the family's own in its place
 
 
 def begin(joint, features, n_observed, is_new, hidden):
@@ -87,6 +88,7 @@ class IncompleteFunctions(NamedTuple):
 
 _GENERIC = {function.__name__: function for function in (sizes, begin, restrict, complete, complete_shared)}
 _registered: dict[type, IncompleteFunctions] = {}
+_made_of: dict[type, tuple[type, ...]] = {}
 
 
 def register_incomplete_functions(
@@ -98,6 +100,7 @@ def register_incomplete_functions(
     restrict: Callable,
     complete: Callable,
     complete_shared: Callable = _nothing_shared,
+    made_of: Sequence[type] = (),
 ) -> None:
     """Give the pass a family's code for rows with missing entries.
 
@@ -107,7 +110,9 @@ def register_incomplete_functions(
         the code.
     kernel_parameters : what ``begin`` makes, a class that ``register_tile_functions`` (see ``tiles``) was called with.
     sizes, begin, restrict, complete, complete_shared : plain Python functions with the signatures of this module's generic ones.
+    made_of : classes of joint parameters that these ones hold, and whose functions are called.
     """
+    _made_of[joint_parameters] = tuple(made_of)
     functions = IncompleteFunctions(kernel_parameters, sizes, begin, restrict, complete, complete_shared)
     check_arguments(joint_parameters, functions, _GENERIC)
     _registered[joint_parameters] = functions
@@ -121,7 +126,8 @@ def incomplete_functions(joint_parameters: type) -> IncompleteFunctions:
 def incomplete_sources(joint_parameters: type) -> tuple[Callable, ...]:
     """The Python functions behind a family's code, tile functions included."""
     functions = _registered[joint_parameters]
-    return (*registered_sources(functions.kernel_parameters), *functions[1:])
+    others = [source for each in _made_of[joint_parameters] for source in incomplete_sources(each)]
+    return (*registered_sources(functions.kernel_parameters), *functions[1:], *others)
 
 
 for _generic in _GENERIC.values():
@@ -131,7 +137,7 @@ for _generic in _GENERIC.values():
 def hidden_bytes(joint, n_slots: int, n_statistics: int, n_shared: int, itemsize: int) -> int:
     """How much memory ``carve_hidden`` cuts up, at most."""
     n_components, n_features = joint.means.shape
-    n_numbers, n_matrices = incomplete_functions(type(joint)).sizes(joint)
+    n_numbers, n_matrices = sizes(joint)
     n_rows, row_length = padded_shape(n_features)
     doubles = (
         2 * n_components

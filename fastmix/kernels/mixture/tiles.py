@@ -7,7 +7,7 @@ parameters, a NamedTuple class of the family's own that ``register_tile_function
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -154,6 +154,7 @@ def _nothing_expected(parameters, tile, r, out):
 
 
 _registered: dict[type, TileFunctions] = {}
+_made_of: dict[type, tuple[type, ...]] = {}
 
 
 def register_tile_functions(
@@ -166,6 +167,7 @@ def register_tile_functions(
     posterior: Callable = by_bayes,
     row_constant: Callable = _no_constant,
     expectation: Callable = _nothing_expected,
+    made_of: Sequence[type] = (),
 ) -> None:
     """Give the pass the code of a family.
 
@@ -177,10 +179,12 @@ def register_tile_functions(
         others optional. They may not allocate: no new arrays, lists or ``x[mask]``; ``tile.work`` is there for that, of as many
         rows as the family's ``n_work_rows`` says. ``accumulate`` is compiled with the fastmath set "reduction", so that a sum
         over rows becomes vector code; the others with "elementwise".
+    made_of : classes of kernel parameters that these ones hold, and whose functions are called.
     """
     functions = TileFunctions(log_joint, accumulate, prepare, accumulate_shared, posterior, row_constant, expectation)
     check_arguments(kernel_parameters, functions, _GENERIC)
     _registered[kernel_parameters] = functions
+    _made_of[kernel_parameters] = tuple(made_of)
 
 
 def has_row_constant(kernel_parameters: type) -> bool:
@@ -200,7 +204,8 @@ def registered_sources(kernel_parameters: type) -> tuple[Callable, ...]:
             f"no tile functions are registered for {kernel_parameters.__name__}; "
             "call fastmix.kernels.mixture.tiles.register_tile_functions once where the class is defined"
         )
-    return tuple(_registered[kernel_parameters])
+    others = [source for each in _made_of[kernel_parameters] for source in registered_sources(each)]
+    return (*_registered[kernel_parameters], *others)
 
 
 _FUNCTIONS = (log_joint, accumulate, prepare, accumulate_shared, posterior, row_constant, expectation)
