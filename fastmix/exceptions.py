@@ -66,8 +66,8 @@ class CollapsedError(ValueError):
         if self.component is None:
             return f"{self.description}: leave it out, or set reg_covar='auto', or a positive number"
         return (
-            f"component {self.component} collapsed: {self.description}. Set reg_covar='auto', or a positive number, use fewer "
-            "components, or a covariance_type with fewer parameters"
+            f"component {self.component} collapsed: {self.description}. Use fewer components, and where there are variances "
+            "reg_covar='auto', or a positive number, or a covariance_type with fewer parameters"
         )
 
 

@@ -24,7 +24,8 @@ from fastmix.starts.scale import Scale
 class StudentTMixture(FamilyMixture):
     """Clusters with outliers: Student t components (Peel and McLachlan 2000).
 
-    A row far from a component counts for less in its mean and scale matrix. With many degrees of freedom it is a Gaussian mixture.
+    A row far from a component counts for less in its mean and scale matrix. With many degrees of freedom it is a Gaussian
+    mixture.
 
     Parameters
     ----------

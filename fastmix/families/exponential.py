@@ -73,6 +73,4 @@ def check_spread(spreads: np.ndarray, found: str) -> None:
     """CollapsedError that names the first component and feature (K, D) whose entries do not differ."""
     if not spreads.all():
         k, d = map(int, np.argwhere(~spreads)[0])
-        raise CollapsedError(
-            f"component {k} has collapsed in feature {d}: {found}. Use fewer components, or leave such a feature out"
-        )
+        raise CollapsedError(k, f"{found} in feature {d}")

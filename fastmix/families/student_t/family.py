@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from fastmix.data.validation import check_choice
 from fastmix.families.base import Family
-from fastmix.families.domains import Domain, Positive, Real, Simplex
+from fastmix.families.domains import Domain, Positive, Simplex
+from fastmix.families.domains import Real as RealNumbers
 from fastmix.families.gaussian.base import GaussianFamily, GaussianParameters
 from fastmix.families.gaussian.covariance_types import GAUSSIAN_FAMILIES, gaussian_family
 from fastmix.families.special import log_less_digamma, log_rising, root_of_decreasing
@@ -82,10 +84,9 @@ class StudentT(Family):
 
     def __init__(self, covariance_type: str = "full", dof: str | float = "common"):
         self.covariance_type = covariance_type
-        is_known = isinstance(dof, (int, float, np.number)) and not isinstance(dof, bool)
-        if is_known and not 0 < dof < np.inf:
+        if not isinstance(dof, str) and not (isinstance(dof, Real) and 0 < float(dof) < np.inf):
             raise ValueError(f"dof must be 'common', 'own' or a positive number; got {dof!r}")
-        self.dof = float(dof) if is_known else check_choice(dof, "dof", ("common", "own"))
+        self.dof = check_choice(dof, "dof", ("common", "own")) if isinstance(dof, str) else float(dof)
         self.gaussian = gaussian_family(covariance_type)
         self.tied = covariance_type in _BY_COMPONENT
         self.by_component: GaussianFamily = GAUSSIAN_FAMILIES[_BY_COMPONENT.get(covariance_type, covariance_type)]
@@ -94,7 +95,7 @@ class StudentT(Family):
     def domains(self) -> Mapping[str, Domain]:  # type: ignore[override]  # the covariance type says it
         return {
             "weights": Simplex("K"),
-            "means": Real("K", "D"),
+            "means": RealNumbers("K", "D"),
             "scale_matrices": self.gaussian.covariances_domain,
             "dof": Positive("K"),
         }
@@ -113,7 +114,7 @@ class StudentT(Family):
         return self.by_component.longest_tile(n_features, itemsize)
 
     def n_free_parameters(self, parameters: StudentTParameters) -> int:
-        of_dof = {"common": 1, "own": len(parameters.dof)}.get(self.dof, 0)
+        of_dof = 0 if not isinstance(self.dof, str) else 1 if self.dof == "common" else len(parameters.dof)
         return super().n_free_parameters(parameters) - len(parameters.dof) + of_dof
 
     def n_parameters_a_component(self, parameters: StudentTParameters) -> int:

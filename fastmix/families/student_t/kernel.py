@@ -15,11 +15,8 @@ from fastmix.kernels.jit import helper
 from fastmix.kernels.mixture.tiles import Tile, register_tile_functions
 from fastmix.kernels.mixture.tiles import accumulate as accumulate_gaussian
 from fastmix.kernels.mixture.tiles import log_joint as gaussian_log_joint
-from fastmix.kernels.simd.elementary import log_positive
+from fastmix.kernels.simd.student_t import from_distances
 from fastmix.kernels.simd.sums import dot, total
-
-# A squared distance, in units of nu, beyond which it makes no difference that it is larger.
-_FARTHEST = 1e300
 
 
 class StudentTKernel(NamedTuple):
@@ -32,24 +29,10 @@ class StudentTKernel(NamedTuple):
     expected_logs: np.ndarray  # (K,) E[log u] where delta is 0
 
 
-@helper("elementwise")
-def _from_distances(constant, dof, half, level, expected_log, out, u, log_u):
-    """out: constant - delta / 2 IN; log-joint OUT. u and E[log u] of each row."""
-    per_dof, most = 2.0 / dof, 2.0 * half / dof
-    for b in range(out.size):
-        z = min(max(constant - out[b], 0.0) * per_dof, _FARTHEST)
-        above = 1.0 + z
-        # log1p(z): what rounding took off 1 + z is added again.
-        log_above = log_positive(above) + (z - (above - 1.0)) / above
-        u[b] = most / above
-        log_u[b] = expected_log - log_above
-        out[b] = level - half * log_above
-
-
 def log_joint(parameters, tile, k, out):
     """carried: u, E[log u]."""
     gaussian_log_joint(parameters.gaussian, tile, k, out)
-    _from_distances(
+    from_distances(
         parameters.gaussian.log_constants[k],
         parameters.dof[k],
         parameters.half[k],

@@ -92,23 +92,63 @@ def _horner(builder, coefficients, x):
     return value
 
 
+# Of the polynomial in s^2 of the logarithm, from the highest power down.
+_LOGARITHM = (
+    1.479819860511658591e-01,
+    1.531383769920937332e-01,
+    1.818357216161805012e-01,
+    2.222219843214978396e-01,
+    2.857142874366239149e-01,
+    3.999999999940941908e-01,
+    6.666666666666735130e-01,
+)
+_ROOT_OF_HALF = 0x3FE6A09E667F3BCD  # its bits
+
+
+def log_and_inverse(builder, x):
+    """(log(x), 1 / x) for a vector of float64 from 1 to 1e300: ``log_positive`` in whole registers, with one division for both.
+
+    LLVM makes of the scalar function vectors of half the width, which takes twice as long.
+    """
+    vector = x.type
+    integers = ir.VectorType(ir.IntType(64), vector.count)
+
+    def whole(value):
+        return ir.Constant(integers, [value] * vector.count)
+
+    bits = builder.bitcast(x, integers)
+    exponent = builder.ashr(builder.sub(bits, whole(_ROOT_OF_HALF)), whole(52))
+    mantissa = builder.bitcast(builder.sub(bits, builder.shl(exponent, whole(52))), vector)
+    one, two = constant(vector, 1.0), constant(vector, 2.0)
+    f = builder.fsub(mantissa, one)
+    above = builder.fadd(f, two)
+    both = builder.fdiv(one, builder.fmul(x, above))
+    inverse = builder.fmul(both, above)
+    s = builder.fmul(f, builder.fmul(both, x))
+    z = builder.fmul(s, s)
+    p = constant(vector, _LOGARITHM[0])
+    for coefficient in _LOGARITHM[1:]:
+        p = multiply_add(builder, p, z, constant(vector, coefficient))
+    n = builder.sitofp(exponent, vector)
+    half_square = builder.fmul(builder.fmul(f, f), constant(vector, 0.5))
+    inner = builder.fmul(s, multiply_add(builder, p, z, half_square))
+    inner = multiply_add(builder, n, constant(vector, _LN2_LOW), inner)
+    low = builder.fsub(builder.fsub(half_square, inner), f)
+    return builder.fsub(builder.fmul(n, constant(vector, _LN2_HIGH)), low), inverse
+
+
 @helper("elementwise")
 def log_positive(x):
     """log(x) for normal positive x, absolute error below 2e-16 near 1, else relative (the scheme of fdlibm's e_log.c)."""
     bits = np.float64(x).view(np.int64)
-    # Exponent such that the mantissa falls into [sqrt(1/2), sqrt(2)): 0x3FE6A09E667F3BCD is sqrt(1/2).
-    exponent = (bits - 0x3FE6A09E667F3BCD) >> 52
+    exponent = (bits - _ROOT_OF_HALF) >> 52  # such that the mantissa falls into [sqrt(1/2), sqrt(2))
     mantissa = np.int64(bits - (exponent << 52)).view(np.float64)
     f = mantissa - 1.0
     s = f / (2.0 + f)
     z = s * s
-    p = 1.479819860511658591e-01
-    p = p * z + 1.531383769920937332e-01
-    p = p * z + 1.818357216161805012e-01
-    p = p * z + 2.222219843214978396e-01
-    p = p * z + 2.857142874366239149e-01
-    p = p * z + 3.999999999940941908e-01
-    p = p * z + 6.666666666666735130e-01
+    p = _LOGARITHM[0]
+    for coefficient in _LOGARITHM[1:]:
+        p = p * z + coefficient
     n = np.float64(exponent)
     half_square = 0.5 * f * f
     return n * _LN2_HIGH - ((half_square - (s * (half_square + p * z) + n * _LN2_LOW)) - f)
