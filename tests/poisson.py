@@ -12,7 +12,7 @@ from fastmix.kernels.mixture.normalise import LOG_ZERO
 from fastmix.kernels.mixture.tiles import register_tile_functions
 
 
-class PoissonKernel(NamedTuple):
+class OwnPoissonKernel(NamedTuple):
     """What the kernels read."""
 
     log_rates: np.ndarray  # (K, D)
@@ -44,21 +44,21 @@ def row_constant(parameters, tile, out):
             out[b] -= math.lgamma(tile.x[d, b] + 1.0)
 
 
-register_tile_functions(PoissonKernel, log_joint=log_joint, accumulate=accumulate, row_constant=row_constant)
+register_tile_functions(OwnPoissonKernel, log_joint=log_joint, accumulate=accumulate, row_constant=row_constant)
 
 
-class PoissonParameters(NamedTuple):
+class OwnPoissonParameters(NamedTuple):
     family: Family
     weights: np.ndarray  # (K,)
     rates: np.ndarray  # (K, D)
 
 
-class Poisson(Family):
+class OwnPoisson(Family):
     """Independent Poisson counts in each feature."""
 
     name = "poisson"
-    kernel_class = PoissonKernel
-    parameters_class = PoissonParameters
+    kernel_class = OwnPoissonKernel
+    parameters_class = OwnPoissonParameters
     entries = "non-negative"
     domains = MappingProxyType({"weights": Simplex("K"), "rates": NonNegative("K", "D")})
 
@@ -69,12 +69,12 @@ class Poisson(Family):
         constants = finite_log(parameters.weights) - parameters.rates.sum(axis=1)
         with np.errstate(divide="ignore"):
             logs = np.log(parameters.rates)
-        return PoissonKernel(np.maximum(logs, LOG_ZERO), constants)
+        return OwnPoissonKernel(np.maximum(logs, LOG_ZERO), constants)
 
     def maximize(self, statistics):
         counts, sums = statistics.counts[:, None], statistics.components[:, 1:]
         rates = np.divide(sums, counts, out=statistics.centre.rates.copy(), where=counts > 0)
-        return PoissonParameters(self, statistics.counts / statistics.counts.sum(), rates)
+        return OwnPoissonParameters(self, statistics.counts / statistics.counts.sum(), rates)
 
     def draw(self, parameters, k, n_rows, generator):
         return generator.poisson(parameters.rates[k], (n_rows, parameters.rates.shape[1])).astype(np.float64)

@@ -4,7 +4,8 @@ import inspect
 import pkgutil
 from importlib import import_module
 
-from poisson import Poisson
+import numpy as np
+from poisson import OwnPoisson
 
 import fastmix
 from fastmix.estimators.modelfile import MODELS
@@ -20,10 +21,27 @@ def own_estimators(method="fit"):
     modules()  # registers them all
     classes = [MODELS.named(name) for name in MODELS if hasattr(MODELS.named(name), method)]
     return [
-        cls(Poisson()) if "family" in inspect.signature(cls).parameters else cls()
+        cls(OwnPoisson()) if "family" in inspect.signature(cls).parameters else cls()
         for cls in classes
         if cls.__module__.startswith("fastmix.")
     ]
+
+
+# Rows of numbers as those that a family takes, by its ``entries``.
+AS_ENTRIES = {
+    "real": lambda X: X,
+    "non-negative": np.abs,
+    "positive": lambda X: np.abs(X) + 0.5,
+    "counts": lambda X: np.floor(np.abs(X)),
+    "binary": lambda X: (np.median(X, axis=0) < X).astype(X.dtype),
+    "codes": lambda X: np.floor(np.abs(X)) % 3,
+}
+
+
+def as_entries(model, X):
+    """X as rows that the model takes."""
+    family = getattr(model, "_family", None)
+    return AS_ENTRIES["real" if family is None else family().entries](np.asarray(X))
 
 
 def own_exceptions():

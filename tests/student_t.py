@@ -17,7 +17,7 @@ from fastmix.kernels.mixture.tiles import register_tile_functions
 from fastmix.kernels.simd.elementary import log_positive
 
 
-class StudentTKernel(NamedTuple):
+class OwnStudentTKernel(NamedTuple):
     """What the kernels read."""
 
     means: np.ndarray  # (K, D)
@@ -64,10 +64,10 @@ def accumulate(parameters, tile, k, r, out):
         out[3 + n_features + d] += second
 
 
-register_tile_functions(StudentTKernel, log_joint=log_joint, accumulate=accumulate)
+register_tile_functions(OwnStudentTKernel, log_joint=log_joint, accumulate=accumulate)
 
 
-class StudentTParameters(NamedTuple):
+class OwnStudentTParameters(NamedTuple):
     family: Family
     weights: np.ndarray  # (K,)
     means: np.ndarray  # (K, D)
@@ -75,12 +75,12 @@ class StudentTParameters(NamedTuple):
     dof: np.ndarray  # (K,)
 
 
-class StudentT(Family):
+class OwnStudentT(Family):
     """Student t, by feature a squared scale."""
 
     name = "student_t"
-    kernel_class = StudentTKernel
-    parameters_class = StudentTParameters
+    kernel_class = OwnStudentTKernel
+    parameters_class = OwnStudentTParameters
     domains = MappingProxyType(
         {"weights": Simplex("K"), "means": Real("K", "D"), "scales": Positive("K", "D"), "dof": Positive("K")}
     )
@@ -93,7 +93,7 @@ class StudentT(Family):
         n_features, dof = parameters.means.shape[1], parameters.dof
         constants = finite_log(parameters.weights) + gammaln(0.5 * (dof + n_features)) - gammaln(0.5 * dof)
         constants -= 0.5 * (n_features * np.log(np.pi * dof) + np.log(parameters.scales).sum(axis=1))
-        return StudentTKernel(parameters.means, 1.0 / parameters.scales, dof, constants)
+        return OwnStudentTKernel(parameters.means, 1.0 / parameters.scales, dof, constants)
 
     def maximize(self, statistics):
         centre, counts = statistics.centre, statistics.counts
@@ -104,7 +104,7 @@ class StudentT(Family):
         dof = [
             degrees_of_freedom(mean, old, n_features) for mean, old in zip(logs[:, 0] / counts, centre.dof, strict=True)
         ]
-        return StudentTParameters(self, counts / counts.sum(), centre.means + shifts, scales, np.array(dof))
+        return OwnStudentTParameters(self, counts / counts.sum(), centre.means + shifts, scales, np.array(dof))
 
     def recentre(self, statistics, centre):
         """Moments about other means. The weights u stay those of the parameters that the rows met."""

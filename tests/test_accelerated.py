@@ -9,7 +9,7 @@ import pytest
 from draws import disturbed, draw_rows, random_mixture
 from fits import bits, fit_quietly, mixture_of, started_at
 from naive import COVARIANCE_TYPES
-from test_open_frame import RATES, WEIGHTS, Poisson, start
+from test_open_frame import RATES, WEIGHTS, OwnPoisson, start
 from tiers import latin
 
 from fastmix import Batch, GaussianMixture, StopReason
@@ -191,7 +191,7 @@ def test_a_family_of_ones_own_is_accelerated(method):
     rng = np.random.default_rng(0)
     rates = 5.0 + 0.3 * (RATES - 5.0)  # so that components overlap
     rows = make_rows(rng.poisson(rates[rng.choice(3, 20_000, p=WEIGHTS)]).astype(np.float64))
-    engine = BatchEM(Poisson(), rows, tol=1e-10, n_threads=1)
+    engine = BatchEM(OwnPoisson(), rows, tol=1e-10, n_threads=1)
     plain = run(engine, start(), max_iter=20_000)
     result = run(Accelerated(engine, method), start(), max_iter=20_000)
     assert result.reason is StopReason.CONVERGED
@@ -228,8 +228,8 @@ def test_what_goes_wrong_costs_a_pass_and_no_more(method, how):
     rng = np.random.default_rng(0)
     rates = 5.0 + 0.3 * (RATES - 5.0)
     rows = make_rows(rng.poisson(rates[rng.choice(3, 2000, p=WEIGHTS)]).astype(np.float64))
-    plain = run(BatchEM(Poisson(), rows, tol=1e-6, n_threads=1), start(), max_iter=2000)
-    hostile = Hostile(Poisson(), rows, tol=1e-6, n_threads=1, how=how, passes=[])
+    plain = run(BatchEM(OwnPoisson(), rows, tol=1e-6, n_threads=1), start(), max_iter=2000)
+    hostile = Hostile(OwnPoisson(), rows, tol=1e-6, n_threads=1, how=how, passes=[])
     told = []
     result = run(Accelerated(hostile, method), start(), max_iter=4000, callback=told.append)
     assert result.reason is StopReason.CONVERGED

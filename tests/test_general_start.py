@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from poisson import Poisson, PoissonParameters
+from poisson import OwnPoisson, OwnPoissonParameters
 
 from fastmix import ConvergenceWarning
 from fastmix.data.rows import make_rows
@@ -21,19 +21,19 @@ def counts():
 
 
 def maximum(counts, parameters):
-    return run(BatchEM(Poisson(), make_rows(counts), tol=1e-10), parameters, max_iter=1000)
+    return run(BatchEM(OwnPoisson(), make_rows(counts), tol=1e-10), parameters, max_iter=1000)
 
 
 def start(counts, weights=None, seed=0):
     generators = np.random.default_rng(seed).spawn(2)
-    return GeneralStart(Poisson(), make_rows(counts, weights), 4, None, generators[0]), generators[1]
+    return GeneralStart(OwnPoisson(), make_rows(counts, weights), 4, None, generators[0]), generators[1]
 
 
 @pytest.mark.parametrize("init", ["kmeans", "k-means++", "random_from_data"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_leads_to_the_maximum(counts, init, weighted):
     """From each seed of three as high as from the truth."""
-    best = maximum(counts, PoissonParameters(Poisson(), WEIGHTS, RATES)).objective
+    best = maximum(counts, OwnPoissonParameters(OwnPoisson(), WEIGHTS, RATES)).objective
     for seed in range(3):
         makes, generator = start(counts, np.full(len(counts), 0.5) if weighted else None, seed)
         begun = makes(init, generator)

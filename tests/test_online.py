@@ -8,7 +8,7 @@ import pytest
 from draws import draw_rows, random_mixture, random_problem
 from fits import bits, fit_quietly, started_at
 from naive import LONG, relative_error
-from test_open_frame import RATES, Poisson, counts, start  # noqa: F401
+from test_open_frame import RATES, OwnPoisson, counts, start  # noqa: F401
 
 from fastmix import ConvergenceWarning, GaussianMixture, Online
 from fastmix.data.rows import make_rows
@@ -153,7 +153,7 @@ def test_a_row_out_of_reach_ends_the_fit_with_finite_parameters(five):
 
 
 def test_a_family_of_ones_own_needs_nothing_more(counts):  # noqa: F811
-    result = run(OnlineEM(Poisson(), make_rows(counts), tol=1e-5), start(), max_iter=50)
+    result = run(OnlineEM(OwnPoisson(), make_rows(counts), tol=1e-5), start(), max_iter=50)
     np.testing.assert_allclose(result.parameters.rates, RATES, rtol=0.05, atol=0.05)
 
 

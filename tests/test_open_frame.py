@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from poisson import Poisson, PoissonKernel, PoissonParameters
+from poisson import OwnPoisson, OwnPoissonKernel, OwnPoissonParameters
 from scipy import stats
 
 from fastmix.data.rows import make_rows
@@ -34,8 +34,8 @@ def naive_step(X, weights, rates):
 
 
 def start():
-    return PoissonParameters(
-        Poisson(), np.full(3, 1 / 3), np.array([[1.0, 8.0, 3.0], [8.0, 2.0, 3.0], [9.0, 9.0, 1.0]])
+    return OwnPoissonParameters(
+        OwnPoisson(), np.full(3, 1 / 3), np.array([[1.0, 8.0, 3.0], [8.0, 2.0, 3.0], [9.0, 9.0, 1.0]])
     )
 
 
@@ -50,26 +50,26 @@ def test_an_iteration_agrees_with_the_naive_one(counts):
 
 
 def test_the_batch_engine_fits_it(counts):
-    result = run(BatchEM(Poisson(), make_rows(counts), tol=1e-10), start(), max_iter=500)
+    result = run(BatchEM(OwnPoisson(), make_rows(counts), tol=1e-10), start(), max_iter=500)
     assert result.reason is StopReason.CONVERGED
     assert np.all(np.diff(result.objectives) >= -1e-12 * (1 + np.abs(result.objectives[1:])))
     np.testing.assert_allclose(result.parameters.rates, RATES, rtol=0.05, atol=0.05)
     np.testing.assert_allclose(result.parameters.weights, WEIGHTS, atol=0.02)
-    labels = run_evaluation(Poisson(), result.parameters, counts, labels=True).labels
+    labels = run_evaluation(OwnPoisson(), result.parameters, counts, labels=True).labels
     assert set(labels) == {0, 1, 2}
 
 
 @pytest.fixture(scope="module")
 def maximum(counts):
     """What batch EM ends with."""
-    return run(BatchEM(Poisson(), make_rows(counts), tol=1e-13), start(), max_iter=2000)
+    return run(BatchEM(OwnPoisson(), make_rows(counts), tol=1e-13), start(), max_iter=2000)
 
 
 @pytest.mark.parametrize("n_blocks", [1, 2, 10])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_incremental_em_reaches_the_same_maximum(counts, maximum, n_blocks, weighted):
     rows = make_rows(counts, np.full(len(counts), 0.5) if weighted else None)
-    result = run(IncrementalEM(Poisson(), rows, tol=1e-13, n_blocks=n_blocks), start(), max_iter=2000)
+    result = run(IncrementalEM(OwnPoisson(), rows, tol=1e-13, n_blocks=n_blocks), start(), max_iter=2000)
     assert result.reason is StopReason.CONVERGED
     assert result.objective == pytest.approx(maximum.objective, abs=1e-11)
     np.testing.assert_allclose(result.parameters.rates, maximum.parameters.rates, rtol=1e-5)
@@ -89,7 +89,7 @@ def test_a_growing_sample_ends_at_the_same_maximum(counts, maximum, engine, monk
 
     monkeypatch.setattr(batch, "run_em_pass", spied)
     how = {"n_blocks": 4} if engine is IncrementalEM else {}
-    result = run(Growing(engine(Poisson(), rows, tol=1e-13, **how), rows), start(), max_iter=2000)
+    result = run(Growing(engine(OwnPoisson(), rows, tol=1e-13, **how), rows), start(), max_iter=2000)
     assert result.reason is StopReason.CONVERGED
     assert n_visited[0] < len(counts) / 2
     assert result.objective == pytest.approx(maximum.objective, abs=1e-11)
@@ -98,7 +98,7 @@ def test_a_growing_sample_ends_at_the_same_maximum(counts, maximum, engine, monk
 
 def test_a_rate_of_0_and_a_count_of_0():
     """0 log 0 is 0: a component whose rate is 0 holds rows whose count is, and no others."""
-    parameters = PoissonParameters(Poisson(), np.array([0.5, 0.5]), np.array([[0.0, 5.0], [3.0, 1.0]]))
+    parameters = OwnPoissonParameters(OwnPoisson(), np.array([0.5, 0.5]), np.array([[0.0, 5.0], [3.0, 1.0]]))
     rows = np.array([[0.0, 4.0], [2.0, 1.0]])
     engine = BatchEM(parameters.family, make_rows(rows))
     state = engine.step(engine.init(parameters))
@@ -111,19 +111,19 @@ def test_a_rate_of_0_and_a_count_of_0():
 
 def test_a_component_without_rows_keeps_its_rates(counts):
     rates = np.vstack([RATES[:2], [1e6, 1e6, 1e6]])
-    parameters = PoissonParameters(Poisson(), np.full(3, 1 / 3), rates)
-    result = run(BatchEM(Poisson(), make_rows(counts), tol=1e-10), parameters, max_iter=100)
+    parameters = OwnPoissonParameters(OwnPoisson(), np.full(3, 1 / 3), rates)
+    result = run(BatchEM(OwnPoisson(), make_rows(counts), tol=1e-10), parameters, max_iter=100)
     assert result.parameters.weights[2] == 0.0
     np.testing.assert_array_equal(result.parameters.rates[2], rates[2])
     assert np.isfinite(result.objective)
 
 
 def test_it_is_compiled_once_and_passes_once_an_iteration(counts, monkeypatch):
-    compiled = em_pass_for(PoissonKernel)
+    compiled = em_pass_for(OwnPoissonKernel)
     n_before = len(compiled.contexts)
     calls, bind = [], compiled.bind
     monkeypatch.setattr(compiled, "bind", lambda context, n_bytes: calls.append(context) or bind(context, n_bytes))
-    result = run(BatchEM(Poisson(), make_rows(counts), tol=0), start(), max_iter=7)
+    result = run(BatchEM(OwnPoisson(), make_rows(counts), tol=0), start(), max_iter=7)
     assert len(result.objectives) == 7
-    assert [type(context.parameters) for context in calls] == [PoissonKernel] * 7
+    assert [type(context.parameters) for context in calls] == [OwnPoissonKernel] * 7
     assert len(compiled.contexts) <= n_before + 1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from naive import COVARIANCE_TYPES
-from poisson import Poisson, PoissonParameters
+from poisson import OwnPoisson, OwnPoissonParameters
 
 from fastmix import GaussianMixture, StopReason, backend
 from fastmix.data.rows import make_rows
@@ -55,7 +55,7 @@ def test_a_weight_below_1_is_not_a_collapse():
 
 
 def test_the_backend_knows_how_many_features_any_family_has():
-    parameters = PoissonParameters(Poisson(), np.array([0.5, 0.5]), np.ones((2, 3)))
+    parameters = OwnPoissonParameters(OwnPoisson(), np.array([0.5, 0.5]), np.ones((2, 3)))
     for call in (backend.em_pass, backend.log_prob, backend.responsibilities):
         with pytest.raises(ValueError, match="X has 5 features, but the parameters have 3"):
             call(parameters, np.ones((4, 5)))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from registry import own_estimators, own_exceptions
+from registry import as_entries, own_estimators, own_exceptions
 from sklearn.base import clone
 from sklearn.cluster import kmeans_plusplus
 from sklearn.model_selection import GridSearchCV
@@ -157,7 +157,7 @@ def test_notebooks_show_something_and_texts_stay_short(model):
 @pytest.mark.filterwarnings("ignore::fastmix.ConvergenceWarning")
 @pytest.mark.parametrize("model", own_estimators(), ids=lambda each: type(each).__name__)
 def test_labels_are_of_one_type(model):
-    rows = np.abs(np.floor(3 * X))
+    rows = as_entries(model, np.floor(3 * X))
     fitted = clone(model).fit(rows)
     found = {name: getattr(fitted, name) for name in ("labels_",) if hasattr(fitted, name)}
     found |= {"few": fitted.predict(rows[:3]), "many": fitted.predict(np.tile(rows, (3, 1)))}

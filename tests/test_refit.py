@@ -4,10 +4,11 @@ import inspect
 
 import numpy as np
 import pytest
-from poisson import Poisson
+from poisson import OwnPoisson
+from registry import as_entries
 
 import fastmix
-from fastmix import Batch, Checkpoint, GaussianMixture, KMeans, Mixture, Prior, SoftKMeans
+from fastmix import Batch, Checkpoint, GaussianMixture, KMeans, Mixture, Prior
 from fastmix.estimators.loading import load
 from fastmix.estimators.modelfile import MODELS
 
@@ -38,14 +39,30 @@ ASKED = {
     "component_labels": ([0, 0, 1], {}),
     "label_noise": ("estimate", {}),
     "beta": (3.0, {}),
-    "family": (Poisson(), {}),
+    "family": (OwnPoisson(), {}),
     "warm_start": (False, {}),
     "copy_x": (True, {}),
     "n_threads": (1, {}),
     "verbose": (0, {}),
     "verbose_interval": (20, {}),
     "callback": (None, {}),
+    "parameters_init": ({"weights": [0.2, 0.3, 0.5]}, {}),
+    "weights_prior": (2.0, {}),
+    "component_order": ("weights", {}),
+    "exposure": (1, {}),
+    "categories": ([[0.0, 1.0, 2.0, 3.0]] * 2, {}),
+    "dof": ("own", {}),
     "checkpoint": (None, {}),
+}
+
+
+# The same arguments of mixtures of other families.
+ALIKE = {"prior": (None, {}), "fixed": (("weights",), {"parameters_init": {"weights": [0.2, 0.3, 0.5]}})}
+PRIORS = {
+    "BernoulliMixture": (2.0, 3.0),
+    "CategoricalMixture": 2.0,
+    "ExponentialMixture": (2.0, 1.0),
+    "PoissonMixture": (2.0, 1.0),
 }
 
 
@@ -63,30 +80,36 @@ def asked(cls, argument):
     value, others = ASKED[argument]
     if (cls, argument) in ((KMeans, "algorithm"), (KMeans, "missing")):
         value = {"algorithm": "lloyd", "missing": "partial"}[argument]
+    if argument in ("prior", "fixed") and not issubclass(cls, GaussianMixture):
+        value, others = ALIKE[argument]
+        value = PRIORS.get(cls.__name__) if argument == "prior" else value
     if argument == "dtype" and cls is Mixture:  # this family is computed in float64 only
         value = "float64"
     names = inspect.signature(cls).parameters
-    given = {"family": Poisson(), "random_state": 0, "n_components": 3, "n_clusters": 3, **others, argument: value}
+    given = {"family": OwnPoisson(), "random_state": 0, "n_components": 3, "n_clusters": 3, **others, argument: value}
     return {name: each for name, each in given.items() if name in names}
 
 
 @pytest.mark.filterwarnings("ignore::fastmix.ConvergenceWarning")
 @pytest.mark.parametrize(("cls", "argument"), list(cases()))
 def test_another_fit_of_a_loaded_model_is_the_same(cls, argument, tmp_path):
-    counts = "family" in inspect.signature(cls).parameters
-    rows, others = (np.floor(np.abs(each)) for each in (X, X + 0.125)) if counts else (X, X + 0.125)
-    model = cls(**asked(cls, argument)).fit(rows)
+    model = cls(**asked(cls, argument))
+    rows, others = (as_entries(model, each) for each in (X, X + 0.125))
+    if argument == "exposure":
+        rows, others = (np.column_stack([each[:, :1], each[:, 1] + 1.0]) for each in (rows, others))
+    model.fit(rows)
     model.save(tmp_path / "model")
     loaded = load(tmp_path / "model")
     for name, value in model.get_params().items():
         found = getattr(loaded, name)
         if isinstance(value, (np.ndarray, list)):
             np.testing.assert_array_equal(found, value, err_msg=name)
-        elif name not in ("prior", "fixed", "dtype", "family"):
+        elif name not in ("prior", "fixed", "dtype", "family", "parameters_init"):
             assert found == value, name
     np.testing.assert_array_equal(loaded.fit(others).predict(others), model.fit(others).predict(others))
-    fitted = "rates_" if counts else "cluster_centers_" if cls in (KMeans, SoftKMeans) else "means_"
-    np.testing.assert_array_equal(getattr(loaded, fitted), getattr(model, fitted))
+    fitted = ["cluster_centers_"] if cls is KMeans else [f"{name}_" for name in model._fitted_family.domains]
+    for name in fitted:
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(model, name), err_msg=name)
 
 
 def test_a_checkpoint_and_a_seed_sequence_are_remembered(tmp_path):

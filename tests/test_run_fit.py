@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from poisson import Poisson, PoissonParameters
+from poisson import OwnPoisson, OwnPoissonParameters
 
 import fastmix
 from fastmix import CollapsedError, StopReason
@@ -33,12 +33,12 @@ def drawn():
 
 
 def make_start(source, generator):
-    starts = GeneralStart(Poisson(), source, 3, None, generator)
+    starts = GeneralStart(OwnPoisson(), source, 3, None, generator)
     return lambda index, generator: (starts("random_from_data", generator), None)
 
 
 def problem(source, **how):
-    return FitProblem(Poisson(), 3, source, make_start, **how)
+    return FitProblem(OwnPoisson(), 3, source, make_start, **how)
 
 
 def numbers(outcome):
@@ -68,10 +68,10 @@ def test_a_stream_gives_the_bits_of_the_rows_in_memory(drawn):
         def __iter__(self):
             yield from np.array_split(drawn[0], 7)
 
-    given = PoissonParameters(Poisson(), WEIGHTS, RATES + 0.5)
+    given = OwnPoissonParameters(OwnPoisson(), WEIGHTS, RATES + 0.5)
     start = {"make_start": lambda source, generator: lambda index, generator: (given, None)}
     in_memory, streamed = (
-        run_fit(FitProblem(Poisson(), 3, source, **start), CONTROL)
+        run_fit(FitProblem(OwnPoisson(), 3, source, **start), CONTROL)
         for source in (make_rows(drawn[0]), Streamed(Blocks(), "test"))
     )
     assert numbers(in_memory) == numbers(streamed)
@@ -139,14 +139,14 @@ def test_labels_are_part_of_the_problem(drawn):
     some = np.where(np.arange(4000) % 3 == 0, components, -1)
     noisy = given_labels(some, rows, LabelMeaning.of(None, "estimate", 3), 3)
     outcome = run_fit(problem(noisy.attached(rows), labels=noisy), CONTROL)
-    assert type(outcome.result.parameters) is PoissonParameters
+    assert type(outcome.result.parameters) is OwnPoissonParameters
     assert outcome.label_noise.confusion.shape == (3, 3)
     assert (np.diag(outcome.label_noise.confusion) > 0.95).all()
 
 
 def test_batches_of_any_family(drawn):
     counts, _ = drawn
-    asked = OnlineProblem(Poisson(), 3, make_start, batch_size=500)
+    asked = OnlineProblem(OwnPoisson(), 3, make_start, batch_size=500)
     course, left_out = asked.started(3, seed=1), 0
     for batch in np.array_split(np.tile(counts, (5, 1)), 23):
         course, n = asked.after(course, batch, None)

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 import sklearn
-from registry import own_estimators
+from registry import as_entries, own_estimators
 from sklearn.base import clone
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -24,6 +24,17 @@ NAMES = [
     estimator_checks.check_dataframe_column_names_consistency,
     estimator_checks.check_n_features_in_after_fitting,
 ]
+
+
+@pytest.fixture(autouse=True)
+def rows_that_the_family_takes(monkeypatch):
+    """scikit-learn's tags know positive rows and categories, but neither 0 and 1 nor more than 0."""
+    as_tags = estimator_checks._enforce_estimator_tags_X
+    monkeypatch.setattr(
+        estimator_checks,
+        "_enforce_estimator_tags_X",
+        lambda estimator, X, **how: as_entries(estimator, as_tags(estimator, X, **how)),
+    )
 
 
 def expected_failures(estimator):

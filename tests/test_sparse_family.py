@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_open_frame import Poisson, PoissonParameters
+from test_open_frame import OwnPoisson, OwnPoissonParameters
 
 from fastmix.data.rows import make_rows
 from fastmix.engines.batch import BatchEM
@@ -18,16 +18,16 @@ def counts():
     rng = np.random.default_rng(3)
     rates = 10.0 ** rng.uniform(-0.5, 2.0, (N_COMPONENTS, N_FEATURES))
     rows = rng.poisson(rates[rng.integers(0, N_COMPONENTS, 12_000)]).astype(np.float64)
-    start = PoissonParameters(
-        Poisson(), np.full(N_COMPONENTS, 1 / N_COMPONENTS), rates * rng.uniform(0.8, 1.25, rates.shape)
+    start = OwnPoissonParameters(
+        OwnPoisson(), np.full(N_COMPONENTS, 1 / N_COMPONENTS), rates * rng.uniform(0.8, 1.25, rates.shape)
     )
     return rows, start
 
 
 def test_it_ends_where_batch_em_ends(counts):
     rows, start = counts
-    batch = run(BatchEM(Poisson(), make_rows(rows), tol=1e-8), start, max_iter=200)
-    engine = SparseEM(Poisson(), make_rows(rows), tol=1e-8)
+    batch = run(BatchEM(OwnPoisson(), make_rows(rows), tol=1e-8), start, max_iter=200)
+    engine = SparseEM(OwnPoisson(), make_rows(rows), tol=1e-8)
     result = run(engine, start, max_iter=200)
     assert result.reason is StopReason.CONVERGED
     assert np.all(np.diff(result.objectives) >= -1e-12 * (1 + np.abs(result.objectives[1:])))
@@ -39,8 +39,8 @@ def test_it_ends_where_batch_em_ends(counts):
 
 def test_lists_of_everything_make_batch_ems_steps(counts):
     rows, start = counts
-    batch = run(BatchEM(Poisson(), make_rows(rows), tol=0.0), start, max_iter=5)
-    sparse = run(SparseEM(Poisson(), make_rows(rows), tol=0.0, active_threshold=0.0), start, max_iter=5)
+    batch = run(BatchEM(OwnPoisson(), make_rows(rows), tol=0.0), start, max_iter=5)
+    sparse = run(SparseEM(OwnPoisson(), make_rows(rows), tol=0.0, active_threshold=0.0), start, max_iter=5)
     np.testing.assert_allclose(sparse.objectives, batch.objectives, rtol=1e-12)
     np.testing.assert_allclose(sparse.parameters.rates, batch.parameters.rates, rtol=1e-12)
     np.testing.assert_allclose(sparse.parameters.weights, batch.parameters.weights, rtol=1e-12)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
-from student_t import StudentT, StudentTParameters, degrees_of_freedom
+from student_t import OwnStudentT, OwnStudentTParameters, degrees_of_freedom
 
 from fastmix.data.rows import make_rows
 from fastmix.datasets import load_dataset
@@ -19,8 +19,8 @@ def problem(n_features, n_rows=3000, apart=3.0):
     means = apart * rng.normal(size=(3, n_features))
     rows = means[rng.integers(0, 3, n_rows)] + rng.standard_t(3.0, (n_rows, n_features))
     scales = rng.uniform(0.5, 2.0, (3, n_features))
-    return rows, StudentTParameters(
-        StudentT(), np.array([0.2, 0.3, 0.5]), means + 0.3, scales, np.array([1.5, 4.0, 30.0])
+    return rows, OwnStudentTParameters(
+        OwnStudentT(), np.array([0.2, 0.3, 0.5]), means + 0.3, scales, np.array([1.5, 4.0, 30.0])
     )
 
 
@@ -47,7 +47,7 @@ def naive_step(rows, weights, parameters):
     scales = (weighted * (gaps - shifts) ** 2).sum(axis=0) / counts[:, None]
     means = (r * (np.log(u) - u)).sum(axis=0) / counts
     dof = [degrees_of_freedom(m, old, n_features) for m, old in zip(means, parameters.dof, strict=True)]
-    found = StudentTParameters(
+    found = OwnStudentTParameters(
         parameters.family, counts / counts.sum(), parameters.means + shifts, scales, np.array(dof)
     )
     return (weights * log_row).sum(), found
@@ -86,8 +86,8 @@ def test_the_likelihood_never_falls():
 def test_galaxies_reach_the_reference():
     """One t on the velocities of 82 galaxies: log-likelihood -226.459841, nu 1.85986."""
     rows = load_dataset("galaxies").data
-    start = StudentTParameters(
-        StudentT(), np.ones(1), np.median(rows, axis=0)[None], rows.var(axis=0)[None], np.array([4.0])
+    start = OwnStudentTParameters(
+        OwnStudentT(), np.ones(1), np.median(rows, axis=0)[None], rows.var(axis=0)[None], np.array([4.0])
     )
     result = run(BatchEM(start.family, make_rows(rows), tol=1e-13), start, max_iter=5000)
     assert result.objective * len(rows) == pytest.approx(-226.459841, abs=1e-5)

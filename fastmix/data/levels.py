@@ -122,7 +122,7 @@ class Levels:
     def n_levels(self) -> tuple[int, ...]:
         return tuple(len(each) for each in self.categories)
 
-    def encode(self, X: Any, names: np.ndarray | None, may_miss: bool) -> np.ndarray:
+    def encode(self, X: Any, names: np.ndarray | None, may_miss: bool, owner: str = "this estimator") -> np.ndarray:
         """Codes (N, D) as float64, NaN where an entry is missing.
 
         Raises
@@ -131,7 +131,9 @@ class Levels:
         """
         n_columns = n_columns_of(X)
         if n_columns != len(self.categories):
-            raise ValueError(f"X has {n_columns} features, but {len(self.categories)} features are expected as input")
+            raise ValueError(
+                f"X has {n_columns} features, but {owner} is expecting {len(self.categories)} features as input"
+            )
         out: np.ndarray | None = None
         for d in range(n_columns):
             values, missing, _ = column(X, d)
@@ -188,7 +190,7 @@ def checked_categories(categories: Any) -> Levels | None:
     """A list of levels for each column as ``Levels``; None for "auto"."""
     if isinstance(categories, str) and categories == "auto":
         return None
-    if not isinstance(categories, Sequence) or isinstance(categories, str) or not len(categories):
+    if not isinstance(categories, (Sequence, np.ndarray)) or isinstance(categories, str) or not len(categories):
         raise ValueError(f"categories must be 'auto' or a list of levels for each column; got {categories!r}")
     found = Levels(categories)
     for d, levels in enumerate(found.plain()):

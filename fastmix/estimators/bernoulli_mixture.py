@@ -28,7 +28,7 @@ class BernoulliMixture(FamilyMixture):
         How a run starts, as for ``Mixture``.
     parameters_init : dict, optional
         Arrays to start from, by name without the underscore: "weights", "probabilities".
-    fixed : collection of str, default ()
+    fixed : collection of str, optional
         Which arrays of ``parameters_init`` are known, and stay to the bit.
     prior : (a, b), optional
         Beta density of each probability, both numbers at least 1.

@@ -40,7 +40,7 @@ class CategoricalMixture(FamilyMixture):
         How a run starts, as for ``Mixture``.
     parameters_init : dict, optional
         Arrays to start from, by name without the underscore: "weights", "probabilities".
-    fixed : collection of str, default ()
+    fixed : collection of str, optional
         Which arrays of ``parameters_init`` are known, and stay to the bit.
     prior : float, optional
         Concentration of a Dirichlet density of each feature's probabilities, at least 1; 2 adds one row to each level.
@@ -89,7 +89,7 @@ class CategoricalMixture(FamilyMixture):
         n_init: int = 1,
         init_params: Any = "kmeans",
         parameters_init: Mapping[str, Any] | None = None,
-        fixed: Collection[str] = (),
+        fixed: Collection[str] | None = None,
         prior: Any = None,
         weights_prior: float | None = None,
         component_order: str | None = None,
@@ -174,7 +174,7 @@ class CategoricalMixture(FamilyMixture):
 
     def _checked_table(self, X: Any) -> np.ndarray:
         assert self._levels is not None
-        return self._levels.encode(as_columns(X), feature_names(X), bool(self._may_miss()))
+        return self._levels.encode(as_columns(X), feature_names(X), bool(self._may_miss()), type(self).__name__)
 
     def _of_columns(self) -> dict[str, Any]:
         assert self._levels is not None

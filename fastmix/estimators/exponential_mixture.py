@@ -28,7 +28,7 @@ class ExponentialMixture(FamilyMixture):
         How a run starts, as for ``Mixture``.
     parameters_init : dict, optional
         Arrays to start from, by name without the underscore: "weights", "scales".
-    fixed : collection of str, default ()
+    fixed : collection of str, optional
         Which arrays of ``parameters_init`` are known, and stay to the bit.
     prior : (shape, scale), optional
         Inverse gamma density of each scale, both numbers at least 0.

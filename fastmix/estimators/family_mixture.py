@@ -34,7 +34,7 @@ class FamilyMixture(MixtureModel):
     prior: Any = None
     weights_prior: Any = None
     parameters_init: Any = None
-    fixed: Any = ()
+    fixed: Any = None
     component_order: str | None = None
 
     def __init__(
@@ -46,7 +46,7 @@ class FamilyMixture(MixtureModel):
         n_init: int = 1,
         init_params: Any = "kmeans",
         parameters_init: Mapping[str, Any] | None = None,
-        fixed: Collection[str] = (),
+        fixed: Collection[str] | None = None,
         prior: Any = None,
         weights_prior: float | None = None,
         component_order: str | None = None,
@@ -112,7 +112,7 @@ class FamilyMixture(MixtureModel):
         if self.component_order is not None:
             check_choice(self.component_order, "component_order", ("weights",))
             for name in ("component_labels", "fixed", "parameters_init", "warm_start"):
-                if getattr(self, name):
+                if _is_given(getattr(self, name)):
                     raise ValueError(
                         f"component_order={self.component_order!r} reorders components, which {name} names by their numbers: "
                         "leave one of the two out"
@@ -141,6 +141,8 @@ class FamilyMixture(MixtureModel):
         _ = self._label_meaning()
 
     def _fixed(self) -> tuple[str, ...]:
+        if self.fixed is None:
+            return ()
         return (self.fixed,) if isinstance(self.fixed, str) else tuple(self.fixed)
 
     def _given(self, family: Family, n_columns: int) -> dict[str, np.ndarray]:
@@ -239,3 +241,8 @@ class FamilyMixture(MixtureModel):
         features = features_of(None, family.n_features(parameters))
         self._take(given, BatchEM.name, features, _sampling=generators(None, 1)[0])
         return self
+
+
+def _is_given(value: Any) -> bool:
+    """Whether an argument says anything."""
+    return value is not None and value is not False and np.size(value) > 0

@@ -35,7 +35,7 @@ class PoissonMixture(FamilyMixture):
         How a run starts, as for ``Mixture``.
     parameters_init : dict, optional
         Arrays to start from, by name without the underscore: "weights", "rates".
-    fixed : collection of str, default ()
+    fixed : collection of str, optional
         Which arrays of ``parameters_init`` are known, and stay to the bit.
     prior : (shape, rate), optional
         Gamma density of each rate, at least 1 and 0.
@@ -76,7 +76,7 @@ class PoissonMixture(FamilyMixture):
         n_init: int = 1,
         init_params: Any = "kmeans",
         parameters_init: Mapping[str, Any] | None = None,
-        fixed: Collection[str] = (),
+        fixed: Collection[str] | None = None,
         prior: Any = None,
         weights_prior: float | None = None,
         component_order: str | None = None,

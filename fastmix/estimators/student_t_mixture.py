@@ -49,7 +49,7 @@ class StudentTMixture(FamilyMixture):
     parameters_init : dict, optional
         Arrays to start from, by name without the underscore: "weights", "means",
         "scale_matrices", "dof".
-    fixed : collection of str, default ()
+    fixed : collection of str, optional
         Which arrays of ``parameters_init`` are known, and stay to the bit.
     component_order : {None, "weights"}, default None
         "weights" orders components by weight, the largest first.
@@ -93,7 +93,7 @@ class StudentTMixture(FamilyMixture):
         n_init: int = 1,
         init_params: Any = "kmeans",
         parameters_init: Mapping[str, Any] | None = None,
-        fixed: Collection[str] = (),
+        fixed: Collection[str] | None = None,
         component_order: str | None = None,
         random_state: Any = None,
         warm_start: bool = False,

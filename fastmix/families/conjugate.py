@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmix.families.base import Family
+from fastmix.families.base import Family, finite_log
 from fastmix.families.rule import UpdateRule
 from fastmix.families.statistics import Statistics
 
@@ -51,6 +51,8 @@ class ConjugateRule(UpdateRule):
     def log_prior(self, parameters: Any) -> float:
         if self.prior is None:
             return 0.0
+        if not self.prior[:, 1:].any():
+            return float((self.prior[:, 0] * finite_log(parameters.weights)).sum())
         family = parameters.family
         nothing = family.expected_statistics(parameters)
         rows = replace(nothing, components=self.prior, shared=np.zeros_like(nothing.shared))

@@ -61,7 +61,11 @@ def as_plain(value: Any, arrays: dict[str, np.ndarray] | None = None, place: str
     if isinstance(value, Mapping):
         members = _as_plain_members(value, arrays, place) if all(isinstance(key, str) for key in value) else None
         return None if members is None else {"dict": members}
-    return _as_array(value, arrays, place)
+    found = _as_array(value, arrays, place)
+    if found is None and isinstance(value, (list, tuple)):
+        named = _as_plain_members({str(n): each for n, each in enumerate(value)}, arrays, place)
+        return None if named is None else {"list": list(named.values())}
+    return found
 
 
 def _as_plain_members(
@@ -104,6 +108,8 @@ def from_plain(stored: Any, arrays: Mapping[str, np.ndarray] = MappingProxyType(
         return arrays[values].astype(bool) if name == "mask" else arrays[values]
     if name == "set":
         return set(values)
+    if name == "list":
+        return [from_plain(each, arrays) for each in values]
     if name == "seeds":
         entropy, spawn_key = values
         return np.random.SeedSequence(entropy, spawn_key=tuple(spawn_key))
