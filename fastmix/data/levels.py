@@ -164,9 +164,10 @@ class Levels:
             unknown = (codes < 0) & ~missing
         if unknown.any():
             row = int(np.argmax(unknown))
+            level = values[row : row + 1].tolist()[0]
             shown = ", ".join(map(repr, levels[:8].tolist())) + (", ..." if len(levels) > 8 else "")
             raise ValueError(
-                f"{where} has the level {values[row]!r} at row {row}, which is none of {shown}: set it missing with "
+                f"{where} has the level {level!r} at row {row}, which is none of {shown}: set it missing with "
                 "missing='em', or fit with categories= that have it"
             )
         codes[missing] = np.nan

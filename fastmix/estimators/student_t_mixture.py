@@ -133,9 +133,9 @@ class StudentTMixture(FamilyMixture):
         self.reg_covar = reg_covar
 
     @classmethod
-    def from_parameters(cls, covariance_type: str = "full", dof: str | float = "own", **arrays: Any) -> StudentTMixture:
-        """A model with given parameters, "weights", "means", "scale_matrices" and "dof", that scores and samples at once."""
-        model = cls(covariance_type=covariance_type, dof=dof)
+    def from_parameters(cls, covariance_type: str = "full", **arrays: Any) -> StudentTMixture:
+        """A model with given parameters, "weights", "means", "scale_matrices" and "dof" (K,), that scores and samples at once."""
+        model = cls(covariance_type=covariance_type, dof="own")
         taken: StudentTMixture = model._taken_from(model._family(), arrays)
         return taken
 
