@@ -56,7 +56,7 @@ class OwnPoissonParameters(NamedTuple):
 class OwnPoisson(Family):
     """Independent Poisson counts in each feature."""
 
-    name = "poisson"
+    name = "own_poisson"
     kernel_class = OwnPoissonKernel
     parameters_class = OwnPoissonParameters
     entries = "non-negative"

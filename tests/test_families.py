@@ -176,7 +176,7 @@ WAYS = [
     (engine, source)
     for source in ("memory", "map", "stream")
     for engine in ENGINES
-    if source != "stream" or engine not in ("sparse", "growing")
+    if source != "stream" or engine in ("batch", "squarem", "anderson")
 ]
 # In the first tier each family is fitted by one engine from one source; the second has the product.
 PAIRS = [
@@ -218,7 +218,7 @@ def test_every_engine_and_source(name, engine, source, tmp_path):
         N_COMPONENTS, **(how | ENGINES["batch"] | {"algorithm": "batch", "accelerate": None})
     )
     best = reference.fit(rows, sample_weight=weights).score(rows, sample_weight=weights)
-    assert model.score(rows, sample_weight=weights) == pytest.approx(best, abs=2e-2 if engine == "online" else 1e-4)
+    assert model.score(rows, sample_weight=weights) > best - (2e-2 if engine == "online" else 1e-4)
 
 
 @every

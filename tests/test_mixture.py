@@ -239,7 +239,7 @@ def test_rows_outside_the_family_are_refused(counts, model):
         ({"family": "poisson"}, "family must be a fastmix family.*got 'poisson'"),
         ({"family": OwnPoisson}, "family must be a fastmix family.*an instance"),
         ({"n_components": 0}, "n_components"),
-        ({"missing": "em"}, "'poisson' takes no missing entries"),
+        ({"missing": "em"}, "'own_poisson' takes no missing entries"),
         ({"dtype": "float32"}, "'poisson' is computed in float64 only"),
     ],
 )

@@ -41,7 +41,24 @@ def expected_failures(estimator):
     """K-means++ draws other seeds from repeated rows than from weighted ones; scikit-learn's KMeans fails here, too."""
     if hasattr(estimator, "n_clusters"):
         return {"check_sample_weight_equivalence_on_dense_data": "seeding is random"}
-    return {}
+    family = getattr(estimator, "_family", None)
+    return (
+        {}
+        if family is None
+        else dict.fromkeys(OTHER_ROWS.get(family().name, ()), "feeds rows that are not such entries")
+    )
+
+
+# Checks whose rows no tag turns into what the family takes: they are refused, as they should be.
+_WEIGHTS = "check_sample_weight_equivalence_on_dense_data"
+OTHER_ROWS = {
+    "bernoulli": ("check_sample_weights_shape", "check_sample_weights_not_overwritten", _WEIGHTS),
+    "poisson": (_WEIGHTS,),
+    "negative_binomial": (_WEIGHTS,),
+    "categorical": (_WEIGHTS,),
+    "gamma": ("check_estimators_dtypes",),
+    "exponential": ("check_fit2d_1sample",),  # a single row of zeros
+}
 
 
 # Checks fit whatever they are given, often for one iteration only.

@@ -18,6 +18,7 @@ class Kind(NamedTuple):
     remedy: str
     takes_negative: bool = False
     is_whole: bool = False
+    is_amount: bool = False  # at least 0, and larger ones are more
 
 
 def _not_counts(x: np.ndarray) -> np.ndarray:
@@ -27,14 +28,21 @@ def _not_counts(x: np.ndarray) -> np.ndarray:
 # By the name that ``Family.entries`` has.
 ENTRIES = {
     "real": Kind("real numbers", lambda x: np.zeros(x.shape, bool), "", takes_negative=True),
-    "non-negative": Kind("numbers of at least 0", lambda x: np.asarray(x < 0), "leave such rows out, or the column"),
+    "non-negative": Kind(
+        "numbers of at least 0", lambda x: np.asarray(x < 0), "leave such rows out, or the column", is_amount=True
+    ),
     "positive": Kind(
         "positive numbers",
         lambda x: np.asarray(x <= 0),
-        "leave such rows out, or set them missing (NaN) with missing='em'",
+        "leave such rows out, or set such entries missing (NaN) with missing='em'",
+        is_amount=True,
     ),
     "counts": Kind(
-        "counts, whole numbers of at least 0", _not_counts, "round them, or leave the column out", is_whole=True
+        "counts, whole numbers of at least 0",
+        _not_counts,
+        "round them, or leave the column out",
+        is_whole=True,
+        is_amount=True,
     ),
     "binary": Kind(
         "0 or 1",

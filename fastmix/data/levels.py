@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from fastmix.data.entries import named
 from fastmix.data.frames import column_names, library_of
+from fastmix.data.validation import as_array, as_real_table, check_finite, is_sparse, is_stream
 
 _MOST_COUNTED = 1 << 16  # whole numbers below it are counted rather than sorted
 
@@ -19,23 +21,32 @@ def n_columns_of(X: Any) -> int:
     return len(names) if names is not None else int(X.shape[1])
 
 
-def as_columns(X: Any, name: str = "X") -> Any:
-    """A table whose columns ``column`` takes: data frames as they are, else an array (N, D) of numbers or of objects."""
+def as_columns(X: Any, owner: str, name: str = "X") -> Any:
+    """A table whose columns ``column`` takes: data frames as they are, else an array (N, D) of numbers or of objects.
+
+    Raises
+    ------
+    TypeError, ValueError : what is no table; infinity.
+    """
     if column_names(X) is not None:
         return X.read_all() if hasattr(X, "read_all") else X
-    try:
-        array = np.asarray(X)
-    except ValueError as error:
-        raise ValueError(
-            f"{name} is not a table: its rows differ in length ({error}). Pass rows of equal length"
-        ) from None
+    array = as_real_table(X, name, owner) if is_sparse(X) or is_stream(X) else as_array(X, name)
     if array.dtype.kind in "US":  # numbers among them have become text, too: look again
         array = np.asarray(X, dtype=object)
-    if array.ndim != 2:
-        raise ValueError(
-            f"Expected 2D array, got {array.ndim}D array instead: {name} has shape {array.shape}. Reshape your data using "
-            "array.reshape(-1, 1) if it has a single feature or array.reshape(1, -1) if it is a single sample."
-        )
+    if array.dtype.kind == "O":
+        return _objects_of_table(array, name, owner)
+    array = as_real_table(array, name, owner)
+    check_finite(array, name, may_miss=True)
+    return array
+
+
+def _objects_of_table(array: np.ndarray, name: str, owner: str) -> np.ndarray:
+    as_real_table(np.zeros(array.shape), name, owner)  # its shape
+    for place, value in np.ndenumerate(array):
+        if value is not None and not isinstance(value, (str, Real, np.generic)):
+            raise TypeError(
+                f"{name} holds a {type(value).__name__} at {place}: argument must be a string or a number, or None where it is missing"
+            )
     return array
 
 

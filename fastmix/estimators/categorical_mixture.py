@@ -157,7 +157,7 @@ class CategoricalMixture(FamilyMixture):
     def _levels_of(self, X: Any) -> Levels:
         if is_stream(X):
             return _levels_of_stream(X, type(self).__name__, bool(self._may_miss()))
-        return Levels.of(as_columns(X), feature_names(X))
+        return Levels.of(as_columns(X, type(self).__name__), feature_names(X))
 
     def sample(self, n_samples: int = 1) -> tuple[Any, np.ndarray]:
         """Draw rows of levels, and their components; see ``Mixture.sample``."""
@@ -174,7 +174,8 @@ class CategoricalMixture(FamilyMixture):
 
     def _checked_table(self, X: Any) -> np.ndarray:
         assert self._levels is not None
-        return self._levels.encode(as_columns(X), feature_names(X), bool(self._may_miss()), type(self).__name__)
+        owner = type(self).__name__
+        return self._levels.encode(as_columns(X, owner), feature_names(X), bool(self._may_miss()), owner)
 
     def _of_columns(self) -> dict[str, Any]:
         assert self._levels is not None

@@ -180,7 +180,7 @@ class MixtureModel(Fitting):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         kind = ENTRIES[self._family().entries]
-        tags.input_tags.positive_only = not kind.takes_negative
+        tags.input_tags.positive_only = kind.is_amount
         tags.input_tags.categorical = kind.is_whole
         return tags
 

@@ -175,6 +175,15 @@ class NegativeBinomial(IndependentFamily):
         sizes = np.where(observed > 0, bound.maximizer(), before.sizes)
         return NegativeBinomialParameters(self, self.weights_of(statistics), means, sizes)
 
+    def recentre(self, statistics: Statistics, centre: NegativeBinomialParameters) -> Statistics:
+        """What touched at another size becomes s1 a0 log a, a lower bound at any size: s1 a stays, and s2 a^2 is as large."""
+        components = statistics.components.copy()
+        n = centre.sizes.shape[1]
+        same = statistics.centre.sizes == centre.sizes
+        first, second = components[:, 1 + n : 1 + 2 * n], components[:, 1 + 2 * n : 1 + 3 * n]
+        second[:] = np.where(same, second, first)
+        return statistics.recentred(components, centre)
+
     def draw(
         self, parameters: NegativeBinomialParameters, k: int, n_rows: int, generator: np.random.Generator
     ) -> np.ndarray:
