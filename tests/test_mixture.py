@@ -240,7 +240,7 @@ def test_rows_outside_the_family_are_refused(counts, model):
         ({"family": OwnPoisson}, "family must be a fastmix family.*an instance"),
         ({"n_components": 0}, "n_components"),
         ({"missing": "em"}, "'own_poisson' takes no missing entries"),
-        ({"dtype": "float32"}, "'poisson' is computed in float64 only"),
+        ({"dtype": "float32"}, "'own_poisson' is computed in float64 only"),
     ],
 )
 def test_settings_that_cannot_be(counts, given, message):

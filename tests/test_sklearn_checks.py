@@ -52,7 +52,12 @@ def expected_failures(estimator):
 # Checks whose rows no tag turns into what the family takes: they are refused, as they should be.
 _WEIGHTS = "check_sample_weight_equivalence_on_dense_data"
 OTHER_ROWS = {
-    "bernoulli": ("check_sample_weights_shape", "check_sample_weights_not_overwritten", _WEIGHTS),
+    "bernoulli": (
+        "check_positive_only_tag_during_fit",
+        "check_sample_weights_shape",
+        "check_sample_weights_not_overwritten",
+        _WEIGHTS,
+    ),
     "poisson": (_WEIGHTS,),
     "negative_binomial": (_WEIGHTS,),
     "categorical": (_WEIGHTS,),

@@ -63,7 +63,7 @@ def check_entries(
     array: np.ndarray, kind: str, name: str, first_row: int = 0, names: Sequence[str] | np.ndarray | None = None
 ) -> None:
     """ValueError that names the first entry which is not of the kind; NaN is none."""
-    what, is_wrong, remedy, takes_negative, _ = ENTRIES[kind]
+    what, is_wrong, remedy, takes_negative, *_ = ENTRIES[kind]
     if takes_negative:
         return
     step = max(1, _CHUNK // max(1, array.shape[1]))

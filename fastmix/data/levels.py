@@ -45,7 +45,7 @@ def _objects_of_table(array: np.ndarray, name: str, owner: str) -> np.ndarray:
     for place, value in np.ndenumerate(array):
         if value is not None and not isinstance(value, (str, Real, np.generic)):
             raise TypeError(
-                f"{name} holds a {type(value).__name__} at {place}: argument must be a string or a number, or None where it is missing"
+                f"{name} holds a {type(value).__name__} at {place}: argument must be a string or a number, or None"
             )
     return array
 
