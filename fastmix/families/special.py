@@ -7,7 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-log_gamma = np.vectorize(math.lgamma, otypes=[np.float64])
+
+def log_gamma(x: np.ndarray) -> np.ndarray:
+    """log Gamma(x), x > 0."""
+    return np.array([math.lgamma(each) for each in x.ravel()]).reshape(x.shape)
+
 
 # Arguments are raised above it by the recurrence; the series then has errors below 1e-16 (Abramowitz and Stegun 1964, 6.3.18).
 _LARGE = 8.0
