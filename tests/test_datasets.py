@@ -6,7 +6,7 @@ import pytest
 from fastmix.datasets import DATASET_NAMES, load_dataset
 
 SHAPES = {"faithful": (272, 2), "iris": (150, 4), "galaxies": (82, 1), "birthweight": (189, 10), "airquality": (153, 6)}
-SHAPES["cement"] = (13, 5)
+SHAPES |= {"cement": (13, 5), "earthquakes": (107, 1), "lsat7": (32, 6)}
 MISSING = {"airquality": [37, 7, 0, 0, 0, 0], "cement": [4, 4, 0, 7, 0]}
 
 
@@ -85,3 +85,12 @@ def test_each_call_returns_arrays_of_its_own():
 def test_an_unknown_name_lists_the_known_ones(name):
     with pytest.raises(ValueError, match="faithful, iris, galaxies, birthweight, airquality, cement"):
         load_dataset(name)
+
+
+def test_earthquakes_and_tests_have_their_published_totals():
+    assert load_dataset("earthquakes").data.mean() == pytest.approx(
+        19.364, abs=1e-3
+    )  # Zucchini and MacDonald (2009), table 1.1
+    patterns = load_dataset("lsat7").data
+    assert patterns[:, 5].sum() == 1000
+    np.testing.assert_array_equal(patterns[:, 5] @ patterns[:, :5], [828, 658, 772, 606, 843])

@@ -1,4 +1,4 @@
-"""``fastmix fit``: a Gaussian mixture."""
+"""``fastmix fit``: a mixture."""
 
 from __future__ import annotations
 
@@ -17,16 +17,27 @@ _COVARIANCES = {
     "tied_diag": "variance of each feature, the same for all components",
     "tied_spherical": "variance, the same for all components and features",
 }
+_MATRICES = {"covariances": "covariance", "scale_matrices": "scale matrix"}  # what their summary is called
 _ALGORITHMS = ("auto", "batch", "sparse", "incremental", "online")
 _ACCELERATIONS = ("auto", "squarem", "anderson")
 _STARTS = ("kmeans", "k-means++", "random", "random_from_data")
 
 
 def add_parser(subparsers: shared.Subparsers) -> None:
-    parser = subparsers.add_parser("fit", help="fit a Gaussian mixture", description="Fit a Gaussian mixture to DATA.")
+    parser = subparsers.add_parser(
+        "fit", help="fit a mixture", description="Fit a mixture, of Gaussians by default, to DATA."
+    )
     shared.add_data(parser, labels=True, weights=True)
     parser.add_argument("-k", "--components", type=shared.positive_int, required=True, metavar="K", help="how many")
-    parser.add_argument("--covariance", choices=tuple(_COVARIANCES), default="full", help="(default: %(default)s)")
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="what components are: gaussian (default), student-t, poisson, negative-binomial, bernoulli, categorical, "
+        "exponential, gamma",
+    )
+    parser.add_argument("--covariance", choices=tuple(_COVARIANCES), help="of Gaussians and Student t (default: full)")
+    parser.add_argument("--dof", type=_dof, metavar="V", help="of Student t: common (default), own, or a number")
+    parser.add_argument("--exposure", metavar="COLUMN", help="of Poisson: the column with each row's exposure")
     parser.add_argument("--init", choices=_STARTS, default="kmeans", help="how to start (default: %(default)s)")
     parser.add_argument(
         "--n-init", type=shared.positive_int, default=1, metavar="N", help="starts; the best is kept (default: 1)"
@@ -34,12 +45,11 @@ def add_parser(subparsers: shared.Subparsers) -> None:
     parser.add_argument(
         "--reg-covar",
         type=shared.auto_or_nonnegative_float,
-        default="auto",
         metavar="V",
-        help="added to variances, in squared units of the data; auto: 1e-6 of each feature's variance (default: %(default)s)",
+        help="added to variances, in squared units of the data; auto: 1e-6 of each feature's variance (default: auto)",
     )
     parser.add_argument(
-        "--dtype", choices=("float64", "float32"), default="float64", help="what to compute in (default: %(default)s)"
+        "--dtype", choices=("float64", "float32"), help="what to compute in, of Gaussians (default: float64)"
     )
     parser.add_argument(
         "--algorithm", choices=_ALGORITHMS, default="auto", help="sparse is for many components (default: %(default)s)"
@@ -69,9 +79,20 @@ def add_parser(subparsers: shared.Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from fastmix.cli.data import read_data
+    from fastmix.cli.models import model_of, taken
     from fastmix.cli.progress import fit_with_progress
-    from fastmix.estimators.gaussian_mixture import GaussianMixture
 
+    cls = model_of(arguments.model)
+    options = taken(
+        cls,
+        {
+            "covariance_type": ("--covariance", arguments.covariance),
+            "reg_covar": ("--reg-covar", arguments.reg_covar),
+            "dtype": ("--dtype", arguments.dtype),
+            "dof": ("--dof", arguments.dof),
+            "exposure": ("--exposure", arguments.exposure),
+        },
+    )
     algorithm, checkpoint = _algorithm(arguments), _checkpoint(arguments)
     data = read_data(arguments, arguments.missing == "em")
     if data.labels is not None and data.labels.max() >= arguments.components:
@@ -79,11 +100,9 @@ def run(arguments: argparse.Namespace) -> None:
             f"--labels {arguments.labels}: components are numbered from 0 to {arguments.components - 1}, but there is a label "
             f"{data.labels.max()}; raise -k"
         )
-    model = GaussianMixture(
+    model = cls(
         arguments.components,
-        covariance_type=arguments.covariance,
         tol=arguments.tol,
-        reg_covar=arguments.reg_covar,
         max_iter=arguments.max_iter,
         n_init=arguments.n_init,
         init_params=arguments.init,
@@ -92,8 +111,8 @@ def run(arguments: argparse.Namespace) -> None:
         algorithm=algorithm,
         accelerate=arguments.accelerate,
         missing=arguments.missing,
-        dtype=arguments.dtype,
         checkpoint=checkpoint,
+        **options,
     )
     seconds = fit_with_progress(
         model,
@@ -110,14 +129,12 @@ def run(arguments: argparse.Namespace) -> None:
         "converged": model.converged_,
         "stop_reason": model.stop_reason_.name,
         "seconds": seconds,
-        "weights": model.weights_,
-        "means": model.means_,
-        "covariances": model.covariances_,
+        **{name: getattr(model, f"{name}_") for name in model._fitted_family.domains},
     }
     if arguments.json:
         output.print_json(results)
     else:
-        _print_summary(results, model.stop_reason_.value, model.covariance_type)
+        _print_summary(results, model.stop_reason_.value, getattr(model, "covariance_type", "full"), model)
 
 
 def _algorithm(arguments: argparse.Namespace) -> Any:
@@ -141,17 +158,37 @@ def _checkpoint(arguments: argparse.Namespace) -> Any:
     return None
 
 
-def _print_summary(results: dict[str, Any], why: str, covariance_type: str) -> None:
+def _dof(text: str) -> str | float:
+    return text if text in ("common", "own") else shared.nonnegative_float(text)
+
+
+def _print_summary(results: dict[str, Any], why: str, covariance_type: str, model: Any) -> None:
     print(f"log-likelihood  {results['log_likelihood']:.6f}")
     print(f"BIC             {results['bic']:.6f}")
     print(f"AIC             {results['aic']:.6f}")
     print(f"iterations      {results['n_iter']} ({results['algorithm']} EM) in {results['seconds']:.3g} s")
     print(f"stopped         {why}")
-    output.print_matrix("weights", results["weights"])
-    output.print_matrix("means, one component a line", results["means"])
-    label = _COVARIANCES[covariance_type]
+    names = list(model._fitted_family.domains)
+    for name in names:
+        if name not in _MATRICES:
+            _print_array(name, results[name], model)
+    found = [name for name in names if name in _MATRICES]
+    if not found:
+        return
+    label = _COVARIANCES[covariance_type].replace("covariance", _MATRICES[found[0]])
+    results = results | {"covariances": results[found[0]]}
     if covariance_type == "full":
         for component, covariance in enumerate(results["covariances"]):
             output.print_matrix(f"{label} {component}", covariance)
     else:
         output.print_matrix(label, results["covariances"])
+
+
+def _print_array(name: str, array: Any, model: Any) -> None:
+    """Numbers by component, one a line."""
+    if array.ndim == 3:  # levels of each column
+        for d, levels in enumerate(model.categories_):
+            label = f"{name} of column {d}, levels {', '.join(map(str, levels))}, one component a line"
+            output.print_matrix(label, array[:, d, : len(levels)])
+        return
+    output.print_matrix(name if array.ndim == 1 else f"{name}, one component a line", array)

@@ -12,6 +12,7 @@ from fastmix.data.entries import named
 from fastmix.data.frames import column_names, library_of
 from fastmix.data.validation import as_array, as_real_table, check_finite, is_sparse, is_stream
 
+_FRAMES = ("pandas", "polars", "pyarrow")
 _MOST_COUNTED = 1 << 16  # whole numbers below it are counted rather than sorted
 
 
@@ -28,7 +29,7 @@ def as_columns(X: Any, owner: str, name: str = "X") -> Any:
     ------
     TypeError, ValueError : what is no table; infinity.
     """
-    if column_names(X) is not None:
+    if library_of(X) in _FRAMES and column_names(X) is not None:
         return X.read_all() if hasattr(X, "read_all") else X
     array = as_real_table(X, name, owner) if is_sparse(X) or is_stream(X) else as_array(X, name)
     if array.dtype.kind in "US":  # numbers among them have become text, too: look again

@@ -29,6 +29,13 @@ cement, 13 x 5
     Chemistry 24, 1207-1214; as in A. Hald (1952), Statistical Theory with Engineering Applications, Wiley. Entries are
     missing where R. J. A. Little and D. B. Rubin, Statistical Analysis with Missing Data, Wiley, take them away: x1 and x2
     in the last four rows, x4 in the last seven.
+earthquakes, 107 x 1
+    Earthquakes of magnitude 7 and more in the world, by year, 1900 to 2006: counts of the U.S. Geological Survey, which are in
+    the public domain; as in W. Zucchini and I. L. MacDonald (2009), Hidden Markov Models for Time Series, Chapman and Hall.
+lsat7, 32 x 6
+    Answers of 1000 people to five items of the Law School Admission Test, section 7: each pattern of right (1) and wrong (0)
+    answers with how many gave it. R. D. Bock and M. Lieberman (1970), Fitting a response model for n dichotomously scored items,
+    Psychometrika 35, 179-197.
 """
 
 from __future__ import annotations
@@ -95,6 +102,13 @@ _SOURCES = {
         "aluminoferrite (x3) and dicalcium silicate (x4), and the heat evolved in 180 days of hardening, in calories a gram "
         "(y); 15 entries are missing (NaN)."
     ),
+    "earthquakes": _Source(
+        "Earthquakes of magnitude 7 and more in the world: a count for each year from 1900 to 2006."
+    ),
+    "lsat7": _Source(
+        "Law School Admission Test, section 7: right (1) or wrong (0) answers to five items, and how many of 1000 people gave "
+        "them."
+    ),
 }
 
 DATASET_NAMES: tuple[str, ...] = tuple(_SOURCES)
@@ -105,7 +119,7 @@ def load_dataset(name: str) -> Dataset:
 
     Parameters
     ----------
-    name : {"faithful", "iris", "galaxies", "birthweight", "airquality", "cement"}
+    name : {"faithful", "iris", "galaxies", "birthweight", "airquality", "cement", "earthquakes", "lsat7"}
         Which one. ``fastmix.datasets.__doc__`` names the published source of each.
 
     Returns

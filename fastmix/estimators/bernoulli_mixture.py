@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastmix.estimators.family_mixture import FamilyMixture
+import numpy as np
+
+from fastmix.estimators.latent_classes import LatentClasses
 from fastmix.estimators.modelfile import MODELS
 from fastmix.families.base import Family
 from fastmix.families.bernoulli import Bernoulli
 
 
 @MODELS.add
-class BernoulliMixture(FamilyMixture):
+class BernoulliMixture(LatentClasses):
     """Latent classes of binary items: entries 0 and 1, independent within a component (Lazarsfeld and Henry 1968).
 
     Parameters
@@ -59,6 +61,8 @@ class BernoulliMixture(FamilyMixture):
     [0.0, 1.0]
     """
 
+    probabilities_: np.ndarray
+
     @classmethod
     def from_parameters(cls, **arrays: Any) -> BernoulliMixture:
         """A model with given parameters, "weights", "probabilities", that scores and samples at once."""
@@ -67,3 +71,6 @@ class BernoulliMixture(FamilyMixture):
 
     def _family(self) -> Family:
         return Bernoulli()
+
+    def _level_probabilities(self) -> list[np.ndarray]:
+        return [np.column_stack([1.0 - p, p]) for p in self.probabilities_.T]

@@ -11,14 +11,14 @@ from fastmix.data.levels import Levels, as_columns, checked_categories
 from fastmix.data.streams import Streamed
 from fastmix.data.validation import feature_names, is_stream
 from fastmix.engines.loop import Callback
-from fastmix.estimators.family_mixture import FamilyMixture
+from fastmix.estimators.latent_classes import LatentClasses
 from fastmix.estimators.modelfile import MODELS
 from fastmix.families.base import Family
 from fastmix.families.categorical import Categorical
 
 
 @MODELS.add
-class CategoricalMixture(FamilyMixture):
+class CategoricalMixture(LatentClasses):
     """Latent classes of items with several levels, independent within a class (Lazarsfeld and Henry 1968; Goodman 1974).
 
     Columns hold codes, strings, truth values or a data frame's categories, and may have different numbers of levels.
@@ -77,6 +77,7 @@ class CategoricalMixture(FamilyMixture):
     """
 
     categories_: list[np.ndarray]
+    probabilities_: np.ndarray
     _levels: Levels | None = None
 
     def __init__(
@@ -183,6 +184,9 @@ class CategoricalMixture(FamilyMixture):
 
     def _restore(self, header: dict[str, Any]) -> None:
         self._levels = checked_categories(header["fit"].get("categories"))
+
+    def _level_probabilities(self) -> list[np.ndarray]:
+        return [self.probabilities_[:, d, : len(each)] for d, each in enumerate(self.categories_)]
 
 
 def _levels_of_stream(stream: Any, owner: str, may_miss: bool) -> Levels:
