@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fastmix.estimators.gaussian_mixture import GaussianMixture
     from fastmix.estimators.kmeans import KMeans
     from fastmix.estimators.loading import load
+    from fastmix.estimators.mixed_mixture import MixedMixture
     from fastmix.estimators.mixture import Mixture
     from fastmix.estimators.modelfile import ModelFileError
     from fastmix.estimators.negative_binomial_mixture import NegativeBinomialMixture
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 # The module of each name; of a module itself none.
 _MODULES = {
+    "MixedMixture": "fastmix.estimators.mixed_mixture",
     "StudentTMixture": "fastmix.estimators.student_t_mixture",
     "PoissonMixture": "fastmix.estimators.poisson_mixture",
     "NegativeBinomialMixture": "fastmix.estimators.negative_binomial_mixture",

@@ -24,10 +24,25 @@ def _by_feature(name, p, X):
         return stats.gamma.logpdf(x, p["shapes"], scale=p["scales"])
     if name == "negative_binomial":
         return stats.nbinom.logpmf(x, p["sizes"], p["sizes"] / (p["sizes"] + p["means"]))
+    if name == "normal":
+        return stats.norm.logpdf(x, p["means"], np.sqrt(p["variances"]))
     assert name == "categorical"
     k, d = np.indices(p["probabilities"].shape[:2])
     with np.errstate(divide="ignore"):
         return np.log(p["probabilities"][k[None], d[None], x.astype(int)])
+
+
+_KINDS = {"gaussian": "normal", "counts": "poisson", "binary": "bernoulli", "categories": "categorical"}
+
+
+def _parts(p):
+    """(Family, parameters with the weights of all equal to 1, columns) of each kind of column."""
+    first = 0
+    for kind, family in _KINDS.items():
+        own = {name.partition("_")[2]: array for name, array in p.items() if name.startswith(kind)}
+        width = next(iter(own.values())).shape[1]
+        yield family, own | {"weights": np.ones(len(p["weights"]))}, slice(first, first + width)
+        first += width
 
 
 def _scale(p, k, n_features):
@@ -40,6 +55,8 @@ def log_joints(name, p, X):
     """(N, K)."""
     with np.errstate(divide="ignore"):
         log_weights = np.log(p["weights"])
+    if name == "mixed":
+        return log_weights + sum(log_joints(kind, each, X[:, place]) for kind, each, place in _parts(p))
     if name != "student_t":
         return log_weights + np.where(np.isnan(X)[:, None, :], 0.0, _by_feature(name, p, X)).sum(axis=2)
     found = np.zeros((len(X), len(log_weights)))
@@ -148,7 +165,24 @@ def _student_t(p, X, r):
     }
 
 
+def _normal(p, X, r):
+    sums, counts = _sums(X, r)
+    means = sums / counts
+    z = np.where(np.isnan(X)[:, None, :], 0.0, X[:, None, :] - means)
+    return {"means": means, "variances": np.einsum("nk,nkd->kd", r, z**2) / counts}
+
+
+def _mixed(p, X, r):
+    kinds = {family: kind for kind, family in _KINDS.items()}
+    found = {}
+    for family, own, columns in _parts(p):
+        found |= {f"{kinds[family]}_{name}": array for name, array in _STEPS[family](own, X[:, columns], r).items()}
+    return found
+
+
 _STEPS = {
+    "normal": _normal,
+    "mixed": _mixed,
     "poisson": _mean("rates"),
     "bernoulli": _mean("probabilities"),
     "exponential": _mean("scales"),

@@ -106,3 +106,13 @@ def test_outlier_weights_are_the_expectation():
     np.testing.assert_allclose(model.outlier_weights(rows), expected, rtol=1e-10)
     rows[3, 1] = np.nan
     assert model.outlier_weights(rows)[3] > 0
+
+
+def test_mixed_columns_of_iris():
+    """Sepals Gaussian, petal length in three levels, petal width in two."""
+    rows = load_dataset("iris").data
+    table = np.column_stack([rows[:, :2], np.digitize(rows[:, 2], [2.5, 4.9]), rows[:, 3] > 1.6])
+    kinds = {2: "categories", 3: "binary"}
+    model = fastmix.MixedMixture(2, columns=kinds, reg_covar=0.0, n_init=10, **FINELY).fit(table)
+    assert 150 * model.score(table) == pytest.approx(-405.874689, abs=1e-5)
+    assert 150 * -2 * model.score(table) + 2 * 15 == pytest.approx(model.aic(table))

@@ -229,7 +229,7 @@ def test_rows_outside_the_family_are_refused(counts, model):
     bad = counts.copy()
     bad[7, 1] = -1.0
     for refuse in (Mixture(OwnPoisson(), 3).fit, model.predict, model.score):
-        with pytest.raises(ValueError, match=r"X must be at least 0.*-1 at row 7, column 1"):
+        with pytest.raises(ValueError, match=r"column 1 of X must hold numbers of at least 0.*-1 at row 7"):
             refuse(bad)
 
 

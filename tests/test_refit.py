@@ -52,6 +52,7 @@ ASKED = {
     "exposure": (1, {}),
     "categories": ([[0.0, 1.0, 2.0, 3.0]] * 2, {}),
     "dof": ("own", {}),
+    "columns": ({0: "gaussian", 1: "categories"}, {}),
     "checkpoint": (None, {}),
 }
 

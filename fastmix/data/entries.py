@@ -60,7 +60,12 @@ def named(column: int, names: Sequence[str] | np.ndarray | None) -> str:
 
 
 def check_entries(
-    array: np.ndarray, kind: str, name: str, first_row: int = 0, names: Sequence[str] | np.ndarray | None = None
+    array: np.ndarray,
+    kind: str,
+    name: str,
+    first_row: int = 0,
+    names: Sequence[str] | np.ndarray | None = None,
+    first_column: int = 0,
 ) -> None:
     """ValueError that names the first entry which is not of the kind; NaN is none."""
     what, is_wrong, remedy, takes_negative, *_ = ENTRIES[kind]
@@ -74,7 +79,7 @@ def check_entries(
             value = array[first + row, column]
             says = "Negative values in data: " if value < 0 else ""
             raise ValueError(
-                f"{says}{named(column, names)} of {name} must hold {what} for this family; got {value:g} at row "
+                f"{says}{named(first_column + column, names)} of {name} must hold {what} for this family; got {value:g} at row "
                 f"{first_row + first + row}: {remedy}"
             )
 

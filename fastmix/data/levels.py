@@ -156,14 +156,15 @@ class Levels:
                     f"Input X contains NaN: {where} has a missing entry at row {row}. Drop or fill such rows first, or set "
                     "missing='em', which takes entries that are missing at random"
                 )
-            codes = self._coded(d, values, missing, where)
+            codes = self.coded(d, values, missing, where)
             if out is None:
                 out = np.empty((len(codes), n_columns))
             out[:, d] = codes
         assert out is not None
         return out
 
-    def _coded(self, d: int, values: np.ndarray, missing: np.ndarray, where: str) -> np.ndarray:
+    def coded(self, d: int, values: np.ndarray, missing: np.ndarray, where: str) -> np.ndarray:
+        """Codes (N,) of the values of column d, NaN where they are missing; ValueError for a level that is not known."""
         levels = self.categories[d]
         if values.dtype.kind in "fiub" and levels.dtype.kind in "fiub":
             ascending = np.argsort(levels, kind="stable")

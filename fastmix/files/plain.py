@@ -59,8 +59,14 @@ def as_plain(value: Any, arrays: dict[str, np.ndarray] | None = None, place: str
     if isinstance(value, Set) and all(isinstance(each, str) for each in value):
         return {"set": sorted(value)}
     if isinstance(value, Mapping):
-        members = _as_plain_members(value, arrays, place) if all(isinstance(key, str) for key in value) else None
-        return None if members is None else {"dict": members}
+        if any(isinstance(key, bool) or not isinstance(key, (str, int)) for key in value):
+            return None
+        members = _as_plain_members({str(key): each for key, each in value.items()}, arrays, place)
+        if members is None or len(members) < len(value):
+            return None
+        if all(isinstance(key, str) for key in value):
+            return {"dict": members}
+        return {"pairs": [[key, members[str(key)]] for key in value]}
     found = _as_array(value, arrays, place)
     if found is None and isinstance(value, (list, tuple)):
         named = _as_plain_members({str(n): each for n, each in enumerate(value)}, arrays, place)
@@ -108,6 +114,8 @@ def from_plain(stored: Any, arrays: Mapping[str, np.ndarray] = MappingProxyType(
         return arrays[values].astype(bool) if name == "mask" else arrays[values]
     if name == "set":
         return set(values)
+    if name == "pairs":
+        return {key: from_plain(each, arrays) for key, each in values}
     if name == "list":
         return [from_plain(each, arrays) for each in values]
     if name == "seeds":

@@ -99,7 +99,7 @@ def described(value: Any) -> Any:
     if is_dataclass(value):
         value = {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, Mapping):
-        return {name: described(value[name]) for name in sorted(value)}
+        return {str(name): described(value[name]) for name in sorted(value, key=str)}
     if isinstance(value, Set):
         return sorted(value)
     try:
