@@ -142,7 +142,7 @@ def sklearn_kmeans(X: np.ndarray, iterations: int, centres: np.ndarray, tol: flo
     return _clustering_of(_fit_estimator(model, X))
 
 
-_MODULES = {"fastmix": "fastmix", "scikit-learn": "sklearn", "oneDAL": "daal4py"}
+_MODULES = {"fastmix": "fastmix", "scikit-learn": "sklearn", "oneDAL": "daal4py", "StepMix": "stepmix"}
 _MIXTURES = {"fastmix": fastmix_mixture, "scikit-learn": sklearn_mixture, "oneDAL": onedal_mixture}
 _CLUSTERINGS = {"fastmix": fastmix_kmeans, "scikit-learn": sklearn_kmeans}
 
