@@ -11,6 +11,7 @@ from fastmix.engines.layout import cut_into_lanes, rows_a_tile, scratch_of
 from fastmix.families.base import Family
 from fastmix.kernels.lanes import add_lanes
 from fastmix.kernels.mixture.scratch import scratch_bytes
+from fastmix.kernels.mixture.normalise import LOG_ZERO
 from fastmix.kernels.sequences.layout import (
     BOTH,
     EDGES,
@@ -24,6 +25,7 @@ from fastmix.kernels.sequences.layout import (
     message_bytes,
 )
 from fastmix.kernels.sequences.sequence_pass import sequence_pass_for
+from fastmix.kernels.sequences.viterbi import DecodingContext, decoding_for
 from fastmix.kernels.simd.vectors import GROUP, VECTOR
 
 # Sequences go side by side where filling them up to the same length costs no more than this factor.
@@ -120,10 +122,17 @@ class SequencePass:
     sequences : among these rows.
     n_states : K.
     n_threads : None for all.
+    one_by_one : no sequences side by side.
     """
 
     def __init__(
-        self, family: Family, rows: ArrayRows, sequences: Sequences, n_states: int, n_threads: int | None = None
+        self,
+        family: Family,
+        rows: ArrayRows,
+        sequences: Sequences,
+        n_states: int,
+        n_threads: int | None = None,
+        one_by_one: bool = False,
     ):
         self.family = family
         self.rows = rows
@@ -135,7 +144,8 @@ class SequencePass:
         by_length = np.argsort(-sequences.lengths, kind="stable")
         n_chains = -(-len(by_length) // VECTOR)
         longest = sequences.lengths[by_length[::VECTOR]]
-        self.n_abreast = VECTOR if longest.sum() * VECTOR <= _MOST_FILLED * rows.n_rows else 1
+        fits = longest.sum() * VECTOR <= _MOST_FILLED * rows.n_rows
+        self.n_abreast = VECTOR if fits and not one_by_one else 1
         if self.n_abreast == 1:
             n_chains, longest = len(by_length), sequences.lengths[by_length]
         n_filled = n_chains * self.n_abreast - len(by_length)
@@ -163,6 +173,7 @@ class SequencePass:
             if middle < n:
                 stretches.append((chain, middle, n, 1))
         self._stretches = np.array(stretches, np.int64)
+        self._by_length = by_length
         self._message_edges = np.zeros((edges[-1], padded * self.n_abreast))
         self._alpha_edges = np.zeros_like(self._message_edges)
         self._n_statistics = family.n_statistics(n_features)
@@ -177,6 +188,10 @@ class SequencePass:
         self._totals = np.empty((n_lanes, N_TOTALS))
         self._wanted = scratch_of(family, n_features)
         self._n_scratch = scratch_bytes(n_features, n_states, self._wanted, self._tile_size, 8)
+
+    @property
+    def n_rows(self) -> int:
+        return self.rows.n_rows
 
     def __call__(
         self,
@@ -203,6 +218,44 @@ class SequencePass:
             found = found._replace(shared=complete, transitions=found.transitions * matrix)
         self._chains.in_logs[:] = 0
         return found
+
+    def decode(self, emissions: Any, start: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The most probable path (N,) int64, and log-density of path and rows (S,) of each sequence; ``one_by_one`` only."""
+        assert self.n_abreast == 1
+        transitions = as_transitions(start, matrix)
+        with np.errstate(divide="ignore"):
+            logs = {
+                name: np.maximum(np.log(getattr(transitions, name)), LOG_ZERO)
+                for name in ("start", "matrix", "transposed")
+            }
+        n_chains = len(self._chains.lengths)
+        found = np.empty(n_chains)
+        states = np.empty(self.n_rows, np.int64)
+        context = DecodingContext(
+            parameters=self.family.kernel_parameters(emissions),
+            rows=self.rows,
+            chains=self._chains,
+            transitions=transitions._replace(**logs),
+            lane_starts=cut_into_lanes(n_chains, 1).astype(np.int64),
+            wanted=self._wanted,
+            tile_size=self._tile_size,
+            n_scratch_bytes=self._n_scratch,
+            edges=self._alpha_edges,
+            states=states,
+            log_probabilities=found,
+        )
+        lanes = decoding_for(self.family.kernel_class).bind(context, self._n_bytes)
+        lanes.work(len(context.lane_starts) - 1, self._n_operations(), self.n_threads)
+        in_order = np.empty(n_chains)
+        in_order[self._by_length] = found
+        return states, in_order
+
+    @property
+    def _n_bytes(self) -> int:
+        return self._n_scratch + message_bytes(self._padded, self._tile_size)
+
+    def _n_operations(self) -> float:
+        return self.rows.n_rows * self._n_states * (20.0 + self._n_statistics + 4.0 * self._padded)
 
     def _found_out(self) -> bool:
         """Whether some chains have to be worked on in logarithms that were not."""
@@ -238,11 +291,9 @@ class SequencePass:
             **outputs._asdict(),
         )
         pass_over = sequence_pass_for(self.family.kernel_class)
-        n_bytes = self._n_scratch + message_bytes(self._padded, self._tile_size)
-        n_operations = self.rows.n_rows * self._n_states * (20.0 + self._n_statistics + 4.0 * self._padded)
         for phase in (EDGES, SMOOTHING) if self._is_split else (BOTH,):
-            lanes = pass_over.bind(context._replace(phase=phase), n_bytes)
-            lanes.work(len(self._totals), n_operations, self.n_threads)
+            lanes = pass_over.bind(context._replace(phase=phase), self._n_bytes)
+            lanes.work(len(self._totals), self._n_operations(), self.n_threads)
         n_states, n_lanes = self._n_states, len(self._totals)
         for sums in (self._statistics, self._shared, self._pairs, self._firsts, self._totals):
             add_lanes(sums.reshape(n_lanes, -1))

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastmix.data.source import Source
-from fastmix.engines.loop import Callback, RunResult
+from fastmix.engines.loop import Callback, MixtureEngine, RunResult
 from fastmix.families.base import Family
 from fastmix.families.label_noise import LabelNoise
 from fastmix.families.rule import PLAIN, UpdateRule
@@ -49,6 +49,7 @@ class FitProblem:
     objective_before : what that fit came to.
     rule : how statistics become parameters, and the log-density of these.
     labels : what is known about the components of rows.
+    engine : the engine, of a model that has one of its own; None: what ``Control.algorithm`` says.
     """
 
     family: Family
@@ -60,6 +61,7 @@ class FitProblem:
     objective_before: float | None = None
     rule: UpdateRule = PLAIN
     labels: GivenLabels = NOTHING_KNOWN
+    engine: MixtureEngine | None = None
 
 
 @dataclass(frozen=True, eq=False)

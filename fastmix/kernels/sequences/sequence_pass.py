@@ -14,10 +14,10 @@ from fastmix.kernels.contexts import context_at
 from fastmix.kernels.jit import helper, part
 from fastmix.kernels.lanes import LaneFunction
 from fastmix.kernels.memory import zero
-from fastmix.kernels.mixture.normalise import normalise
 from fastmix.kernels.mixture.packing import NEGLIGIBLE, accumulate_component
-from fastmix.kernels.mixture.scratch import carve, tile_of
-from fastmix.kernels.mixture.tiles import accumulate_shared, log_joint, prepare, registered_sources, row_constant
+from fastmix.kernels.mixture.scratch import carve
+from fastmix.kernels.mixture.tiles import accumulate_shared, registered_sources, row_constant
+from fastmix.kernels.sequences.emissions import emissions_of_tile
 from fastmix.kernels.sequences.in_logs import propagate_in_logs, retrace_in_logs
 from fastmix.kernels.sequences.layout import (
     EDGES,
@@ -25,7 +25,6 @@ from fastmix.kernels.sequences.layout import (
     SMOOTHING,
     TOTAL_WEIGHT,
     carve_messages,
-    load_steps,
 )
 from fastmix.kernels.sequences.vectors_of_states import (
     add_pairs_eight,
@@ -53,26 +52,6 @@ def _copy(source, out):
 
 
 @helper("elementwise")
-def _by_steps(q, n_abreast, has_ended, ended, out):
-    """Numbers by state and row (K, B) as (steps, P L); ``ended`` where a sequence has, 0 for states beyond K."""
-    n_states, n_rows = q.shape
-    out[:] = 0.0
-    if n_abreast == 1:
-        for b in range(n_rows):
-            for k in range(n_states):
-                out[b, k] = q[k, b]
-    else:
-        for s in range(n_rows // 8):
-            for k in range(n_states):
-                for lane in range(8):
-                    out[s, 8 * k + lane] = q[k, 8 * s + lane]
-    for b in range(n_rows):
-        if has_ended[b] > 0.0:
-            for k in range(n_states):
-                out[b // n_abreast, k * n_abreast + b % n_abreast] = ended
-
-
-@helper("elementwise")
 def _by_states(numbers, n_abreast, w, q):
     """The inverse of ``_by_steps``, times weights."""
     n_states, n_rows = q.shape
@@ -94,27 +73,6 @@ def _write_rows(numbers, n_abreast, row_of, has_ended, out):
         if has_ended[b] == 0.0:
             for k in range(out.shape[1]):
                 out[row_of[b], k] = numbers[b // n_abreast, k * n_abreast + b % n_abreast]
-
-
-@part
-def _emissions(context, chain, t, scratch, messages, is_in_logs):
-    """Load a tile; densities of its rows under each state, over their sum, whose logarithm goes where log-densities will."""
-    parameters, n_states, n_abreast = context.parameters, context.transitions.n_states, context.chains.n_abreast
-    tile, q, vectors = scratch.tile, scratch.joint, scratch.vectors
-    load_steps(context, chain, t, scratch, messages)
-    prepare(parameters, tile)
-    for k in range(n_states):
-        log_joint(parameters, tile_of(scratch, k), k, q[k])
-    log_row = vectors[4]
-    log_row[:] = 0.0
-    ended = 0.0
-    if not is_in_logs:
-        ended = 1.0
-        vectors[5][:] = 1.0
-        normalise(q, vectors[5], vectors[1], vectors[2], vectors[3])
-        for b in range(log_row.size):
-            log_row[b] = vectors[1][b] + log_positive(vectors[2][b])
-    _by_steps(q, n_abreast, messages.vectors[2], ended, messages.emissions)
 
 
 @part
@@ -172,7 +130,7 @@ def _find_edges(context, stretch, scratch, messages):
         matrix, matrix_of_eight, first_tile, n_tiles = transitions.transposed, transitions.matrix, last - 1, last - first
     for n in range(n_tiles):
         t = first_tile - n * direction
-        _emissions(context, chain, t, scratch, messages, is_in_logs)
+        emissions_of_tile(context, chain, t, scratch, messages, is_in_logs)
         for step in range(n_steps):
             s = step if direction < 0 else n_steps - 1 - step
             _propagate(context, s, messages, matrix, matrix_of_eight, is_in_logs)
@@ -206,7 +164,7 @@ def _smooth_tile(context, lane, chain, t, scratch, messages, message):
     w, log_row = vectors[0], vectors[4]
     pair_weights, inverse, has_ended = messages.vectors[0], messages.vectors[1], messages.vectors[2]
     is_in_logs = chains.in_logs[chain] == 1
-    _emissions(context, chain, t, scratch, messages, is_in_logs)
+    emissions_of_tile(context, chain, t, scratch, messages, is_in_logs)
     for s in range(n_steps):
         _propagate(context, s, messages, transitions.matrix, transitions.transposed, is_in_logs)
     if _is_surprised(context, messages, is_in_logs):

@@ -69,6 +69,21 @@ class _States:
         else:
             self.builder.store(self.builder.extract_element(vector, index(0)), data)
 
+    def maxima(self, matrix, source, lowest, use):
+        """As ``product`` of one sequence, with sums in place of products and the largest in place of their sum."""
+        builder = self.builder
+        with cgutils.for_range(builder, self.n_vectors) as outer:
+            column = builder.mul(outer.index, index(VECTOR))
+            found = [cgutils.alloca_once_value(builder, constant(_WIDE, lowest)) for _ in range(_AT_ONCE)]
+            with cgutils.for_range_slice(builder, index(0), self.n_states, index(_AT_ONCE)) as (j, _):
+                for n, place in enumerate(found):
+                    row = builder.add(j, index(n))
+                    value = splat(builder, builder.load(builder.gep(source, [row])), _WIDE)
+                    address = builder.gep(matrix, [builder.add(builder.mul(row, self.row_length), column)])
+                    builder.store(_larger(builder, builder.fadd(load(builder, address, _WIDE), value), builder.load(place)), place)
+            a, b, c, d = (builder.load(place) for place in found)
+            use(outer.index, _larger(builder, _larger(builder, a, b), _larger(builder, c, d)))
+
     def product(self, matrix, source, use):
         """``use(n, value)`` for each vector n of the product of a matrix and the states at ``source``."""
         builder = self.builder
@@ -94,6 +109,28 @@ class _States:
                     builder.store(multiply_add(builder, load(builder, address, _WIDE), value, builder.load(place)), place)
             a, b, c, d = (builder.load(place) for place in sums)
             use(first, builder.fadd(builder.fadd(a, b), builder.fadd(c, d)))
+
+
+def _larger(builder, a, b):
+    return builder.select(builder.fcmp_ordered(">", a, b), a, b)
+
+
+@numba.extending.intrinsic
+def propagate_largest(typing_context, matrix, n_states, source, emissions, out):
+    """out[k] = emissions[k] + max over j of source[j] + matrix[j, k], all in logarithms; one sequence."""
+    vector = types.Array(types.float64, 1, "C")
+
+    def generate(context, builder, signature, arguments):
+        array = context.make_array(matrix)(context, builder, arguments[0])
+        row_length = cgutils.unpack_tuple(builder, array.shape)[1]
+        states = _States(context, builder, 1, arguments[1], row_length)
+        given, emitted, into = (vector_data(context, builder, vector, each) for each in arguments[2:])
+        states.maxima(
+            array.data, given, -1e308, lambda n, value: states.store(builder.fadd(value, states.load(emitted, n)), into, n)
+        )
+        return context.get_dummy_value()
+
+    return types.void(matrix, types.intp, vector, vector, vector), generate
 
 
 def _made_for(n_sequences):
