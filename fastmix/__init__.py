@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from fastmix import backend, conditional, datasets
     from fastmix.engines.loop import FitState, StopReason
     from fastmix.estimators.fit_each import FittedGroups, fit_each
+    from fastmix.estimators.gaussian_hmm import GaussianHMM
     from fastmix.estimators.gaussian_mixture import GaussianMixture
+    from fastmix.estimators.hidden_markov import HiddenMarkovModel
     from fastmix.estimators.kmeans import KMeans
     from fastmix.estimators.loading import load
     from fastmix.estimators.mixture import Mixture
@@ -35,7 +37,9 @@ _MODULES = {
     "EMResult": "fastmix.fitting.em",
     "FitState": "fastmix.engines.loop",
     "FittedGroups": "fastmix.estimators.fit_each",
+    "GaussianHMM": "fastmix.estimators.gaussian_hmm",
     "GaussianMixture": "fastmix.estimators.gaussian_mixture",
+    "HiddenMarkovModel": "fastmix.estimators.hidden_markov",
     "Incremental": "fastmix.fitting.options",
     "KMeans": "fastmix.estimators.kmeans",
     "Mixture": "fastmix.estimators.mixture",

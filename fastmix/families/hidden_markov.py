@@ -36,6 +36,12 @@ class HiddenMarkov:
         return family
 
     @property
+    def weights(self) -> np.ndarray:
+        """(K,) positive for each state: no label rules one out."""
+        weights: np.ndarray = self.emissions.weights
+        return weights
+
+    @property
     def n_free_parameters(self) -> int:
         """Of what is not 0: zeros among probabilities are the model's topology, and stay."""
         n_states = len(self.start)
