@@ -7,6 +7,7 @@ other one came from. Whichever way a stretch goes, a tile is worked on by the sa
 before it and what comes after it.
 """
 
+import math
 from functools import cache
 from typing import Any
 
@@ -67,12 +68,13 @@ def _by_states(numbers, n_abreast, w, q):
 
 
 @part
-def _write_rows(numbers, n_abreast, row_of, has_ended, out):
-    """Numbers (steps, P L) to rows of the user's (N, K)."""
+def _write_rows(numbers, are_logs, n_abreast, row_of, has_ended, out):
+    """Probabilities (steps, P L), or their logarithms, to rows of the user's (N, K)."""
     for b in range(row_of.size):
         if has_ended[b] == 0.0:
             for k in range(out.shape[1]):
-                out[row_of[b], k] = numbers[b // n_abreast, k * n_abreast + b % n_abreast]
+                number = numbers[b // n_abreast, k * n_abreast + b % n_abreast]
+                out[row_of[b], k] = math.exp(number) if are_logs else number
 
 
 @part
@@ -179,7 +181,7 @@ def _smooth_tile(context, lane, chain, t, scratch, messages, message):
         if has_ended[b] == 0.0:
             context.log_density[row_of[b]] = log_row[b]
     if context.filtered.size:
-        _write_rows(messages.filtered, n_abreast, row_of, has_ended, context.filtered)
+        _write_rows(messages.filtered, is_in_logs, n_abreast, row_of, has_ended, context.filtered)
     if not context.accumulates and not context.smoothed.size:
         return
     for step in range(n_steps):
@@ -207,7 +209,7 @@ def _smooth_tile(context, lane, chain, t, scratch, messages, message):
         else:
             retrace_eight(transitions.matrix, n_states, message, emissions, filtered, smoothed, scale, of_pair)
     if context.smoothed.size:
-        _write_rows(messages.smoothed, n_abreast, row_of, has_ended, context.smoothed)
+        _write_rows(messages.smoothed, False, n_abreast, row_of, has_ended, context.smoothed)
     if not context.accumulates:
         return
     if not is_in_logs:
