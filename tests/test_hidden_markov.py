@@ -22,7 +22,7 @@ SHAPES = {
     "one": ((900,), 5),
     "halves of few": ((400, 350, 300), 3),
     "abreast": ((31,) * 20, 9),
-    "unequal": (tuple(range(330, 300, -1)), 4),
+    "unequal": (tuple(range(70, 40, -1)), 4),
     "one row": ((1,), 2),
     "short": ((2, 1, 5, 1), 4),
 }
@@ -112,7 +112,9 @@ def test_permuting_sequences_changes_rounding_only():
     order = np.random.default_rng(0).permutation(len(parts))
     again = np.concatenate([parts[n] for n in order])
     found = [
-        SequencePass(emissions.family, make_rows(x), Sequences.of(each, len(x)), n_states)(emissions, start, transitions)
+        SequencePass(emissions.family, make_rows(x), Sequences.of(each, len(x)), n_states)(
+            emissions, start, transitions
+        )
         for x, each in ((X, lengths), (again, [lengths[n] for n in order]))
     ]
     for one, two in zip(*found, strict=True):
@@ -146,12 +148,12 @@ def test_a_state_that_seemed_lost_comes_back():
 @pytest.mark.parametrize(
     ("n_states", "log_likelihood", "rates", "of_path"),
     [
-        (2, -341.878701, [15.420773, 26.018259], -346.625319),
+        (2, -341.878701, [15.420762, 26.018236], -346.625298),
         (3, -328.527483, [13.133761, 19.713167, 29.709731], -335.433674),
     ],
 )
 def test_earthquakes_as_published(n_states, log_likelihood, rates, of_path):
-    """Zucchini and MacDonald (2009)."""
+    """Zucchini and MacDonald (2009) have three decimals; more are those of the oracle's EM after 1500 iterations."""
     model = HiddenMarkovModel(Poisson(), n_states, n_iter=300, tol=0.0, n_init=6, random_state=0).fit(EARTHQUAKES)
     assert model.score(EARTHQUAKES) == pytest.approx(log_likelihood, abs=1e-5)
     np.testing.assert_allclose(np.sort(model.rates_.ravel()), rates, atol=1e-5)

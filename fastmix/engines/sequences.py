@@ -10,8 +10,8 @@ from fastmix.data.rows import ArrayRows, make_rows
 from fastmix.engines.layout import cut_into_lanes, rows_a_tile, scratch_of
 from fastmix.families.base import Family
 from fastmix.kernels.lanes import add_lanes
-from fastmix.kernels.mixture.scratch import scratch_bytes
 from fastmix.kernels.mixture.normalise import LOG_ZERO
+from fastmix.kernels.mixture.scratch import scratch_bytes
 from fastmix.kernels.sequences.layout import (
     BOTH,
     EDGES,
@@ -52,7 +52,9 @@ class Sequences(NamedTuple):
         if found.ndim == 0:
             found = found[None]
         if found.ndim != 1 or not found.size or not np.array_equal(found, found.astype(np.int64)):
-            raise ValueError(f"lengths must be the number of rows of each sequence, whole numbers (S,); got {lengths!r}")
+            raise ValueError(
+                f"lengths must be the number of rows of each sequence, whole numbers (S,); got {lengths!r}"
+            )
         found = found.astype(np.int64)
         if (found < 1).any():
             place = int(np.argmax(found < 1))
@@ -313,6 +315,8 @@ class SequencePass:
         self._message_edges[last, :width] = np.where(self._chains.in_logs == 1, 0.0, 1.0)[:, None]
 
 
-def make_pass(family: Family, X: np.ndarray, sequences: Sequences, n_states: int, n_threads: int | None) -> SequencePass:
+def make_pass(
+    family: Family, X: np.ndarray, sequences: Sequences, n_states: int, n_threads: int | None
+) -> SequencePass:
     """Over the rows of an array that kernels can read."""
     return SequencePass(family, make_rows(X), sequences, n_states, n_threads)

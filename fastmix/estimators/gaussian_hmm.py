@@ -9,7 +9,7 @@ import numpy as np
 
 from fastmix.data.source import Source
 from fastmix.data.validation import as_parameter_array, check_real
-from fastmix.estimators.hidden_markov import HiddenMarkovModelBase
+from fastmix.estimators.hidden_markov_base import HiddenMarkovModelBase
 from fastmix.estimators.modelfile import MODELS
 from fastmix.families.base import Family
 from fastmix.families.gaussian.base import GaussianFamily

@@ -24,7 +24,9 @@ class Chains(NamedTuple):
     lengths: np.ndarray  # (S,) int64, 0 for what only fills a chain up
     weights: np.ndarray  # (S,) float64
     first_edges: np.ndarray  # (C,) int64, where a chain's edges of tiles begin
-    in_logs: np.ndarray  # (C,) int64, IN/OUT: 1 where a chain has to be worked on in logarithms; 2 where that is found out
+    in_logs: (
+        np.ndarray
+    )  # (C,) int64, IN/OUT: 1 where a chain has to be worked on in logarithms; 2 where that is found out
 
 
 class Transitions(NamedTuple):
@@ -98,7 +100,7 @@ def carve_messages(buffer, used, chains, padded, tile_size):
 
 @part
 def load_steps(context, chain, t, scratch, messages):
-    """The rows of tile t of a chain, step by step: into the tile, with their weights; beyond a sequence its last row, weight 0."""
+    """The rows of tile t of a chain, step by step, with weights; beyond a sequence its last row, weight 0."""
     chains, w, row_of = context.chains, scratch.vectors[0], scratch.row_of
     n_abreast = chains.n_abreast
     n_steps = context.tile_size // n_abreast

@@ -1,10 +1,10 @@
 """The pass of a hidden Markov model: load a tile, log-joints of the emissions, forward and backward, accumulate.
 
-Scaled recursions (Rabiner 1989, section V.A), with the largest emission of each row taken out first. What arrives at a tile
-is kept for each tile of a sequence, and what happens within is worked out again on the way back: no number is kept for each row. A
-long sequence is two stretches: one goes forward to the middle while the other comes back to it; then each goes on where the
-other one came from. Whichever way a stretch goes, a tile is worked on by the same code, ``_smooth_tile``, given what arrives
-before it and what comes after it.
+Scaled recursions (Rabiner 1989, section V.A), with the largest emission of each row taken out first. What arrives at each tile
+of a sequence is kept, and what happens within is worked out again on the way back: no number is kept for each row. A long
+sequence is two stretches: one goes forward to the middle while the other comes back to it; then each goes on where the other
+one came from. Whichever way a stretch goes, a tile is worked on by the same code, ``_smooth_tile``, given what arrives before
+it and what comes after it.
 """
 
 import math
@@ -30,8 +30,6 @@ from fastmix.kernels.sequences.layout import (
 from fastmix.kernels.sequences.vectors_of_states import (
     add_pairs_eight,
     add_pairs_one,
-    multiply_eight,
-    multiply_one,
     propagate_eight,
     propagate_one,
     retrace_eight,
@@ -92,6 +90,34 @@ def _propagate(context, s, messages, matrix, matrix_of_eight, is_in_logs):
 
 
 @part
+def _retrace(context, lane, s, messages, message, is_in_logs):
+    transitions, n_abreast = context.transitions, context.chains.n_abreast
+    n_states, pair_weights, inverse = transitions.n_states, messages.vectors[0], messages.vectors[1]
+    emissions, filtered, smoothed = messages.emissions[s], messages.filtered[s], messages.smoothed[s]
+    scale, of_pair = (
+        inverse[s * n_abreast : (s + 1) * n_abreast],
+        pair_weights[s * n_abreast : (s + 1) * n_abreast],
+    )
+    if is_in_logs:
+        retrace_in_logs(
+            transitions.matrix,
+            transitions.transposed,
+            n_states,
+            n_abreast,
+            message,
+            emissions,
+            filtered,
+            smoothed,
+            of_pair,
+            context.pairs[lane],
+        )
+    elif n_abreast == 1:
+        retrace_one(transitions.transposed, n_states, message, emissions, filtered, smoothed, scale, of_pair)
+    else:
+        retrace_eight(transitions.matrix, n_states, message, emissions, filtered, smoothed, scale, of_pair)
+
+
+@part
 def _start(context, is_in_logs, carried):
     """What arrives at the first rows."""
     n_abreast, start = context.chains.n_abreast, context.transitions.start
@@ -129,7 +155,12 @@ def _find_edges(context, stretch, scratch, messages):
     else:
         _end(context, is_in_logs, carried)
         _copy(carried, context.message_edges[edge + last])
-        matrix, matrix_of_eight, first_tile, n_tiles = transitions.transposed, transitions.matrix, last - 1, last - first
+        matrix, matrix_of_eight, first_tile, n_tiles = (
+            transitions.transposed,
+            transitions.matrix,
+            last - 1,
+            last - first,
+        )
     for n in range(n_tiles):
         t = first_tile - n * direction
         emissions_of_tile(context, chain, t, scratch, messages, is_in_logs)
@@ -158,13 +189,16 @@ def _is_surprised(context, messages, is_in_logs):
 
 @part
 def _smooth_tile(context, lane, chain, t, scratch, messages, message):
-    """A tile, given what arrives (``messages.carried``, IN/OUT: what leaves) and what comes after (``message``, IN/OUT: before)."""
+    """A tile, given what arrives and what comes after it.
+
+    messages.carried : what arrives IN, what leaves OUT. message : what comes after the tile IN, after the tile before OUT.
+    """
     parameters, transitions, chains = context.parameters, context.transitions, context.chains
     n_states, n_abreast = transitions.n_states, chains.n_abreast
     n_steps = context.tile_size // n_abreast
     tile, q, vectors, row_of = scratch.tile, scratch.joint, scratch.vectors, scratch.row_of
     w, log_row = vectors[0], vectors[4]
-    pair_weights, inverse, has_ended = messages.vectors[0], messages.vectors[1], messages.vectors[2]
+    inverse, has_ended = messages.vectors[1], messages.vectors[2]
     is_in_logs = chains.in_logs[chain] == 1
     emissions_of_tile(context, chain, t, scratch, messages, is_in_logs)
     for s in range(n_steps):
@@ -185,29 +219,7 @@ def _smooth_tile(context, lane, chain, t, scratch, messages, message):
     if not context.accumulates and not context.smoothed.size:
         return
     for step in range(n_steps):
-        s = n_steps - 1 - step
-        emissions, filtered, smoothed = messages.emissions[s], messages.filtered[s], messages.smoothed[s]
-        scale, of_pair = (
-            inverse[s * n_abreast : (s + 1) * n_abreast],
-            pair_weights[s * n_abreast : (s + 1) * n_abreast],
-        )
-        if is_in_logs:
-            retrace_in_logs(
-                transitions.matrix,
-                transitions.transposed,
-                n_states,
-                n_abreast,
-                message,
-                emissions,
-                filtered,
-                smoothed,
-                of_pair,
-                context.pairs[lane],
-            )
-        elif n_abreast == 1:
-            retrace_one(transitions.transposed, n_states, message, emissions, filtered, smoothed, scale, of_pair)
-        else:
-            retrace_eight(transitions.matrix, n_states, message, emissions, filtered, smoothed, scale, of_pair)
+        _retrace(context, lane, n_steps - 1 - step, messages, message, is_in_logs)
     if context.smoothed.size:
         _write_rows(messages.smoothed, False, n_abreast, row_of, has_ended, context.smoothed)
     if not context.accumulates:

@@ -80,7 +80,9 @@ class _States:
                     row = builder.add(j, index(n))
                     value = splat(builder, builder.load(builder.gep(source, [row])), _WIDE)
                     address = builder.gep(matrix, [builder.add(builder.mul(row, self.row_length), column)])
-                    builder.store(_larger(builder, builder.fadd(load(builder, address, _WIDE), value), builder.load(place)), place)
+                    builder.store(
+                        _larger(builder, builder.fadd(load(builder, address, _WIDE), value), builder.load(place)), place
+                    )
             a, b, c, d = (builder.load(place) for place in found)
             use(outer.index, _larger(builder, _larger(builder, a, b), _larger(builder, c, d)))
 
@@ -95,7 +97,9 @@ class _States:
                     value = self.load(source, loop.index)
                     for n, place in enumerate(sums):
                         row = builder.mul(builder.add(first, index(n)), self.row_length)
-                        factor = splat(builder, builder.load(builder.gep(matrix, [builder.add(row, loop.index)])), _WIDE)
+                        factor = splat(
+                            builder, builder.load(builder.gep(matrix, [builder.add(row, loop.index)])), _WIDE
+                        )
                         builder.store(multiply_add(builder, factor, value, builder.load(place)), place)
                 for n, place in enumerate(sums):
                     use(builder.add(first, index(n)), builder.load(place))
@@ -106,7 +110,9 @@ class _States:
                     row = builder.add(j, index(n))
                     value = splat(builder, builder.load(builder.gep(source, [row])), _WIDE)
                     address = builder.gep(matrix, [builder.add(builder.mul(row, self.row_length), column)])
-                    builder.store(multiply_add(builder, load(builder, address, _WIDE), value, builder.load(place)), place)
+                    builder.store(
+                        multiply_add(builder, load(builder, address, _WIDE), value, builder.load(place)), place
+                    )
             a, b, c, d = (builder.load(place) for place in sums)
             use(first, builder.fadd(builder.fadd(a, b), builder.fadd(c, d)))
 
@@ -126,7 +132,10 @@ def propagate_largest(typing_context, matrix, n_states, source, emissions, out):
         states = _States(context, builder, 1, arguments[1], row_length)
         given, emitted, into = (vector_data(context, builder, vector, each) for each in arguments[2:])
         states.maxima(
-            array.data, given, -1e308, lambda n, value: states.store(builder.fadd(value, states.load(emitted, n)), into, n)
+            array.data,
+            given,
+            -1e308,
+            lambda n, value: states.store(builder.fadd(value, states.load(emitted, n)), into, n),
         )
         return context.get_dummy_value()
 
@@ -160,20 +169,6 @@ def _made_for(n_sequences):
             return context.get_dummy_value()
 
         return types.void(matrix, types.intp, vector, vector, vector, vector), generate
-
-    @numba.extending.intrinsic
-    def multiply(typing_context, matrix, n_states, source, out):
-        """out = matrix source."""
-
-        def generate(context, builder, signature, arguments):
-            array = context.make_array(matrix)(context, builder, arguments[0])
-            row_length = cgutils.unpack_tuple(builder, array.shape)[1]
-            states = _States(context, builder, n_sequences, arguments[1], row_length)
-            given, into = vector_data(context, builder, source, arguments[2]), vector_data(context, builder, out, arguments[3])
-            states.product(array.data, given, lambda n, value: states.store(value, into, n))
-            return context.get_dummy_value()
-
-        return types.void(matrix, types.intp, source, out), generate
 
     @numba.extending.intrinsic
     def retrace(typing_context, matrix, n_states, message, emissions, filtered, smoothed, inverse, pair_weights):
@@ -227,7 +222,9 @@ def _made_for(n_sequences):
 
             def block(j, k):
                 many = _AT_ONCE if n_sequences == VECTOR else 1
-                sums = [[cgutils.alloca_once_value(builder, zeros(_WIDE)) for _ in range(many)] for _ in range(_AT_ONCE)]
+                sums = [
+                    [cgutils.alloca_once_value(builder, zeros(_WIDE)) for _ in range(many)] for _ in range(_AT_ONCE)
+                ]
                 with cgutils.for_range(builder, n_steps) as loop:
                     row = builder.mul(loop.index, length)
 
@@ -235,12 +232,18 @@ def _made_for(n_sequences):
                         return builder.gep(array.data, [builder.add(row, builder.mul(n, index(width)))])
 
                     if n_sequences == VECTOR:
-                        rights = [load(builder, at(right, builder.add(k, index(c)), VECTOR), _WIDE) for c in range(many)]
+                        rights = [
+                            load(builder, at(right, builder.add(k, index(c)), VECTOR), _WIDE) for c in range(many)
+                        ]
                     else:
                         rights = [load(builder, at(right, k, 1), _WIDE)]
                     for n, each in enumerate(sums):
                         address = at(left, builder.add(j, index(n)), n_sequences)
-                        value = load(builder, address, _WIDE) if n_sequences == VECTOR else splat(builder, builder.load(address), _WIDE)
+                        value = (
+                            load(builder, address, _WIDE)
+                            if n_sequences == VECTOR
+                            else splat(builder, builder.load(address), _WIDE)
+                        )
                         for place, other in zip(each, rights, strict=True):
                             builder.store(multiply_add(builder, value, other, builder.load(place)), place)
                 for n, each in enumerate(sums):
@@ -255,15 +258,17 @@ def _made_for(n_sequences):
                         total = add_lanes_of(builder, builder.load(place))
                         builder.store(builder.fadd(builder.load(address), total), address)
 
-            with cgutils.for_range_slice(builder, index(0), n_states, index(_AT_ONCE)) as (j, _):
-                with cgutils.for_range_slice(builder, index(0), n_states, index(columns_at_once)) as (k, _):
-                    block(j, k)
+            with (
+                cgutils.for_range_slice(builder, index(0), n_states, index(_AT_ONCE)) as (j, _),
+                cgutils.for_range_slice(builder, index(0), n_states, index(columns_at_once)) as (k, _),
+            ):
+                block(j, k)
             return context.get_dummy_value()
 
         return types.void(filtered, after, types.intp, types.intp, out), generate
 
-    return propagate, multiply, retrace, add_pairs
+    return propagate, retrace, add_pairs
 
 
-propagate_one, multiply_one, retrace_one, add_pairs_one = _made_for(1)
-propagate_eight, multiply_eight, retrace_eight, add_pairs_eight = _made_for(VECTOR)
+propagate_one, retrace_one, add_pairs_one = _made_for(1)
+propagate_eight, retrace_eight, add_pairs_eight = _made_for(VECTOR)
