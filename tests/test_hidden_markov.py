@@ -309,3 +309,43 @@ def test_what_cannot_be_is_refused(lengths, weights, message):
 def test_parameters_that_cannot_be(parameters, message):
     with pytest.raises(ValueError, match=message):
         GaussianHMM(**{"n_components": 2, **parameters}).fit(EARTHQUAKES)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_missing_entries_are_integrated_out(covariance_type):
+    lengths, n_states = [40, 25, 1], 3
+    X, start, transitions, emissions, _ = problem(lengths, n_states)
+    covariances = emissions.covariances
+    if covariance_type == "diag":
+        covariances = np.stack([np.diag(c.diagonal()) for c in covariances])
+    X[np.random.default_rng(3).random(X.shape) < 0.3] = np.nan
+    X[10] = np.nan
+    model = GaussianHMM(n_states, covariance_type, missing="em")
+    model.startprob_, model.transmat_, model.means_ = start, transitions, emissions.means
+    model.covars_ = covariances if covariance_type == "full" else [c.diagonal() for c in covariances]
+    log_emissions = np.zeros((len(X), n_states))
+    for n, x in enumerate(X):
+        seen = np.flatnonzero(~np.isnan(x))
+        if seen.size:
+            for k in range(n_states):
+                marginal = emissions.means[k, seen], covariances[k][np.ix_(seen, seen)]
+                log_emissions[n, k] = multivariate_normal(*marginal).logpdf(x[seen])
+    total, smoothed, filtered, *_ = naive.forward_backward(log_emissions, start, transitions, lengths)
+    assert model.score(X, lengths) == pytest.approx(total, rel=1e-12)
+    np.testing.assert_allclose(model.predict_proba(X, lengths), smoothed, atol=1e-11)
+    np.testing.assert_allclose(model.filter(X, lengths), filtered, atol=1e-11)
+    of_path, path = naive.viterbi(log_emissions, start, transitions, lengths)
+    found, states = model.decode(X, lengths)
+    assert found == pytest.approx(of_path, rel=1e-12)
+    np.testing.assert_array_equal(states, path)
+
+
+def test_a_fit_with_missing_entries_climbs():
+    X, *_ = problem([80, 60], 2)
+    X[np.random.default_rng(3).random(X.shape) < 0.2] = np.nan
+    X[5] = np.nan
+    model = GaussianHMM(2, "full", missing="em", reg_covar=0.0, n_iter=20, tol=0.0, random_state=0).fit(X, [80, 60])
+    assert (np.diff(model.lower_bounds_) >= -1e-12).all()
+    assert model.score(X, [80, 60]) >= model.lower_bounds_[-1] * 140
+    with pytest.raises(ValueError, match="missing"):
+        GaussianHMM(2).fit(X)

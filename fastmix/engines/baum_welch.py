@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastmix.engines.incomplete_sequences import IncompleteSequencePass
 from fastmix.engines.loop import EngineState, RunResult
 from fastmix.engines.sequences import SequencePass
 from fastmix.families.hidden_markov import ChainRule, ChainStatistics, HiddenMarkov
@@ -24,7 +25,7 @@ class BaumWelch:
     tol : converged when the objective, a row, changes by less.
     """
 
-    sequences: SequencePass
+    sequences: SequencePass | IncompleteSequencePass
     rule: ChainRule
     tol: float
     sign: int = 1
@@ -64,7 +65,7 @@ class BaumWelch:
         return result, {}
 
 
-def expected(sequences: SequencePass, parameters: HiddenMarkov) -> ChainStatistics:
+def expected(sequences: SequencePass | IncompleteSequencePass, parameters: HiddenMarkov) -> ChainStatistics:
     """The E-step."""
     found = sequences(parameters.emissions, parameters.start, parameters.transitions)
     return ChainStatistics(

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastmix.data.rows import ArrayRows, make_rows
+from fastmix.data.rows import ArrayRows
 from fastmix.engines.layout import cut_into_lanes, rows_a_tile, scratch_of
 from fastmix.families.base import Family
 from fastmix.kernels.lanes import add_lanes
@@ -98,7 +98,7 @@ class RowOutputs(NamedTuple):
         return cls(*(np.empty(shape if name in wanted else (0,) * len(shape)) for name, shape in shapes.items()))
 
 
-_NOTHING = RowOutputs.of(0, 0)
+NOTHING_WANTED = RowOutputs.of(0, 0)
 
 
 def as_transitions(start: np.ndarray, matrix: np.ndarray) -> Transitions:
@@ -200,7 +200,7 @@ class SequencePass:
         emissions: Any,
         start: np.ndarray,
         matrix: np.ndarray,
-        outputs: RowOutputs = _NOTHING,
+        outputs: RowOutputs = NOTHING_WANTED,
         accumulates: bool = True,
     ) -> SequenceStatistics:
         """The statistics under parameters of the emissions, whose weights are 1, and of the chain."""
@@ -313,10 +313,3 @@ class SequencePass:
         last = np.append(self._chains.first_edges[1:], len(self._message_edges)) - 1
         width = self._n_states * self.n_abreast
         self._message_edges[last, :width] = np.where(self._chains.in_logs == 1, 0.0, 1.0)[:, None]
-
-
-def make_pass(
-    family: Family, X: np.ndarray, sequences: Sequences, n_states: int, n_threads: int | None
-) -> SequencePass:
-    """Over the rows of an array that kernels can read."""
-    return SequencePass(family, make_rows(X), sequences, n_states, n_threads)

@@ -55,6 +55,8 @@ class GaussianHMM(HiddenMarkovModelBase):
         Added to the variances that are estimated, as in ``GaussianMixture``.
     startprob_init, transmat_init, means_init, covars_init : array, optional
         Where a fit begins: (K,), (K, K), (K, D), and the covariances in the shape of their type. Zeros of the first two stay.
+    missing : {"error", "em"}, default "error"
+        "em": NaN is a missing entry, of a whole row, too, if the family takes that. Memory then grows with N K.
     checkpoint, n_threads, verbose, callback :
         As for ``GaussianMixture``.
 
@@ -97,6 +99,7 @@ class GaussianHMM(HiddenMarkovModelBase):
         transmat_init: Any = None,
         means_init: Any = None,
         covars_init: Any = None,
+        missing: str = "error",
         checkpoint: Any = None,
         n_threads: int | None = None,
         callback: Callable | None = None,
@@ -121,6 +124,7 @@ class GaussianHMM(HiddenMarkovModelBase):
         self.transmat_init = transmat_init
         self.means_init = means_init
         self.covars_init = covars_init
+        self.missing = missing
         self.checkpoint = checkpoint
         self.n_threads = n_threads
         self.callback = callback

@@ -43,6 +43,8 @@ class HiddenMarkovModel(HiddenMarkovModelBase):
         Arrays of the family to begin with, by name.
     algorithm : {"viterbi", "map"}, default "viterbi"
         Of ``decode`` and ``predict``: the likeliest path, or the likeliest state of each row.
+    missing : {"error", "em"}, default "error"
+        "em": NaN is a missing entry, of a whole row, too, if the family takes that. Memory then grows with N K.
     random_state, checkpoint, n_threads, verbose, callback :
         As for ``GaussianMixture``.
 
@@ -73,6 +75,7 @@ class HiddenMarkovModel(HiddenMarkovModelBase):
         emissions_init: Mapping[str, Any] | None = None,
         algorithm: str = "viterbi",
         random_state: Any = None,
+        missing: str = "error",
         checkpoint: Any = None,
         n_threads: int | None = None,
         verbose: Any = 0,
@@ -94,6 +97,7 @@ class HiddenMarkovModel(HiddenMarkovModelBase):
         self.emissions_init = emissions_init
         self.algorithm = algorithm
         self.random_state = random_state
+        self.missing = missing
         self.checkpoint = checkpoint
         self.n_threads = n_threads
         self.verbose = verbose

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from fastmix.data.incomplete import IncompleteRows, check_all_observed
 from fastmix.data.rows import ArrayRows, make_rows
 from fastmix.data.source import Source
 from fastmix.data.validation import as_parameter_array, check_choice, check_integer, check_not_negative, check_real
 from fastmix.engines.baum_welch import BaumWelch
+from fastmix.engines.incomplete_sequences import sequence_pass
 from fastmix.engines.loop import Callback, RunResult, StopReason
-from fastmix.engines.sequences import SequencePass, Sequences
+from fastmix.engines.sequences import Sequences
 from fastmix.estimators.base import Estimator, features_of
+from fastmix.estimators.fitting import MISSING
 from fastmix.estimators.hidden_markov_file import read_hidden_markov, stored_hidden_markov
 from fastmix.estimators.hidden_markov_results import HiddenMarkovResults
 from fastmix.exceptions import warn_user
@@ -52,6 +55,7 @@ class HiddenMarkovModelBase(HiddenMarkovResults, Estimator):
     startprob_init: Any
     transmat_init: Any
     algorithm: str
+    missing: str
     random_state: Any
     checkpoint: Any
     n_threads: int | None
@@ -97,8 +101,12 @@ class HiddenMarkovModelBase(HiddenMarkovResults, Estimator):
         if len(rows) < self.n_components:
             raise ValueError(f"n_components is {self.n_components}, but X has {len(rows)} rows: use fewer states")
         family, source = self._family(), make_rows(rows)
-        passes = SequencePass(family, source, sequences, self.n_components, self.n_threads)
-        rule = self._rule(source)
+        may_miss = bool(self._may_miss())
+        if may_miss:
+            check_all_observed(source)
+        passes = sequence_pass(family, source, sequences, self.n_components, self.n_threads, may_miss=may_miss)
+        looked_at: Source = IncompleteRows.of(source) if may_miss else source
+        rule = self._rule(looked_at)
         given = self._given(rows.shape[1])
         tol = self._tolerance(len(rows))
 
@@ -118,7 +126,7 @@ class HiddenMarkovModelBase(HiddenMarkovResults, Estimator):
         problem = FitProblem(
             family,
             self.n_components,
-            source,
+            looked_at,
             make_start,
             start_is_given={"start", "transitions", *family.domains} - {"weights"} <= set(given),
             engine=BaumWelch(passes, rule, tol),
@@ -199,6 +207,7 @@ class HiddenMarkovModelBase(HiddenMarkovResults, Estimator):
             check_integer(self.n_iter, "n_iter", 0)
         _ = self._tolerance(1)
         check_choice(self.algorithm, "algorithm", ("viterbi", "map"))
+        check_choice(self.missing, "missing", MISSING)
         if isinstance(self.init, str):
             check_choice(self.init, "init", INIT_METHODS)
         for name in "params", "init_params":

@@ -10,8 +10,9 @@ import numpy as np
 from fastmix.data.rows import ArrayRows
 from fastmix.data.validation import as_kernels_read, check_choice, check_integer
 from fastmix.engines.evaluate import run_evaluation
+from fastmix.engines.incomplete_sequences import sequence_pass
 from fastmix.engines.loop import StopReason
-from fastmix.engines.sequences import RowOutputs, SequencePass, Sequences
+from fastmix.engines.sequences import RowOutputs, Sequences
 from fastmix.families.hidden_markov import HiddenMarkov
 from fastmix.starts.seeding import generators
 
@@ -54,6 +55,7 @@ class HiddenMarkovResults:
     converged_: bool
     n_iter_: int
     algorithm: str
+    missing: str
     n_threads: int | None
     random_state: Any
     _sampling: np.random.Generator | None = None
@@ -117,9 +119,7 @@ class HiddenMarkovResults:
             return float(shares.max(axis=1).sum()), shares.argmax(axis=1).astype(np.int64)
         parameters = self._parameters()
         rows, sequences = self._sequences_of(X, lengths)
-        passes = SequencePass(
-            parameters.family, rows, sequences, len(parameters.start), self.n_threads, one_by_one=True
-        )
+        passes = self._passes(parameters, rows, sequences, one_by_one=True)
         states, found = passes.decode(parameters.emissions, parameters.start, parameters.transitions)
         return float(found.sum()), states
 
@@ -189,6 +189,12 @@ class HiddenMarkovResults:
         rows, sequences = self._sequences_of(X, lengths)
         return self._pass_over(parameters, rows, sequences)[1], rows.n_rows
 
+    def _passes(self, parameters: HiddenMarkov, rows: ArrayRows, sequences: Sequences, **how: bool) -> Any:
+        may_miss = self.missing != "error"
+        return sequence_pass(
+            parameters.family, rows, sequences, len(parameters.start), self.n_threads, may_miss=may_miss, **how
+        )
+
     def _run(self, X: Any, lengths: Any, *wanted: str) -> tuple[RowOutputs, float]:
         parameters = self._parameters()
         return self._pass_over(parameters, *self._sequences_of(X, lengths), *wanted)
@@ -196,7 +202,7 @@ class HiddenMarkovResults:
     def _pass_over(
         self, parameters: HiddenMarkov, rows: ArrayRows, sequences: Sequences, *wanted: str
     ) -> tuple[RowOutputs, float]:
-        passes = SequencePass(parameters.family, rows, sequences, len(parameters.start), self.n_threads)
+        passes = self._passes(parameters, rows, sequences)
         outputs = RowOutputs.of(rows.n_rows, len(parameters.start), *wanted)
         found = passes(parameters.emissions, parameters.start, parameters.transitions, outputs, accumulates=False)
         return outputs, found.log_likelihood

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastmix.data.source import Source
 from fastmix.engines.baum_welch import expected
+from fastmix.engines.incomplete_sequences import IncompleteSequencePass
 from fastmix.engines.sequences import SequencePass
 from fastmix.families.base import Family
 from fastmix.families.hidden_markov import HiddenMarkov, with_weights_of_one
@@ -35,7 +36,7 @@ class HiddenMarkovStart:
         self,
         family: Family,
         source: Source,
-        sequences: SequencePass,
+        sequences: SequencePass | IncompleteSequencePass,
         n_states: int,
         rule: UpdateRule,
         given: Mapping[str, np.ndarray],
