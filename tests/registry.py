@@ -26,6 +26,14 @@ def own_estimators(method="fit"):
     ]
 
 
+def estimators_of_rows():
+    """Those whose rows do not know each other, and whose ``fit`` is handed ``y``, as scikit-learn's suite takes for granted.
+
+    Models of sequences take ``lengths`` in its place, as hmmlearn's do.
+    """
+    return [each for each in own_estimators() if "y" in inspect.signature(each.fit).parameters]
+
+
 def own_exceptions():
     found = {
         each

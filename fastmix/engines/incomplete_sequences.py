@@ -1,12 +1,13 @@
 """Sequences of rows with missing entries.
 
-A pass over them has rows in the order of their patterns, the recursions in that of time. So the log-density of each row under each
-state is written down, (N, K), and the recursions run over these numbers; their responsibilities are then handed to the pass by
-patterns.
+A pass over them has rows in the order of their patterns, the recursions in that of time. So the log-density of each row under
+each state is written down, (N, K), and the recursions run over these numbers; their responsibilities are then handed to the pass
+by patterns.
 """
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -48,7 +49,7 @@ class _Given(Family):
     name = "given log-densities"
     kernel_class = _GivenKernel
     parameters_class = _GivenParameters
-    domains = {"weights": Simplex("K")}
+    domains = MappingProxyType({"weights": Simplex("K")})
 
     def n_statistics(self, n_features: int) -> int:
         return 1

@@ -162,6 +162,11 @@ class HiddenMarkovModelBase(HiddenMarkovResults, Estimator):
                 warn_user(message)
         return self
 
+    def fit_predict(self, X: Any, lengths: Any = None, sample_weight: Any = None) -> np.ndarray:
+        """``fit``, then ``predict`` of the same sequences; returns states (N,) int64."""
+        states: np.ndarray = self.fit(X, lengths, sample_weight).predict(X, lengths)
+        return states
+
     def _rule(self, source: Source) -> ChainRule:
         names = {"s": "start", "t": "transitions"}
         estimated = {names.get(letter, "emissions") for letter in self.params}
@@ -225,6 +230,11 @@ class HiddenMarkovModelBase(HiddenMarkovResults, Estimator):
         if not self._family().takes_negative:
             check_not_negative(table, "X")
         return table
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = not self._family().takes_negative
+        return tags
 
     def _take(self, result: RunResult, features: Mapping[str, Any], **also: Any) -> None:
         parameters: HiddenMarkov = result.parameters
