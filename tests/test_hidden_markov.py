@@ -1,5 +1,6 @@
 """Hidden Markov models: against a log-space oracle, against published numbers, and what EM promises."""
 
+import json
 from pathlib import Path
 
 import naive_hidden_markov as naive
@@ -10,6 +11,7 @@ from scipy.stats import multivariate_normal
 
 import fastmix
 from fastmix import GaussianHMM, HiddenMarkovModel
+from fastmix.cli.main import main
 from fastmix.data.rows import make_rows
 from fastmix.datasets import load_dataset
 from fastmix.engines.sequences import RowOutputs, SequencePass, Sequences
@@ -349,3 +351,40 @@ def test_a_fit_with_missing_entries_climbs():
     assert model.score(X, [80, 60]) >= model.lower_bounds_[-1] * 140
     with pytest.raises(ValueError, match="missing"):
         GaussianHMM(2).fit(X)
+
+
+def test_a_distance_does_no_harm():
+    X = problem([60, 40], 2)[0]
+    near, far = (
+        GaussianHMM(2, "diag", n_iter=10, tol=0.0, random_state=0).fit(X + shift, [60, 40]) for shift in (0.0, 1e6)
+    )
+    np.testing.assert_allclose(far.means_ - 1e6, near.means_, atol=1e-6)
+    assert far.score(X + 1e6, [60, 40]) == pytest.approx(near.score(X, [60, 40]), abs=1e-4)
+
+
+def test_the_command_line(tmp_path, capsys):
+    X = problem([60, 40], 2)[0]
+    np.save(tmp_path / "rows.npy", X)
+    (tmp_path / "lengths").write_text("60\n40\n")
+    data, model = str(tmp_path / "rows.npy"), str(tmp_path / "model")
+    lengths = ["--lengths", str(tmp_path / "lengths")]
+    assert main(["hmm", "fit", data, "-k", "2", *lengths, "-o", model, "--json", "--quiet"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    fitted = fastmix.load(model)
+    assert told["log_likelihood"] == fitted.score(X, [60, 40])
+    assert told["bic"] == fitted.bic(X, [60, 40])
+    assert main(["hmm", "score", model, data, "--lengths", "60,40", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["aic"] == fitted.aic(X, [60, 40])
+    assert main(["hmm", "decode", model, data, *lengths]) == 0
+    found = capsys.readouterr().out.split()
+    assert found[0] == "state"
+    np.testing.assert_array_equal(np.array(found[1:], int), fitted.predict(X, [60, 40]))
+    assert main(["hmm", "sample", model, "5"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 6
+    for others in (
+        ["predict", model, data],
+        ["sample", model, "5"],
+        ["hmm", "score", model, data, "--lengths", "60,x"],
+    ):
+        assert main(others) == 2
+    assert "fastmix hmm" in capsys.readouterr().err
