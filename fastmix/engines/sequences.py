@@ -230,27 +230,46 @@ class SequencePass:
                 name: np.maximum(np.log(getattr(transitions, name)), LOG_ZERO)
                 for name in ("start", "matrix", "transposed")
             }
-        n_chains = len(self._chains.lengths)
-        found = np.empty(n_chains)
-        states = np.empty(self.n_rows, np.int64)
+        states, n_stretches = np.empty(self.n_rows, np.int64), len(self._stretches)
         context = DecodingContext(
             parameters=self.family.kernel_parameters(emissions),
             rows=self.rows,
             chains=self._chains,
             transitions=transitions._replace(**logs),
-            lane_starts=cut_into_lanes(n_chains, 1).astype(np.int64),
+            phase=EDGES,
+            stretches=self._stretches,
+            lane_starts=self._lane_starts,
             wanted=self._wanted,
             tile_size=self._tile_size,
             n_scratch_bytes=self._n_scratch,
-            edges=self._alpha_edges,
+            forward_edges=self._alpha_edges,
+            backward_edges=self._message_edges,
+            parts=np.empty(n_stretches),
+            ends=np.zeros(n_stretches, np.int64),
             states=states,
-            log_probabilities=found,
         )
-        lanes = decoding_for(self.family.kernel_class).bind(context, self._n_bytes)
-        lanes.work(len(context.lane_starts) - 1, self._n_operations(), self.n_threads)
-        in_order = np.empty(n_chains)
-        in_order[self._by_length] = found
+        in_order = np.empty(len(self._by_length))
+        for phase in EDGES, SMOOTHING:
+            lanes = decoding_for(self.family.kernel_class).bind(context._replace(phase=phase), self._n_bytes)
+            lanes.work(len(self._lane_starts) - 1, self._n_operations(), self.n_threads)
+            if phase == EDGES:
+                in_order[self._by_length] = self._met(context, logs["matrix"])
         return states, in_order
+
+    def _met(self, context: DecodingContext, log_matrix: np.ndarray) -> np.ndarray:
+        """Log-density of the likeliest path of each chain; fills in the states that stretches are traced from."""
+        n = self._n_states
+        chains, last = self._stretches[:, 0], self._stretches[:, 2]
+        from_start = np.flatnonzero(self._stretches[:, 3] < 0)
+        edges = self._chains.first_edges[chains] + last
+        context.ends[from_start] = self._alpha_edges[edges[from_start], :n].argmax(axis=1)
+        found = np.bincount(chains, context.parts, len(self._by_length))
+        for j in np.flatnonzero(self._stretches[:, 3] > 0):  # the second half of the stretch before
+            edge = edges[j - 1]
+            through = self._alpha_edges[edge, :n, None] + log_matrix[:n, :n] + self._message_edges[edge, :n]
+            context.ends[j - 1], context.ends[j] = np.unravel_index(through.argmax(), through.shape)
+            found[chains[j]] += through.max()
+        return found
 
     @property
     def _n_bytes(self) -> int:

@@ -1,7 +1,8 @@
 """The most probable sequence of states (Viterbi 1967), in memory that does not grow with a row's number of states.
 
-What is likeliest up to a row is kept for the first row of each tile only. On the way back a tile is worked on again, and of
-each row one state's predecessor is looked up: no pointers are kept.
+What is likeliest up to a row is kept at the edges of tiles only. On the way back a tile is worked on again, and of each row one
+state's predecessor is looked up: no pointers are kept. Of a long sequence the second half is worked on from its end, as in
+``sequence_pass``, and traced forward.
 """
 
 from functools import cache
@@ -15,7 +16,7 @@ from fastmix.kernels.lanes import LaneFunction
 from fastmix.kernels.mixture.scratch import carve
 from fastmix.kernels.mixture.tiles import Rows, registered_sources, row_constant
 from fastmix.kernels.sequences.emissions import emissions_of_tile
-from fastmix.kernels.sequences.layout import Chains, Transitions, carve_messages
+from fastmix.kernels.sequences.layout import EDGES, Chains, Transitions, carve_messages
 from fastmix.kernels.sequences.vectors_of_states import propagate_largest
 
 
@@ -26,84 +27,134 @@ class DecodingContext(NamedTuple):
     rows: Rows
     chains: Chains
     transitions: Transitions  # in logarithms; log 0 is -1e300
-    lane_starts: np.ndarray  # (L + 1,) int64, of chains
+    phase: int  # EDGES, then SMOOTHING: the paths
+    stretches: np.ndarray  # (J, 4) int64, as those of the pass
+    lane_starts: np.ndarray  # (L + 1,) int64, of stretches
     wanted: np.ndarray
     tile_size: int
     n_scratch_bytes: int
-    edges: np.ndarray  # (edges, P) scratch: what is likeliest up to the last row before a tile, less its maximum
+    # (edges, P), less its maximum: the likeliest up to the last row before a tile, in each state; and from the first row of a
+    # tile on
+    forward_edges: np.ndarray
+    backward_edges: np.ndarray
+    parts: np.ndarray  # (J,) OUT of the first phase: log-density of a stretch's rows and path, but for what edges say
+    ends: np.ndarray  # (J,) int64, IN of the second phase: the state of the row that a stretch is traced from
     states: np.ndarray  # OUT (N,) int64
-    log_probabilities: np.ndarray  # OUT (S,) of path and rows together
 
 
 @part
-def _last_of(n_states, values, matrix, k, has_next):
-    """Of the states j the first that is likeliest, before state k where there is a next one."""
+def _last_of(n_states, values, matrix, k):
+    """Of the states j the first that is likeliest before state k; ``matrix`` from j to k."""
     best, largest = 0, -1e308
     for j in range(n_states):
-        value = values[j] + matrix[j, k] if has_next else values[j]
+        value = values[j] + matrix[j, k]
         if value > largest:
             best, largest = j, value
     return best
 
 
 @part
-def _take_tile(context, chain, t, n_rows, arriving, scratch, messages):
+def _take_forward(context, chain, t, n_rows, arriving, scratch, messages):
     """Fill ``messages.filtered`` with what is likeliest up to each row of a tile."""
     transitions = context.transitions
-    n_states, emissions, best = transitions.n_states, messages.emissions, messages.filtered
+    emissions, best = messages.emissions, messages.filtered
     emissions_of_tile(context, chain, t, scratch, messages, True)
     if t == 0:
-        for k in range(n_states):
+        for k in range(best.shape[1]):
             best[0, k] = max(transitions.start[k] + emissions[0, k], -1e308)
-        for k in range(n_states, best.shape[1]):
-            best[0, k] = -1e300
     else:
-        propagate_largest(transitions.matrix, n_states, arriving, emissions[0], best[0])
+        propagate_largest(transitions.matrix, transitions.n_states, arriving, emissions[0], best[0])
     for s in range(1, n_rows):
-        propagate_largest(transitions.matrix, n_states, best[s - 1], emissions[s], best[s])
+        propagate_largest(transitions.matrix, transitions.n_states, best[s - 1], emissions[s], best[s])
 
 
 @part
-def _decode(context, chain, scratch, messages):
-    chains, transitions = context.chains, context.transitions
-    n_states, n_steps, length = transitions.n_states, context.tile_size, chains.lengths[chain]
-    n_tiles, edge = -(-length // n_steps), chains.first_edges[chain]
-    arriving, total = messages.carried[0], 0.0
-    for t in range(n_tiles):
+def _take_backward(context, chain, t, n_rows, is_last, after, scratch, messages):
+    """Fill ``messages.filtered`` with what is likeliest from each row of a tile on."""
+    transitions = context.transitions
+    emissions, best = messages.emissions, messages.filtered
+    emissions_of_tile(context, chain, t, scratch, messages, True)
+    last = n_rows - 1
+    if is_last:
+        for k in range(best.shape[1]):
+            best[last, k] = emissions[last, k] if k < transitions.n_states else -1e300
+    else:
+        propagate_largest(transitions.transposed, transitions.n_states, after, emissions[last], best[last])
+    for back in range(1, n_rows):
+        s = last - back
+        propagate_largest(transitions.transposed, transitions.n_states, best[s + 1], emissions[s], best[s])
+
+
+@part
+def _keep_edge(n_states, values, edge):
+    """Values less their maximum, which is returned."""
+    largest = values[0]
+    for k in range(1, n_states):
+        largest = max(largest, values[k])
+    for k in range(edge.size):
+        edge[k] = values[k] - largest
+    return largest
+
+
+@part
+def _find_edges(context, j, scratch, messages):
+    chains, n_states, n_steps = context.chains, context.transitions.n_states, context.tile_size
+    chain, first, last, direction = (
+        context.stretches[j, 0],
+        context.stretches[j, 1],
+        context.stretches[j, 2],
+        context.stretches[j, 3],
+    )
+    edge, length, total = chains.first_edges[chain], chains.lengths[chain], 0.0
+    for n in range(last - first):
+        t = first + n if direction < 0 else last - 1 - n
         n_rows = min(n_steps, length - t * n_steps)
-        _take_tile(context, chain, t, n_rows, arriving, scratch, messages)
+        if direction < 0:
+            _take_forward(context, chain, t, n_rows, context.forward_edges[edge + t], scratch, messages)
+            total += _keep_edge(n_states, messages.filtered[n_rows - 1], context.forward_edges[edge + t + 1])
+        else:
+            is_last = (t + 1) * n_steps >= length
+            _take_backward(context, chain, t, n_rows, is_last, context.backward_edges[edge + t + 1], scratch, messages)
+            total += _keep_edge(n_states, messages.filtered[0], context.backward_edges[edge + t])
         log_row = scratch.vectors[4]
         log_row[:] = 0.0
         row_constant(context.parameters, scratch.tile, log_row)
         for s in range(n_rows):
             total += log_row[s]
-        last = messages.filtered[n_rows - 1]
-        largest = last[0]
-        for k in range(1, n_states):
-            largest = max(largest, last[k])
-        total += largest
-        for k in range(last.size):
-            arriving[k] = last[k] - largest
-            context.edges[edge + t + 1, k] = arriving[k]
-    context.log_probabilities[chain] = total
-    state = 0
-    for n in range(n_tiles):
-        t = n_tiles - 1 - n
-        n_rows = min(n_steps, length - t * n_steps)
-        if n:
-            state = _last_of(n_states, context.edges[edge + t + 1], transitions.matrix, state, True)
+    context.parts[j] = total
+
+
+@part
+def _trace(context, j, scratch, messages):
+    chains, transitions, n_steps = context.chains, context.transitions, context.tile_size
+    n_states, best = transitions.n_states, messages.filtered
+    chain, first, last, direction = (
+        context.stretches[j, 0],
+        context.stretches[j, 1],
+        context.stretches[j, 2],
+        context.stretches[j, 3],
+    )
+    edge, length, state = chains.first_edges[chain], chains.lengths[chain], context.ends[j]
+    for n in range(last - first):
+        t = first + n if direction > 0 else last - 1 - n
+        n_rows, begin = min(n_steps, length - t * n_steps), chains.starts[chain] + t * n_steps
+        if direction < 0:
+            if n:
+                state = _last_of(n_states, context.forward_edges[edge + t + 1], transitions.matrix, state)
+            _take_forward(context, chain, t, n_rows, context.forward_edges[edge + t], scratch, messages)
+            context.states[begin + n_rows - 1] = state
+            for back in range(1, n_rows):
+                state = _last_of(n_states, best[n_rows - 1 - back], transitions.matrix, state)
+                context.states[begin + n_rows - 1 - back] = state
         else:
-            state = _last_of(n_states, context.edges[edge + t + 1], transitions.matrix, state, False)
-        for k in range(arriving.size):
-            arriving[k] = context.edges[edge + t, k] if t else 0.0
-        if n or n_tiles > 1:
-            _take_tile(context, chain, t, n_rows, arriving, scratch, messages)
-        first = chains.starts[chain] + t * n_steps
-        context.states[first + n_rows - 1] = state
-        for back in range(1, n_rows):
-            s = n_rows - 1 - back
-            state = _last_of(n_states, messages.filtered[s], transitions.matrix, state, True)
-            context.states[first + s] = state
+            is_last = (t + 1) * n_steps >= length
+            _take_backward(context, chain, t, n_rows, is_last, context.backward_edges[edge + t + 1], scratch, messages)
+            if n:
+                state = _last_of(n_states, best[0], transitions.transposed, state)
+            context.states[begin] = state
+            for s in range(1, n_rows):
+                state = _last_of(n_states, best[s], transitions.transposed, state)
+                context.states[begin + s] = state
 
 
 def _decoding_lane(context_pointer, lane, buffer):
@@ -111,8 +162,11 @@ def _decoding_lane(context_pointer, lane, buffer):
     rows, padded = context.rows, context.transitions.start.size
     scratch = carve(buffer, rows, rows.X.shape[1], context.transitions.n_states, context.wanted, context.tile_size)
     messages = carve_messages(buffer, context.n_scratch_bytes, context.chains, padded, context.tile_size)
-    for chain in range(context.lane_starts[lane], context.lane_starts[lane + 1]):
-        _decode(context, chain, scratch, messages)
+    for j in range(context.lane_starts[lane], context.lane_starts[lane + 1]):
+        if context.phase == EDGES:
+            _find_edges(context, j, scratch, messages)
+        else:
+            _trace(context, j, scratch, messages)
 
 
 @cache
