@@ -247,6 +247,7 @@ def test_a_file_keeps_the_model(fitted, tmp_path):
     assert loaded.score(EARTHQUAKES) == model.score(EARTHQUAKES)
     assert loaded.get_params() == model.get_params()
     assert loaded.lower_bounds_ == model.lower_bounds_
+    assert loaded.monitor_ == model.monitor_
 
 
 def test_a_fit_goes_on_from_its_checkpoint(tmp_path):
@@ -388,3 +389,44 @@ def test_the_command_line(tmp_path, capsys):
     ):
         assert main(others) == 2
     assert "fastmix hmm" in capsys.readouterr().err
+
+
+def test_a_script_of_hmmlearns_runs():
+    """Its tutorial: sample from given parameters, fit again, go on from some of them, look at the monitor."""
+    model = GaussianHMM(n_components=3, covariance_type="full")
+    model.startprob_ = np.array([0.6, 0.3, 0.1])
+    model.transmat_ = np.array([[0.7, 0.2, 0.1], [0.3, 0.5, 0.2], [0.3, 0.3, 0.4]])
+    model.means_ = np.array([[0.0, 0.0], [3.0, -3.0], [5.0, 10.0]])
+    model.covars_ = np.tile(np.identity(2), (3, 1, 1))
+    X, states = model.sample(200, random_state=0)
+    assert np.mean(model.predict(X) == states) > 0.9
+    again = GaussianHMM(
+        n_components=3, covariance_type="full", n_iter=100, init_params="cm", params="cmt", random_state=0
+    )
+    again.startprob_, again.transmat_ = model.startprob_, model.transmat_
+    again.fit(X)
+    np.testing.assert_array_equal(again.startprob_, model.startprob_)
+    assert again.monitor_.converged
+    assert again.monitor_.iter == len(again.monitor_.history)
+    assert again.score(X) >= again.monitor_.history[-1] - 1e-3
+    assert again.n_features == 2
+
+
+def test_a_memory_map_gives_the_same_bits(tmp_path):
+    X = problem([300], 2)[0]
+    np.save(tmp_path / "rows.npy", X)
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    found = [GaussianHMM(2, "diag", n_iter=5, random_state=0).fit(rows, [200, 100]) for rows in (X, mapped)]
+    np.testing.assert_array_equal(found[0].means_, found[1].means_)
+    np.testing.assert_array_equal(found[0].transmat_, found[1].transmat_)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical", "tied_diag", "tied_spherical"])
+def test_covariances_as_matrices(covariance_type):
+    X = problem([60, 40], 2)[0]
+    model = GaussianHMM(2, covariance_type, n_iter=2, random_state=0).fit(X, [60, 40])
+    log_emissions = np.stack(
+        [multivariate_normal(m, c).logpdf(X) for m, c in zip(model.means_, model.covars_, strict=True)], axis=1
+    )
+    total = naive.forward_backward(log_emissions, model.startprob_, model.transmat_, [60, 40])[0]
+    assert model.score(X, [60, 40]) == pytest.approx(total, rel=1e-11)

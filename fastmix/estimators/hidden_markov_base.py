@@ -152,6 +152,7 @@ class HiddenMarkovModelBase(HiddenMarkovResults, Estimator):
             outcome.result,
             features_of(X, rows.shape[1]),
             n_collapsed_runs_=outcome.n_collapsed_runs,
+            _total_weight=float(sequences.weights @ sequences.lengths),
             _sampling=outcome.sampling,
         )
         if outcome.interrupted:
@@ -304,7 +305,8 @@ def checked_probabilities(value: Any, name: str, shape: tuple[int, ...]) -> np.n
     sums = array.sum(axis=-1)
     if (array < 0).any() or (np.abs(sums - 1.0) > 1e-6).any():
         raise ValueError(f"{name} must hold probabilities that sum to 1{' in each row' if len(shape) > 1 else ''}")
-    return array / array.sum(axis=-1, keepdims=True)
+    # What is known stays to the bit, where no more than rounding is wrong with it.
+    return np.where(np.abs(sums - 1.0)[..., None] > 1e-12, array / sums[..., None], array)
 
 
 def _checked_prior(value: Any, name: str, shape: tuple[int, ...]) -> np.ndarray | float:

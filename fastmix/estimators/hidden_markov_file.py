@@ -27,6 +27,7 @@ def stored_hidden_markov(model: Any) -> tuple[dict[str, Any], dict[str, np.ndarr
             "stop_reason": model.stop_reason_.name,
             "lower_bound": objective if np.isfinite(objective) else None,
             "n_collapsed_runs": model.n_collapsed_runs_,
+            "total_weight": model._total_weight,
         },
         "feature_names": list(getattr(model, "feature_names_in_", [])),
     }
@@ -61,6 +62,7 @@ def read_hidden_markov(cls: type[Any], header: dict[str, Any], arrays: dict[str,
     model._take(
         result,
         features,
+        _total_weight=fields.objective("total_weight", 1.0),
         n_collapsed_runs_=fields.count("n_collapsed_runs"),
         _sampling=generators(model.random_state, 1)[0],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,21 @@ class Forecast:
         return found
 
 
+class Monitor(NamedTuple):
+    """How the best run went, by hmmlearn's names.
+
+    Attributes
+    ----------
+    converged : whether it converged; False at the iteration limit.
+    iter : its number of iterations.
+    history : its total objective before each iteration, in nats.
+    """
+
+    converged: bool
+    iter: int
+    history: list[float]
+
+
 class HiddenMarkovResults:
     """Methods of a fitted model, or of one whose parameters were set."""
 
@@ -59,12 +74,20 @@ class HiddenMarkovResults:
     n_threads: int | None
     random_state: Any
     _sampling: np.random.Generator | None = None
+    _total_weight: float = 1.0  # of the rows that were fitted
 
     def _parameters(self) -> HiddenMarkov:
         raise NotImplementedError
 
     def _sequences_of(self, X: Any, lengths: Any) -> tuple[ArrayRows, Sequences]:
         raise NotImplementedError
+
+    @property
+    def monitor_(self) -> Monitor:
+        """How the best run went, by hmmlearn's names; ``lower_bounds_`` are the same a row."""
+        if not hasattr(self, "converged_"):
+            raise AttributeError("monitor_ is not there before fit")
+        return Monitor(self.converged_, self.n_iter_, [self._total_weight * each for each in self.lower_bounds_])
 
     def score(self, X: Any, lengths: Any = None) -> float:
         """Total log-likelihood of all sequences, in nats."""
