@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from fastmix.estimators.exponential_mixture import ExponentialMixture
     from fastmix.estimators.fit_each import FittedGroups, fit_each
     from fastmix.estimators.gamma_mixture import GammaMixture
+    from fastmix.estimators.gaussian_hmm import GaussianHMM
     from fastmix.estimators.gaussian_mixture import GaussianMixture
+    from fastmix.estimators.hidden_markov import HiddenMarkovModel
     from fastmix.estimators.kmeans import KMeans
     from fastmix.estimators.loading import load
     from fastmix.estimators.mixed_mixture import MixedMixture
@@ -51,7 +53,9 @@ _MODULES = {
     "EMResult": "fastmix.fitting.em",
     "FitState": "fastmix.engines.loop",
     "FittedGroups": "fastmix.estimators.fit_each",
+    "GaussianHMM": "fastmix.estimators.gaussian_hmm",
     "GaussianMixture": "fastmix.estimators.gaussian_mixture",
+    "HiddenMarkovModel": "fastmix.estimators.hidden_markov",
     "Incremental": "fastmix.fitting.options",
     "KMeans": "fastmix.estimators.kmeans",
     "Mixture": "fastmix.estimators.mixture",

@@ -44,6 +44,14 @@ def as_entries(model, X):
     return AS_ENTRIES["real" if family is None else family().entries](np.asarray(X))
 
 
+def estimators_of_rows():
+    """Those whose rows do not know each other, and whose ``fit`` is handed ``y``, as scikit-learn's suite takes for granted.
+
+    Models of sequences take ``lengths`` in its place, as hmmlearn's do.
+    """
+    return [each for each in own_estimators() if "y" in inspect.signature(each.fit).parameters]
+
+
 def own_exceptions():
     found = {
         each

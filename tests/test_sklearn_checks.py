@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 import sklearn
-from registry import as_entries, own_estimators
+from registry import as_entries, estimators_of_rows, own_estimators
 from sklearn.base import clone
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -12,7 +12,7 @@ from tiers import thorough
 
 from fastmix import GaussianMixture
 
-OTHERS = [each for each in own_estimators() if not isinstance(each, GaussianMixture)]
+OTHERS = [each for each in estimators_of_rows() if not isinstance(each, GaussianMixture)]
 # Those that scikit-learn's suite runs beside the ones that it has for everybody's.
 BESIDE = [
     check
@@ -90,7 +90,7 @@ def test_scikit_learn_check_of_transformers(estimator, check):
 
 @pytest.mark.filterwarnings("ignore::fastmix.ConvergenceWarning")
 @pytest.mark.parametrize("check", NAMES, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("estimator", own_estimators(), ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("estimator", estimators_of_rows(), ids=lambda each: type(each).__name__)
 def test_scikit_learn_check_of_names(estimator, check):
     check(type(estimator).__name__, estimator)
 

@@ -31,15 +31,21 @@ def read_data(arguments: argparse.Namespace, may_miss: bool | None = None) -> Ta
     return _read(arguments.data, _reading(arguments, may_miss), None)
 
 
-def read_for_model(arguments: argparse.Namespace, model: Any, may_miss: bool | None = None) -> Table:
+def read_for_model(
+    arguments: argparse.Namespace, model: Any, may_miss: bool | None = None, *, of_sequences: bool = False
+) -> Table:
     """The same for a fitted model: columns that have names are put into the model's order.
 
-    ``may_miss`` is what the model says unless it is given.
+    ``may_miss`` is what the model says unless it is given. Commands that look at rows one by one take no model ``of_sequences``.
 
     Raises
     ------
     ValueError : also for columns that are missing, or that the model does not know.
     """
+    if hasattr(model, "decode") and not of_sequences:
+        raise ValueError(
+            f"MODEL: a {type(model).__name__} is of sequences; use 'fastmix hmm decode' or 'fastmix hmm score'"
+        )
     if may_miss is None:
         missing = getattr(model, "missing", None)
         may_miss = None if missing is None else missing != "error"

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-from fastmix.cli import demo, fit, impute, info, kmeans, output, predict, profile, sample, score
+from fastmix.cli import demo, fit, hmm, impute, info, kmeans, output, predict, profile, sample, score
 
 __all__ = ["main"]
 
@@ -104,7 +104,7 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (fit, kmeans, predict, score, impute, sample, info, profile, demo):
+    for command in (fit, kmeans, hmm, predict, score, impute, sample, info, profile, demo):
         command.add_parser(commands)
     return parser
 

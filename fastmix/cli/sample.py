@@ -37,6 +37,8 @@ def run(arguments: argparse.Namespace) -> None:
     model = load(arguments.model)
     if isinstance(model, KMeans):
         raise ValueError("MODEL: a KMeans has no distribution to draw from; name a GaussianMixture or SoftKMeans")
+    if hasattr(model, "decode"):
+        raise ValueError(f"MODEL: a {type(model).__name__} is of sequences; use 'fastmix hmm sample'")
     # A model's stream of random numbers starts with the model, so this seed wants a model of its own.
     source = GaussianMixture.from_parameters(
         model.weights_, model.means_, model.covariances_, model.covariance_type, random_state=arguments.seed

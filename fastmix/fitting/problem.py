@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastmix.data.source import Source
-from fastmix.engines.loop import Callback, RunResult
+from fastmix.engines.loop import Callback, MixtureEngine, RunResult
 from fastmix.families.base import Family
 from fastmix.families.label_noise import LabelNoise
 from fastmix.families.rule import PLAIN, UpdateRule
@@ -50,6 +50,7 @@ class FitProblem:
     rule : how statistics become parameters, and the log-density of these.
     labels : what is known about the components of rows.
     n_rows : how many have positive weight, where the source has equal ones together; None: as many as the source's.
+    engine : the engine, of a model that has one of its own; None: what ``Control.algorithm`` says.
     """
 
     family: Family
@@ -62,6 +63,7 @@ class FitProblem:
     rule: UpdateRule = PLAIN
     labels: GivenLabels = NOTHING_KNOWN
     n_rows: int | None = None
+    engine: MixtureEngine | None = None
 
 
 @dataclass(frozen=True, eq=False)

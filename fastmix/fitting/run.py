@@ -35,7 +35,7 @@ def run_fit(problem: FitProblem, control: Control) -> FitOutcome:
     n_runs = file.record.n_runs
     earlier = _goes_on_from(file.record, problem.continued)
     rule = problem.rule if earlier is None else problem.rule.continuing(earlier)
-    engine = engine_for(
+    engine = problem.engine or engine_for(
         control.algorithm,
         control.accelerate,
         problem.family,

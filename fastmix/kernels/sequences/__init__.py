@@ -1,0 +1,1 @@
+"""Rows that know their neighbours in time: forward-backward and Viterbi over tiles."""
