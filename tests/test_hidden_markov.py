@@ -430,3 +430,28 @@ def test_covariances_as_matrices(covariance_type):
     )
     total = naive.forward_backward(log_emissions, model.startprob_, model.transmat_, [60, 40])[0]
     assert model.score(X, [60, 40]) == pytest.approx(total, rel=1e-11)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_what_is_nearly_impossible(seed):
+    """Structural zeros, and rows thousands of standard deviations from every state."""
+    generator = np.random.default_rng(seed)
+    n_states = int(generator.integers(2, 5))
+    lengths = list(generator.integers(1, 60, generator.integers(1, 4))) if seed % 3 else [310]
+    X = generator.normal(size=(sum(lengths), 1)) * generator.choice([1.0, 30.0, 1000.0])
+    transitions = generator.dirichlet(np.ones(n_states), n_states) * (generator.random((n_states, n_states)) < 0.6)
+    transitions[np.arange(n_states), (np.arange(n_states) + 1) % n_states] += 1e-3
+    transitions /= transitions.sum(axis=1, keepdims=True)
+    model = GaussianHMM(n_states)
+    model.startprob_, model.transmat_ = np.eye(n_states)[0], transitions
+    model.means_, model.covars_ = generator.normal(size=(n_states, 1)) * 30, generator.uniform(0.1, 2, (n_states, 1))
+    log_emissions = -0.5 * (X - model.means_.T) ** 2 / model.covariances_.T - 0.5 * np.log(
+        2 * np.pi * model.covariances_.T
+    )
+    total, smoothed, filtered, *_ = naive.forward_backward(log_emissions, model.startprob_, transitions, lengths)
+    assert model.score(X, lengths) == pytest.approx(total, rel=1e-11)
+    np.testing.assert_allclose(model.predict_proba(X, lengths), smoothed, atol=1e-7)
+    np.testing.assert_allclose(model.filter(X, lengths), filtered, atol=1e-7)
+    assert model.decode(X, lengths)[0] == pytest.approx(
+        naive.viterbi(log_emissions, model.startprob_, transitions, lengths)[0], rel=1e-11
+    )

@@ -11,6 +11,8 @@ import math
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from fastmix.kernels.contexts import context_at
 from fastmix.kernels.jit import helper, part
 from fastmix.kernels.lanes import LaneFunction
@@ -141,6 +143,29 @@ def _end(context, is_in_logs, carried):
 
 
 @part
+def _is_surprised(context, messages, is_in_logs):
+    """Whether numbers that were lost in a tile may matter."""
+    if is_in_logs:
+        return False
+    total, inverse = 0.0, messages.vectors[1]
+    for b in range(inverse.size):
+        if not 0.0 < inverse[b] < 1e300:
+            return True
+        if context.transitions.has_zeros:
+            total += log_positive(inverse[b])
+    return total > _SURPRISE
+
+
+@part
+def _is_lost(message):
+    """Whether what comes after was divided by 0."""
+    n_lost = 0
+    for i in range(message.size):
+        n_lost += 0 if abs(message[i]) < np.inf else 1
+    return n_lost > 0
+
+
+@part
 def _find_edges(context, stretch, scratch, messages):
     """What arrives at each tile of a stretch from the beginning; what comes after each tile of one to the end."""
     chain, first, last, direction = stretch[0], stretch[1], stretch[2], stretch[3]
@@ -167,24 +192,12 @@ def _find_edges(context, stretch, scratch, messages):
         for step in range(n_steps):
             s = step if direction < 0 else n_steps - 1 - step
             _propagate(context, s, messages, matrix, matrix_of_eight, is_in_logs)
+        if _is_surprised(context, messages, is_in_logs):
+            chains.in_logs[chain] = 2
         if direction < 0:
             _copy(carried, context.alpha_edges[edge + t + 1])
         else:
             _copy(messages.filtered[0], context.message_edges[edge + t])
-
-
-@part
-def _is_surprised(context, messages, is_in_logs):
-    """Whether numbers that were lost in a tile may matter."""
-    if is_in_logs:
-        return False
-    total, inverse = 0.0, messages.vectors[1]
-    for b in range(inverse.size):
-        if not 0.0 < inverse[b] < 1e300:
-            return True
-        if context.transitions.has_zeros:
-            total += log_positive(inverse[b])
-    return total > _SURPRISE
 
 
 @part
@@ -220,6 +233,8 @@ def _smooth_tile(context, lane, chain, t, scratch, messages, message):
         return
     for step in range(n_steps):
         _retrace(context, lane, n_steps - 1 - step, messages, message, is_in_logs)
+    if not is_in_logs and _is_lost(message):
+        chains.in_logs[chain] = 2
     if context.smoothed.size:
         _write_rows(messages.smoothed, False, n_abreast, row_of, has_ended, context.smoothed)
     if not context.accumulates:
