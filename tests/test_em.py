@@ -130,7 +130,7 @@ def test_a_gaussian_mixture_written_by_hand(faithful):
 
 
 @pytest.mark.filterwarnings("ignore::fastmix.ConvergenceWarning")  # iterations enough to see
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(200))
 def test_the_free_energy_bounds_the_likelihood_from_below_at_every_step(seed):
     rng = np.random.default_rng(seed)
     n, k, levels = 40, int(rng.integers(2, 5)), int(rng.integers(2, 6))
