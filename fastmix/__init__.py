@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fastmix.estimators.soft_kmeans import SoftKMeans
     from fastmix.estimators.warm import warmup
     from fastmix.exceptions import CollapsedError, ConvergenceWarning, ModelError, NotFittedError
+    from fastmix.fitting.check_em import check_em
     from fastmix.fitting.em import Diagnostics, EMResult, em
     from fastmix.fitting.options import Batch, Checkpoint, Incremental, Online, Sparse
     from fastmix.profiling import profile
@@ -48,6 +49,7 @@ _MODULES = {
     "Sparse": "fastmix.fitting.options",
     "StopReason": "fastmix.engines.loop",
     "backend": "",
+    "check_em": "fastmix.fitting.check_em",
     "conditional": "",
     "datasets": "",
     "em": "fastmix.fitting.em",
