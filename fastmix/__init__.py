@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fastmix.estimators.student_t_mixture import StudentTMixture
     from fastmix.estimators.warm import warmup
     from fastmix.exceptions import CollapsedError, ConvergenceWarning, ModelError, NotFittedError
+    from fastmix.fitting.check_em import check_em
     from fastmix.fitting.em import Diagnostics, EMResult, em
     from fastmix.fitting.options import Batch, Checkpoint, Incremental, Online, Sparse
     from fastmix.profiling import profile
@@ -68,6 +69,7 @@ _MODULES = {
     "Sparse": "fastmix.fitting.options",
     "StopReason": "fastmix.engines.loop",
     "backend": "",
+    "check_em": "fastmix.fitting.check_em",
     "conditional": "",
     "datasets": "",
     "em": "fastmix.fitting.em",

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 import fastmix
-from fastmix import Checkpoint, GaussianMixture, ModelError, StopReason, em
+from fastmix import Checkpoint, GaussianMixture, ModelError, StopReason, check_em, em
 
 # Dempster, Laird and Rubin (1977), section 1.
 COUNTS = np.array([125.0, 18.0, 20.0, 34.0])
@@ -130,7 +130,7 @@ def test_a_gaussian_mixture_written_by_hand(faithful):
 
 
 @pytest.mark.filterwarnings("ignore::fastmix.ConvergenceWarning")  # iterations enough to see
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(200))
 def test_the_free_energy_bounds_the_likelihood_from_below_at_every_step(seed):
     rng = np.random.default_rng(seed)
     n, k, levels = 40, int(rng.integers(2, 5)), int(rng.integers(2, 6))
@@ -228,6 +228,39 @@ def test_a_wrong_function_is_named(mistake):
     with pytest.raises(ModelError, match=f"{function} is wrong") as caught:
         em(COUNTS, 0.3, **functions | changed)
     assert caught.value.function == function
+    with pytest.raises(ModelError, match=rf"{function} is wrong.*parameters: 0\.") as caught:
+        check_em(COUNTS, lambda generator: generator.uniform(0.2, 0.8), **functions | changed, random_state=0)
+    assert caught.value.function == function
+
+
+def test_what_is_right_is_checked_at_as_many_points_as_are_wanted():
+    seen = []
+
+    def counted(y, t):
+        seen.append(t)
+        return plain_e(y, t)
+
+    functions = {"e_step": counted, "m_step": linkage_m, "complete_log_likelihood": complete, "entropy": hidden_entropy}
+    check_em(COUNTS, 0.4, **functions, domains="positive", n_points=7, random_state=0)
+    assert seen[0] == 0.4
+    assert len(set(seen[::2])) == 7  # each, and what its M-step led to
+    with pytest.raises(ValueError, match="need domains"):
+        check_em(COUNTS, 0.4, **functions)
+
+
+def test_a_mistake_that_the_start_hides_is_found_at_other_points():
+    def larger_first(heads, r, p):
+        return np.sort(coins_m(heads, r, p))[::-1].copy()
+
+    how = {"log_joint": two_coins, "m_step": larger_first}
+    check_em(HEADS, np.array([0.6, 0.5]), **how, n_points=1)
+    with pytest.raises(ModelError, match="m_step is wrong"):
+        check_em(HEADS, lambda generator: generator.uniform(0.1, 0.9, 2), **how, random_state=0)
+
+
+def test_a_log_likelihood_that_is_no_number_is_found():
+    with pytest.raises(ModelError, match=r"log_likelihood is wrong: .* nan"):
+        check_em(COUNTS, 0.4, lambda y, t: (linkage_e(y, t)[0], np.nan), linkage_m, n_points=1)
 
 
 def test_a_fall_is_noticed_where_only_the_likelihood_is_known():

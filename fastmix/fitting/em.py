@@ -19,7 +19,7 @@ from fastmix.fitting.options import Checkpoint, as_checkpoint
 from fastmix.fitting.parameter_tree import Arrays, ParameterTree
 from fastmix.fitting.progress import with_progress
 from fastmix.fitting.runs import best_of
-from fastmix.fitting.user_functions import closed_model, discrete_model
+from fastmix.fitting.user_functions import user_model
 from fastmix.starts.seeding import generators, seed_sequence
 
 
@@ -184,18 +184,19 @@ def em(
         raise ValueError("accelerate needs domains: what each of the parameters may be, such as domains='real'")
     if n_init != 1 and not callable(start):
         raise ValueError("n_init runs need as many starts: make start a function of a random generator")
-    if log_joint is not None:
-        if e_step is not None or complete_log_likelihood is not None or entropy is not None:
-            raise ValueError("log_joint says what e_step, complete_log_likelihood and entropy do: leave them out")
-        if m_step is None and rule is None:
-            raise ValueError("without m_step domains are needed: what each of the parameters may be")
-        model = discrete_model(data, tree, log_joint, m_step, log_prior, nodes, sample_weight, rule)
-    else:
-        if e_step is None or m_step is None:
-            raise ValueError("give e_step and m_step, or log_joint")
-        if nodes is not None or sample_weight is not None:
-            raise ValueError("nodes and sample_weight belong to log_joint; e_step has them in its own way")
-        model = closed_model(data, tree, e_step, m_step, log_prior, complete_log_likelihood, entropy)
+    model = user_model(
+        data,
+        tree,
+        e_step,
+        m_step,
+        log_joint=log_joint,
+        nodes=nodes,
+        sample_weight=sample_weight,
+        log_prior=log_prior,
+        complete_log_likelihood=complete_log_likelihood,
+        entropy=entropy,
+        coordinates=rule,
+    )
     if diagnostics and not model.is_open:
         raise ValueError("diagnostics needs complete_log_likelihood and entropy, or log_joint")
     plain = UserEM(model, tol, is_exact=monotone, remembers=diagnostics, rule=rule or UserCoordinates(()))

@@ -29,6 +29,34 @@ def _log_prior(tree: ParameterTree, log_prior: Callable[[Any], Any] | None) -> C
     return lambda arrays: _number(log_prior(tree.built(arrays)), "what log_prior returns")
 
 
+def user_model(
+    data: Any,
+    tree: ParameterTree,
+    e_step: Callable[[Any, Any], Any] | None,
+    m_step: Callable[[Any, Any, Any], Any] | None,
+    *,
+    log_joint: Callable[..., Any] | None,
+    nodes: Any,
+    sample_weight: Any,
+    log_prior: Callable[[Any], Any] | None,
+    complete_log_likelihood: Callable[[Any, Any, Any], Any] | None,
+    entropy: Callable[[Any, Any], Any] | None,
+    coordinates: UserCoordinates | None,
+) -> UserModel:
+    """The model of the functions given; ValueError where they do not go together."""
+    if log_joint is None:
+        if e_step is None or m_step is None:
+            raise ValueError("give e_step and m_step, or log_joint")
+        if nodes is not None or sample_weight is not None:
+            raise ValueError("nodes and sample_weight belong to log_joint; e_step has them in its own way")
+        return closed_model(data, tree, e_step, m_step, log_prior, complete_log_likelihood, entropy)
+    if e_step is not None or complete_log_likelihood is not None or entropy is not None:
+        raise ValueError("log_joint says what e_step, complete_log_likelihood and entropy do: leave them out")
+    if m_step is None and coordinates is None:
+        raise ValueError("without m_step domains are needed: what each of the parameters may be")
+    return discrete_model(data, tree, log_joint, m_step, log_prior, nodes, sample_weight, coordinates)
+
+
 def closed_model(
     data: Any,
     tree: ParameterTree,
