@@ -1,7 +1,6 @@
 """Hidden Markov models: against a log-space oracle, against published numbers, and what EM promises."""
 
 import json
-from pathlib import Path
 
 import naive_hidden_markov as naive
 import numpy as np
@@ -18,7 +17,7 @@ from fastmix.families.gaussian.parameters import gaussian
 from fastmix.families.hidden_markov import with_weights_of_one
 from fastmix.families.poisson import Poisson
 
-EARTHQUAKES = np.loadtxt(Path(__file__).parent / "data" / "earthquakes.csv", skiprows=1)[:, None]
+EARTHQUAKES = load_dataset("earthquakes").data
 # One sequence in two halves, sequences side by side of equal and unequal lengths, some alone, one row.
 SHAPES = {
     "one": ((900,), 5),
