@@ -57,6 +57,21 @@ ASKED = {
 }
 
 
+# Arguments of hidden Markov models.
+OF_STATES = {
+    "algorithm": ("map", {}),
+    "min_covar": (0.5, {}),
+    "startprob_prior": (2.0, {}),
+    "transmat_prior": (2.0, {}),
+    "n_iter": (3, {}),
+    "params": ("st", {}),
+    "init_params": ("st", {}),
+    "init": ("k-means++", {}),
+    "startprob_init": ([0.2, 0.3, 0.5], {}),
+    "transmat_init": (np.full((3, 3), 1 / 3), {}),
+    "covars_init": (np.ones((3, 2)), {}),
+    "emissions_init": ({"rates": np.ones((3, 2)) * [[1.0], [2.0], [3.0]]}, {}),
+}
 # The same arguments of mixtures of other families.
 ALIKE = {"prior": (None, {}), "fixed": (("weights",), {"parameters_init": {"weights": [0.2, 0.3, 0.5]}})}
 PRIORS = {
@@ -78,9 +93,12 @@ def cases():
 
 def asked(cls, argument):
     """A model with an argument that is not what it would be by itself."""
-    value, others = ASKED[argument]
+    value, others = ASKED.get(argument, (None, {}))
+    assert argument in ASKED or argument in OF_STATES
     if (cls, argument) in ((KMeans, "algorithm"), (KMeans, "missing")):
         value = {"algorithm": "lloyd", "missing": "partial"}[argument]
+    if "startprob_prior" in inspect.signature(cls).parameters:
+        value, others = OF_STATES.get(argument, (value, others))
     if argument in ("prior", "fixed") and not issubclass(cls, GaussianMixture):
         value, others = ALIKE[argument]
         value = PRIORS.get(cls.__name__) if argument == "prior" else value
@@ -105,11 +123,13 @@ def test_another_fit_of_a_loaded_model_is_the_same(cls, argument, tmp_path):
         found = getattr(loaded, name)
         if isinstance(value, (np.ndarray, list)):
             np.testing.assert_array_equal(found, value, err_msg=name)
-        elif name not in ("prior", "fixed", "dtype", "family", "parameters_init"):
+        elif name not in ("prior", "fixed", "dtype", "family", "parameters_init", "emissions_init"):
             assert found == value, name
     np.testing.assert_array_equal(loaded.fit(others).predict(others), model.fit(others).predict(others))
-    fitted = ["cluster_centers_"] if cls is KMeans else [f"{name}_" for name in model._fitted_family.domains]
-    for name in fitted:
+    fitted = ["cluster_centers_"] if cls is KMeans else [f"{name}_" for name in model._family().domains]
+    for name in [*fitted, "startprob_", "transmat_"]:
+        if not hasattr(model, name):
+            continue
         np.testing.assert_array_equal(getattr(loaded, name), getattr(model, name), err_msg=name)
 
 
