@@ -190,7 +190,7 @@ class MixedMixture(FamilyMixture):
         n = 0 if self._columns is None else self._columns.count("gaussian")
         if isinstance(self.reg_covar, str):
             rows = subsample(source, _SCALE_ROWS, np.random.default_rng(0))[0][:, :n]
-            floor = np.array([_RELATIVE_FLOOR * np.var(each[~np.isnan(each)]) for each in rows.T])
+            floor = np.array([_RELATIVE_FLOOR * _spread(each[~np.isnan(each)]) for each in rows.T])
         else:
             floor = np.full(n, float(self.reg_covar))
         return FloorRule(family, fixed={name: given[name] for name in self._fixed()}, reg_covar=floor)
@@ -214,3 +214,9 @@ class MixedMixture(FamilyMixture):
         if not isinstance(kinds, list) or not set(kinds) <= set(KINDS) or not isinstance(categories, list):
             raise ValueError("the kinds of the columns are missing or unknown")
         self._columns = MixedColumns(kinds, Levels(categories))
+
+
+def _spread(values: np.ndarray) -> float:
+    """The variance; of a column that is constant its square, or 1."""
+    variance = float(np.var(values)) if values.size else 0.0
+    return variance or float(np.mean(values) ** 2 if values.size else 0.0) or 1.0
